@@ -1,0 +1,150 @@
+package debezium
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func withSchema(fields, row string) (key, value string) {
+	key = `{"schema":{"type":"struct","fields":[{"type":"int32","optional":false,"field":"id"}],"optional":false,"name":"p.public.t.Key"},"payload":{"id":1}}`
+	all := `{"type":"int32","optional":false,"field":"id"},` + fields
+	value = `{"schema":{"type":"struct","fields":[` +
+		`{"type":"struct","fields":[` + all + `],"optional":true,"name":"p.public.t.Value","field":"before"},` +
+		`{"type":"struct","fields":[` + all + `],"optional":true,"name":"p.public.t.Value","field":"after"},` +
+		`{"type":"string","optional":false,"field":"op"}],"optional":false,"name":"p.public.t.Envelope","version":2},` +
+		`"payload":` + event("c", "null", `{"id":1,`+row+`}`) + `}`
+	return key, value
+}
+
+func typed(typ, name, params string) string {
+	f := `{"type":"` + typ + `","optional":true,"field":"v"`
+	if name != "" {
+		f += `,"name":"` + name + `","version":1`
+	}
+	if params != "" {
+		f += `,"parameters":{` + params + `}`
+	}
+	return f + `}`
+}
+
+// TestTypes holds each type of JSON with schema against what Debezium's
+// documentation says that it means.
+func TestTypes(t *testing.T) {
+	const dec = decimalName
+	for _, tc := range []struct{ field, value, want string }{
+		{typed("int8", "", ""), "-128", "INTEGER -128"},
+		{typed("int16", "", ""), "32767", "INTEGER 32767"},
+		{typed("int32", "", ""), "-2147483648", "INTEGER -2147483648"},
+		{typed("int64", "", ""), "9223372036854775807", "INTEGER 9223372036854775807"},
+		{typed("int64", "", ""), `"42"`, "INTEGER 42"},
+		{typed("int8", "", ""), "128", "bad: does not fit into 8 bits"},
+		{typed("int64", "", ""), "9223372036854775808", "bad: not a valid int64"},
+		{typed("int64", "", ""), "null", "INTEGER NULL"},
+		{typed("float", "", ""), "3.14", "FLOAT 3.14"},
+		{typed("double", "", ""), "-1.7976931348623157E308", "FLOAT -1.7976931348623157e+308"},
+		{typed("double", "", ""), `"NaN"`, "bad: not a valid double"},
+		{typed("boolean", "", ""), "true", "BOOLEAN true"},
+		{typed("boolean", "", ""), "1", "bad: a number that is not a valid boolean"},
+		{typed("string", "", ""), `""`, `STRING ""`},
+		{typed("string", "", ""), "1", "bad: a number that is not a valid string"},
+		{typed("string", "", `"__debezium.source.column.length":"3"`), `"äöü"`, `STRING "äöü"`},
+		{typed("string", "", `"__debezium.source.column.length":"3"`), `"äöüß"`, "bad: a string of 4 characters where 3 are declared"},
+		{typed("bytes", "", ""), `"AAEC/w=="`, `STRING "AAEC/w=="`},
+		{typed("bytes", "", ""), `"AAE"`, "bad: not a valid bytes"},
+		{typed("bytes", "", ""), `"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="`, "bad: unavailable-value placeholder"},
+		{typed("bytes", dec, `"scale":"2","connect.decimal.precision":"12"`), `"JxA="`, "FLOAT 100"},
+		{typed("bytes", dec, `"scale":"2"`), `"/w=="`, "FLOAT -0.01"},
+		{typed("bytes", dec, `"scale":"2"`), `10.5`, "FLOAT 10.5"},
+		{typed("bytes", dec, `"scale":"0","connect.decimal.precision":"18"`), `"A+g="`, "INTEGER 1000"},
+		{typed("bytes", dec, `"scale":"0"`), `"A+g="`, `STRING "1000"`},
+		{typed("bytes", dec, `"scale":"-2"`), `"AQ=="`, `STRING "100"`},
+		{typed("bytes", dec, `"scale":"0"`), `"////////////////Ag=="`, `STRING "-254"`},
+		{typed("bytes", dec, ""), `"AQ=="`, "bad: without a scale is not supported"},
+		{typed("int32", "io.debezium.time.Date", ""), "-1", "DATE 1969-12-31"},
+		{typed("int32", "io.debezium.time.Date", ""), "-208189", "bad: outside the years 1400 to 9999"},
+		{typed("int32", "io.debezium.time.Date", ""), "-2147472693", "bad: outside the years"},
+		{typed("int32", "io.debezium.time.Time", ""), "86399999", "TIME 23:59:59.999"},
+		{typed("int64", "io.debezium.time.MicroTime", ""), "86400000000", "bad: not a time of day"},
+		{typed("int64", "io.debezium.time.MicroTime", ""), "1", "TIME 00:00:00.000001"},
+		{typed("int64", "io.debezium.time.Timestamp", ""), "-1", "DATETIME 1969-12-31T23:59:59.999"},
+		{typed("int64", "io.debezium.time.Timestamp", ""), "9223372036825200", "bad: outside the years"},
+		{typed("int64", "io.debezium.time.MicroTimestamp", ""), "1700000000123456", "DATETIME 2023-11-14T22:13:20.123456"},
+		{typed("int64", "io.debezium.time.MicroTimestamp", ""), "9223372036825200000", "bad: outside the years"},
+		{typed("int64", "io.debezium.time.NanoTimestamp", ""), "-1", "DATETIME 1969-12-31T23:59:59.999999"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30.123456+02:00"`, "DATETIME 2016-11-04T09:51:30.123456"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30Z"`, "DATETIME 2016-11-04T11:51:30"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2023-02-29T00:00:00Z"`, "bad: not an ISO 8601 date-time"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"infinity"`, "bad: infinite"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"+21016-11-04T06:51:30.000000Z"`, "bad: outside the years"},
+		{typed("string", "io.debezium.data.Uuid", ""), `"e58ed763-928c-4155-bee9-fdbaaadc15f3"`, `STRING "e58ed763-928c-4155-bee9-fdbaaadc15f3"`},
+		{typed("string", "io.debezium.data.Json", ""), `"{\"a\": 1}"`, `STRING "{\"a\": 1}"`},
+		{typed("string", "io.debezium.data.Enum", `"allowed":"a,b"`), `"a"`, `STRING "a"`},
+		{typed("bytes", "io.debezium.data.Bits", `"length":"3"`), `"AQ=="`, "bad: column v: its type io.debezium.data.Bits is not supported"},
+		{typed("struct", "", ""), `{}`, "bad: column v: its type struct is not supported"},
+	} {
+		t.Run(tc.field+tc.value, func(t *testing.T) {
+			d := NewDecoder("p.public.t", testOptions())
+			key, value := withSchema(tc.field, `"v":`+tc.value)
+			for range 2 { // the second time by the remembered schema
+				_, err := d.Decode(Record{Key: []byte(key), Value: []byte(value)})
+				if why, bad := strings.CutPrefix(tc.want, "bad: "); bad {
+					if err == nil || !strings.Contains(err.Error(), why) {
+						t.Fatalf("got %v, want an error with %q", err, why)
+					}
+					continue
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows := d.Take(nil)[0]
+				if got := fmt.Sprintf("%v %s", rows.Columns[1].Type.Kind, cell(&rows.Values[1], 0)); got != tc.want {
+					t.Errorf("got %s, want %s", got, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestDecimalAsString(t *testing.T) {
+	opt := testOptions()
+	opt.DecimalAsString = true
+	for value, want := range map[string]string{`"JxA="`: "100.00", `"/w=="`: "-0.01", `1E+2`: "100.00", `0.5`: "0.50", `-0`: "0.00", `"AA=="`: "0.00"} {
+		key, val := withSchema(typed("bytes", decimalName, `"scale":"2"`), `"v":`+value)
+		got := decodeAll(t, opt, message{key, val})
+		if !strings.Contains(got, `"`+want+`"`) {
+			t.Errorf("%s: %s, want %s", value, got, want)
+		}
+	}
+	key, val := withSchema(typed("bytes", decimalName, `"scale":"2"`), `"v":0.555`)
+	if _, err := NewDecoder("t", opt).Decode(Record{Key: []byte(key), Value: []byte(val)}); err == nil {
+		t.Error("0.555 was rounded to a scale of 2")
+	}
+}
+
+// TestFormsMix decodes records with and without schema in one partition.
+func TestFormsMix(t *testing.T) {
+	key, val := withSchema(typed("int64", "io.debezium.time.MicroTimestamp", "")+","+strings.Replace(typed("string", "", ""), `"v"`, `"s"`, 1), `"v":1,"s":"x"`)
+	got := decodeAll(t, testOptions(),
+		message{key, val},
+		message{`{"id":2}`, event("d", "null", "null")},
+		message{`{"id":1}`, event("c", "null", `{"id":1,"s":"y"}`)},
+		message{key, val})
+	want := `public_t(id*:INTEGER v:DATETIME s:STRING)
+  0 upsert 1 1970-01-01T00:00:00.000001 "x"
+  1 delete 2 NULL NULL
+  2 upsert 1 NULL "y"
+  3 upsert 1 1970-01-01T00:00:00.000001 "x"
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	d := NewDecoder("p.public.t", testOptions())
+	if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", `{"id":1,"v":5}`))})
+	if err == nil || !strings.Contains(err.Error(), "declared DATETIME") {
+		t.Errorf("a bare number became a timestamp: %v", err)
+	}
+}

@@ -1,0 +1,257 @@
+// Package debezium turns Debezium's change events into rows of typed columns.
+//
+// Decoder is the way in. It reads JSON with and without schema; what Debezium
+// sends is described in its documentation, "Data change events" of each
+// connector, and in Kafka Connect's JsonConverter.
+package debezium
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Record is a Kafka record, as far as decoding needs it. The bytes are read
+// during Decode only.
+type Record struct {
+	Offset     int64
+	Key, Value []byte // nil: null
+}
+
+// Options are the decisions that a record does not carry.
+type Options struct {
+	// Table names the target table of a source table.
+	Table func(Identity) string
+	// Keys returns the key columns configured for a target table, nil to take
+	// them from the records' keys.
+	Keys func(table string) []string
+	// TopicTable returns the target table configured for a topic, for records
+	// that do not say their table; "" if none is.
+	TopicTable func(topic string) string
+
+	DecimalAsString bool // decimals with a scale become STRING, not FLOAT
+	BinaryAsHex     bool // bytes become hexadecimal, not base64
+	MaxLength       int  // of a string without declared length, in characters; 0: any
+	Truncate        bool // cut longer strings instead of refusing the record
+
+	// Placeholder is the connector's unavailable.value.placeholder.
+	Placeholder string
+}
+
+// BadRecord is the error of a record that cannot be applied. The record has left
+// no trace in any run.
+type BadRecord struct {
+	Table  string // "" if the record does not tell
+	Column string // "" if no single column is at fault
+	Err    error
+}
+
+func (e *BadRecord) Error() string {
+	switch {
+	case e.Table == "":
+		return e.Err.Error()
+	case e.Column == "":
+		return fmt.Sprintf("table %s: %v", e.Table, e.Err)
+	}
+	return fmt.Sprintf("table %s, column %s: %v", e.Table, e.Column, e.Err)
+}
+
+func (e *BadRecord) Unwrap() error { return e.Err }
+
+// Decoder decodes the records of one partition, in order. It appends each row to
+// the columns of its table's current run; Take hands the runs over. A Decoder
+// serves one goroutine at a time; the decoders of several partitions share
+// nothing and run at once.
+type Decoder struct {
+	// Truncated counts strings that were cut under Options.Truncate.
+	Truncated int64
+
+	opt    Options
+	topic  string
+	shapes map[string]*shape // by target table
+	order  []*shape          // as first seen
+	done   []*schema.Rows    // runs that were cut
+
+	// The source table of the last row, which most often is that of the next.
+	last       *shape
+	lastOrigin [3][]byte
+
+	keyPlans, valuePlans wrappers
+	name, text, raw      []byte // scratch
+}
+
+// NewDecoder returns a decoder for a partition of topic.
+func NewDecoder(topic string, opt Options) *Decoder {
+	if opt.Placeholder == "" {
+		opt.Placeholder = "__debezium_unavailable_value"
+	}
+	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}}
+}
+
+// Take appends the runs decoded since the last call to dst, those of one table
+// in order. They belong to the caller, who may Recycle them.
+func (d *Decoder) Take(dst []*schema.Rows) []*schema.Rows {
+	dst = append(dst, d.done...)
+	d.done = d.done[:0]
+	for _, sh := range d.order {
+		if sh.run != nil && sh.run.Len() > 0 {
+			dst = append(dst, sh.run)
+			sh.run = nil
+		}
+	}
+	return dst
+}
+
+// Decode appends the change in a record to the run of its table, or says which
+// class of record it is that changes no table. Any error is a *BadRecord.
+func (d *Decoder) Decode(rec Record) (Class, error) {
+	class, sh, err := d.decode(rec)
+	if err != nil {
+		var bad *BadRecord
+		if !errors.As(err, &bad) {
+			bad = &BadRecord{Err: err}
+			if sh != nil {
+				bad.Table = sh.table
+			}
+			err = bad
+		}
+	}
+	return class, err
+}
+
+func (d *Decoder) decode(rec Record) (Class, *shape, error) {
+	keyPlan, key, err := d.unwrap(rec.Key, &d.keyPlans, true)
+	if err != nil {
+		return Row, nil, fmt.Errorf("key: %w", err)
+	}
+	if isTombstone(rec.Value) {
+		return d.tombstone(rec, keyPlan, key)
+	}
+	valuePlan, payload, err := d.unwrap(rec.Value, &d.valuePlans, false)
+	if err != nil {
+		return Row, nil, err
+	}
+	if isNull(bytes.TrimSpace(payload)) {
+		return d.tombstone(rec, keyPlan, key)
+	}
+	e, err := d.parseEnvelope(payload)
+	if err != nil {
+		return Row, nil, err
+	}
+	if !e.isEnvelope() {
+		name := ""
+		if valuePlan != nil {
+			name = valuePlan.name
+		}
+		if class, ok := e.side(name); ok {
+			return class, nil, nil
+		}
+		return Row, nil, errors.New("not a Debezium change event: it has no op and source; " +
+			"if a transform such as ExtractNewRecordState unwraps the events, remove it")
+	}
+	if len(e.op) != 3 || e.op[0] != '"' {
+		return Row, nil, fmt.Errorf("unknown op %.20s", e.op)
+	}
+	op := e.op[1] | 0x20
+	if op == 'm' {
+		return Message, nil, nil
+	}
+	from, err := d.parseSource(e.source)
+	if err != nil {
+		return Row, nil, fmt.Errorf("source: %w", err)
+	}
+	if isSignalTable(from.table) {
+		return Signal, nil, nil
+	}
+	sh, err := d.shapeOf(from, key)
+	if err != nil {
+		return Row, nil, err
+	}
+	switch op {
+	case 'r', 'c', 'u':
+		err = d.upsert(sh, rec.Offset, keyPlan, key, valuePlan, &e)
+	case 'd':
+		err = d.delete(sh, rec.Offset, keyPlan, key, valuePlan, e.before)
+	case 't':
+		err = errors.New("a TRUNCATE, which has no key and no order against the table's other events; " +
+			"empty the target table by hand, or let the connector skip truncates (skipped.operations=t)")
+	default:
+		err = fmt.Errorf("unknown op %.20s", e.op)
+	}
+	if err == nil && from.millis > 0 {
+		if run := sh.run; run.Oldest == 0 || from.millis < run.Oldest {
+			run.Oldest = from.millis
+		}
+	}
+	return Row, sh, err
+}
+
+func isTombstone(value []byte) bool { return len(value) == 0 || string(value) == "null" }
+
+// shapeOf returns the shape of the table that a row event is of.
+func (d *Decoder) shapeOf(o origin, key []byte) (*shape, error) {
+	if d.last != nil && bytes.Equal(o.table, d.lastOrigin[2]) && bytes.Equal(o.schema, d.lastOrigin[1]) && bytes.Equal(o.db, d.lastOrigin[0]) {
+		return d.last, nil
+	}
+	if len(o.table) == 0 {
+		return nil, errors.New("source does not name a table")
+	}
+	id := Identity{Topic: d.topic, Database: plainName(o.db), Schema: plainName(o.schema), Table: plainName(o.table)}
+	sh, err := d.learn(id, key)
+	if err == nil {
+		d.last = sh
+		d.lastOrigin = [3][]byte{bytes.Clone(o.db), bytes.Clone(o.schema), bytes.Clone(o.table)}
+	}
+	return sh, err
+}
+
+func plainName(raw []byte) string {
+	if text, err := unescape(nil, raw); err == nil {
+		return string(text)
+	}
+	return string(raw)
+}
+
+// tombstone deletes by key: after a delete it changes nothing, and where log
+// compaction has removed the delete it is what is left of it.
+func (d *Decoder) tombstone(rec Record, keyPlan *plan, key []byte) (Class, *shape, error) {
+	if len(key) == 0 || isNull(key) {
+		return Tombstone, nil, nil // no row is named
+	}
+	sh, err := d.tableOfTopic(key)
+	if err != nil {
+		return Tombstone, nil, err
+	}
+	if sh == nil || sh.fromRow {
+		return Tombstone, nil, nil // a side topic's, or one that names no row by its key
+	}
+	return Tombstone, sh, d.delete(sh, rec.Offset, keyPlan, key, nil, nil)
+}
+
+// tableOfTopic finds the table of a record that does not name it.
+func (d *Decoder) tableOfTopic(key []byte) (*shape, error) {
+	switch len(d.order) {
+	case 1:
+		return d.order[0], nil
+	case 0:
+		if d.opt.TopicTable != nil {
+			if table := d.opt.TopicTable(d.topic); table != "" {
+				return d.learnNamed(table, key)
+			}
+		}
+		if id, ok := fromTopic(d.topic); ok {
+			return d.learn(id, key)
+		}
+	}
+	return nil, fmt.Errorf("a tombstone does not name its table and topic %s may hold several; "+
+		"name the topic under tables.<table>.topic in the tables file", d.topic)
+}
+
+func (d *Decoder) learnNamed(table string, key []byte) (*shape, error) {
+	named := d.opt.Table
+	defer func() { d.opt.Table = named }()
+	d.opt.Table = func(Identity) string { return table }
+	return d.learn(Identity{Topic: d.topic}, key)
+}

@@ -1,0 +1,317 @@
+package debezium
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+func testOptions() Options {
+	return Options{Table: func(id Identity) string { return id.Schema + "_" + id.Table }}
+}
+
+// text renders runs for comparison: a line for the columns of a run, then one a row.
+func text(runs []*schema.Rows) string {
+	var b strings.Builder
+	for _, r := range runs {
+		b.WriteString(r.Table + "(")
+		for i, c := range r.Columns {
+			if i > 0 {
+				b.WriteString(" ")
+			}
+			b.WriteString(c.Name)
+			if c.Key {
+				b.WriteString("*")
+			}
+			b.WriteString(":" + c.Type.Kind.String())
+		}
+		b.WriteString(")\n")
+		for i := range r.Len() {
+			fmt.Fprintf(&b, "  %d %v", r.Offsets[i], r.Ops[i])
+			for c := range r.Columns {
+				b.WriteString(" " + cell(&r.Values[c], i))
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+func cell(v *schema.Values, i int) string {
+	if v.States[i] == schema.Null {
+		return "NULL"
+	}
+	switch v.Kind {
+	case schema.String:
+		return strconv.Quote(string(v.Bytes(i)))
+	case schema.Float:
+		return strconv.FormatFloat(v.Float(i), 'g', -1, 64)
+	case schema.Boolean:
+		return strconv.FormatBool(v.Nums[i] != 0)
+	case schema.Date:
+		return time.Unix(v.Nums[i]*86400, 0).UTC().Format("2006-01-02")
+	case schema.DateTime:
+		return time.UnixMicro(v.Nums[i]).UTC().Format("2006-01-02T15:04:05.999999")
+	case schema.Time:
+		return time.UnixMicro(v.Nums[i]).UTC().Format("15:04:05.999999")
+	}
+	return strconv.FormatInt(v.Nums[i], 10)
+}
+
+func event(op, before, after string) string {
+	return fmt.Sprintf(`{"before":%s,"after":%s,"source":{"version":"3.0","connector":"postgresql","ts_ms":1700000000000,"db":"shop","schema":"public","table":"t"},"op":"%s","ts_ms":1}`, before, after, op)
+}
+
+type message struct{ key, value string }
+
+func decodeAll(t *testing.T, opt Options, msgs ...message) string {
+	t.Helper()
+	d := NewDecoder("p.public.t", opt)
+	for i, m := range msgs {
+		rec := Record{Offset: int64(i), Key: []byte(m.key), Value: []byte(m.value)}
+		if m.key == "-" {
+			rec.Key = nil
+		}
+		if m.value == "-" {
+			rec.Value = nil
+		}
+		if _, err := d.Decode(rec); err != nil {
+			t.Fatalf("record %d: %v", i, err)
+		}
+	}
+	return text(d.Take(nil))
+}
+
+func TestPlainJSON(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		msgs []message
+		want string
+	}{
+		{"operations", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":"x","b":true}`)},
+			{`{"id":2}`, event("r", "null", `{"id":2,"a":"","b":null}`)},
+			{`{"id":1}`, event("u", "null", `{"id":1,"a":"y","b":false}`)},
+			{`{"id":2}`, event("d", `{"id":2,"a":"","b":null}`, "null")},
+			{`{"id":2}`, "-"},
+		}, `public_t(id*:INTEGER a:STRING b:BOOLEAN)
+  0 upsert 1 "x" true
+  1 upsert 2 "" NULL
+  2 upsert 1 "y" false
+  3 delete 2 NULL NULL
+  4 delete 2 NULL NULL
+`},
+		{"sixty-four bits keep their digits", []message{
+			{`{"id":9223372036854775807}`, event("c", "null", `{"id":9223372036854775807,"a":-9223372036854775808}`)},
+		}, `public_t(id*:INTEGER a:INTEGER)
+  0 upsert 9223372036854775807 -9223372036854775808
+`},
+		{"widening keeps what was and never narrows", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":5,"b":null}`)},
+			{`{"id":2}`, event("c", "null", `{"id":2,"a":5.25,"b":7}`)},
+			{`{"id":3}`, event("c", "null", `{"id":3,"a":6,"b":8}`)},
+			{`{"id":4}`, event("c", "null", `{"id":4,"a":9007199254740993,"b":9}`)},
+			{`{"id":5}`, event("c", "null", `{"id":5,"a":1.50,"b":9223372036854775808}`)},
+		}, `public_t(id*:INTEGER a:INTEGER b:UNKNOWN)
+  0 upsert 1 5 NULL
+public_t(id*:INTEGER a:FLOAT b:INTEGER)
+  1 upsert 2 5.25 7
+  2 upsert 3 6 8
+public_t(id*:INTEGER a:STRING b:INTEGER)
+  3 upsert 4 "9007199254740993" 9
+public_t(id*:INTEGER a:STRING b:STRING)
+  4 upsert 5 "1.50" "9223372036854775808"
+`},
+		{"a decimal with more digits than a double has", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":0.12345678901234567890}`)},
+		}, `public_t(id*:INTEGER a:STRING)
+  0 upsert 1 "0.12345678901234567890"
+`},
+		{"nested values are compact text", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":{"x": [1, "a b\" "]},"b":[ ]}`)},
+		}, `public_t(id*:INTEGER a:STRING b:STRING)
+  0 upsert 1 "{\"x\":[1,\"a b\\\" \"]}" "[]"
+`},
+		{"escapes", []message{
+			{`{"id":"\u00e9\ud83d\ude00"}`, event("c", "null", `{"id":"é😀","a":"\"\\\/\b\f\n\r\t\u0000"}`)},
+		}, `public_t(id*:STRING a:STRING)
+  0 upsert "é😀" "\"\\/\b\f\n\r\t\x00"
+`},
+		{"a column that comes later and one that goes", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":1}`)},
+			{`{"id":2}`, event("c", "null", `{"b":2,"id":2}`)},
+		}, `public_t(id*:INTEGER a:INTEGER b:INTEGER)
+  0 upsert 1 1 NULL
+  1 upsert 2 NULL 2
+`},
+		{"key columns stand where the row has them", []message{
+			{`{"y":"k","x":1}`, event("c", "null", `{"a":1,"x":1,"b":2,"y":"k"}`)},
+		}, `public_t(a:INTEGER x*:INTEGER b:INTEGER y*:STRING)
+  0 upsert 1 1 2 "k"
+`},
+		{"a key column that only the key has", []message{
+			{`{"id":1,"__dbz__physicalTableIdentifier":"s1"}`, event("c", "null", `{"id":1,"a":1}`)},
+		}, `public_t(id*:INTEGER a:INTEGER __dbz__physicalTableIdentifier*:STRING)
+  0 upsert 1 1 "s1"
+`},
+		{"tombstones in all their shapes", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1}`)},
+			{`{"id":1}`, "-"}, {`{"id":1}`, "null"}, {`{"id":1}`, ""},
+			{`{"id":1}`, `{"schema":null,"payload":null}`},
+			{`{"id":1}`, `{"schema":{"type":"struct","fields":[]},"payload":null}`},
+		}, `public_t(id*:INTEGER)
+  0 upsert 1
+  1 delete 1
+  2 delete 1
+  3 delete 1
+  4 delete 1
+  5 delete 1
+`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := decodeAll(t, testOptions(), tc.msgs...); got != tc.want {
+				t.Errorf("got\n%swant\n%s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestKeysKeepTypesApart(t *testing.T) {
+	keys := map[string]string{}
+	for _, key := range []string{
+		`{"a":"1b","b":"2"}`, `{"a":"1","b":"b2"}`, `{"a":"","b":"1bb2"}`,
+	} {
+		d := NewDecoder("p.public.t", testOptions())
+		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(event("c", "null", key))}); err != nil {
+			t.Fatal(err)
+		}
+		k := string(d.Take(nil)[0].Key(0))
+		if other, ok := keys[k]; ok {
+			t.Errorf("%s and %s are one key", key, other)
+		}
+		keys[k] = key
+	}
+	// The order of the members does not matter.
+	d := NewDecoder("p.public.t", testOptions())
+	for _, key := range []string{`{"a":1,"b":"x"}`, `{"b":"x","a":1}`} {
+		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(event("c", "null", `{"a":1,"b":"x"}`))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows := d.Take(nil)[0]
+	if string(rows.Key(0)) != string(rows.Key(1)) {
+		t.Error("one key in two orders of members gave two keys")
+	}
+}
+
+func TestClasses(t *testing.T) {
+	for _, tc := range []struct {
+		want       Class
+		key, value string
+	}{
+		{Heartbeat, `{"serverName":"p"}`, `{"ts_ms":1700000000000}`},
+		{Transaction, `{"id":"571:53195829"}`, `{"status":"BEGIN","id":"571:53195829","event_count":null,"data_collections":null,"ts_ms":1}`},
+		{Transaction, `{"id":"571"}`, `{"status":"END","id":"571","event_count":2,"data_collections":[{"data_collection":"public.a","event_count":1}],"ts_ms":1}`},
+		{SchemaChange, `{"databaseName":"inventory"}`, `{"source":{"db":"inventory"},"ts_ms":1,"databaseName":"inventory","schemaName":null,"ddl":"CREATE TABLE c (id INT)","tableChanges":[]}`},
+		{Signal, `p`, `{"type":"execute-snapshot","data":{"data-collections":["public.t"]}}`},
+		{Signal, `{"id":"1"}`, strings.ReplaceAll(event("c", "null", `{"id":"1","type":"x","data":""}`), `"table":"t"`, `"table":"debezium_signal"`)},
+		{Message, `{"prefix":"x"}`, `{"op":"m","ts_ms":1,"source":{"schema":"","table":""},"message":{"prefix":"x","content":"aGk="}}`},
+		{Notification, `{"id":"u"}`, `{"id":"u","aggregate_type":"Initial Snapshot","type":"STARTED","additional_data":{},"timestamp":1}`},
+		{Heartbeat, `{"serverName":"p"}`, `{"schema":{"type":"struct","fields":[{"type":"int64","field":"ts_ms"}],"name":"io.debezium.connector.common.Heartbeat"},"payload":{"ts_ms":1}}`},
+	} {
+		d := NewDecoder("p.public.t", testOptions())
+		got, err := d.Decode(Record{Key: []byte(tc.key), Value: []byte(tc.value)})
+		if err != nil || got != tc.want {
+			t.Errorf("%.60s: %v, %v; want %v", tc.value, got, err, tc.want)
+		}
+		if runs := d.Take(nil); len(runs) != 0 {
+			t.Errorf("%.60s: changed a table: %s", tc.value, text(runs))
+		}
+	}
+}
+
+func TestBadRecords(t *testing.T) {
+	good := message{`{"id":1}`, event("c", "null", `{"id":1,"a":"x"}`)}
+	for _, tc := range []struct {
+		name, key, value string
+		want             string
+	}{
+		{"not JSON", `{"id":1}`, `\x00\x01`, "invalid JSON"},
+		{"cut short", `{"id":1}`, event("c", "null", `{"id":1}`)[:80], "invalid JSON"},
+		{"text behind the value", `{"id":1}`, event("c", "null", `{"id":1}`) + "x", "invalid JSON"},
+		{"broken number in a row", `{"id":1}`, event("c", "null", `{"id":1,"a":01}`), "malformed number"},
+		{"broken UTF-8", `{"id":1}`, event("c", "null", "{\"id\":1,\"a\":\"\xff\"}"), "column a: a string that is not valid UTF-8"},
+		{"half a surrogate pair", `{"id":1}`, event("c", "null", `{"id":1,"a":"\ud83d"}`), "surrogate"},
+		{"unknown op", `{"id":1}`, event("z", "null", `{"id":1}`), `unknown op "z"`},
+		{"truncate", "-", event("t", "null", "null"), "TRUNCATE"},
+		{"no key", "-", event("c", "null", `{"id":1}`), "tables.public_t.keys in the tables file"},
+		{"NULL in the key", `{"id":null}`, event("c", "null", `{"id":null}`), "column id: a key column without a value"},
+		{"another key", `{"id":1,"b":2}`, event("c", "null", `{"id":1,"b":2}`), "column b is new in it"},
+		{"key of another type", `{"id":"1"}`, event("c", "null", `{"id":"1"}`), "type of a key column changed from INTEGER to STRING"},
+		{"unavailable value", `{"id":1}`, event("u", "null", `{"id":1,"a":"__debezium_unavailable_value"}`), "REPLICA IDENTITY FULL"},
+		{"flattened row", `{"id":1}`, `{"id":1,"op":"c"}`, "ExtractNewRecordState"},
+		{"no after image", `{"id":1}`, event("u", "null", "null"), "without an after image"},
+		{"column twice", `{"id":1}`, event("c", "null", `{"id":1,"a":"x","a":"y"}`), "twice in the row"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := NewDecoder("p.public.t", testOptions())
+			if _, err := d.Decode(Record{Offset: 1, Key: []byte(good.key), Value: []byte(good.value)}); err != nil {
+				t.Fatal(err)
+			}
+			rec := Record{Offset: 2, Key: []byte(tc.key), Value: []byte(tc.value)}
+			if tc.key == "-" {
+				rec.Key = nil
+			}
+			if tc.name == "no key" {
+				d = NewDecoder("p.public.t", testOptions())
+				_, err := d.Decode(rec)
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Fatalf("got %v, want %q", err, tc.want)
+				}
+				return
+			}
+			_, err := d.Decode(rec)
+			var bad *BadRecord
+			if !errors.As(err, &bad) || !strings.Contains(err.Error(), tc.want) {
+				t.Fatalf("got %v, want %q", err, tc.want)
+			}
+			if _, err := d.Decode(Record{Offset: 3, Key: []byte(good.key), Value: []byte(good.value)}); err != nil {
+				t.Fatalf("the record after it: %v", err)
+			}
+			want := "public_t(id*:INTEGER a:STRING)\n  1 upsert 1 \"x\"\n  3 upsert 1 \"x\"\n"
+			if got := text(d.Take(nil)); got != want {
+				t.Errorf("it left a trace:\n%s", got)
+			}
+		})
+	}
+}
+
+func TestConfiguredKeys(t *testing.T) {
+	opt := testOptions()
+	opt.Keys = func(string) []string { return []string{"k"} }
+	got := decodeAll(t, opt,
+		message{"-", event("c", "null", `{"a":1,"k":"x"}`)},
+		message{"-", event("u", `{"a":1,"k":"x"}`, `{"a":2,"k":"x"}`)},
+		message{"-", event("u", `{"a":2,"k":"x"}`, `{"a":2,"k":"y"}`)},
+		message{"-", event("d", `{"a":2,"k":"y"}`, "null")})
+	want := `public_t(a:INTEGER k*:STRING)
+  0 upsert 1 "x"
+  1 upsert 2 "x"
+  2 delete NULL "x"
+  2 upsert 2 "y"
+  3 delete NULL "y"
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	d := NewDecoder("t", opt)
+	_, err := d.Decode(Record{Value: []byte(event("d", "null", "null"))})
+	if err == nil || !strings.Contains(err.Error(), "REPLICA IDENTITY FULL") {
+		t.Errorf("delete without before image: %v", err)
+	}
+}

@@ -1,0 +1,177 @@
+package debezium
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Class says what a record is. Row and Tombstone change a table; the others are
+// recognised so that they can be skipped on purpose and counted.
+type Class uint8
+
+const (
+	Row Class = iota
+	Tombstone
+	Heartbeat
+	Transaction
+	SchemaChange
+	Signal
+	Message
+	Notification
+	classes
+)
+
+var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification"}
+
+func (c Class) String() string { return classNames[c] }
+
+// Classes is the number of classes, for tables indexed by Class.
+const Classes = int(classes)
+
+// envelope holds the members of a record's value that matter, as text.
+type envelope struct {
+	before, after, source, op, message []byte
+	tsMillis                           []byte
+	// The other members tell the side topics from an envelope.
+	status, id, ddl, tableChanges, kind, data, aggregate []byte
+	members                                              int
+}
+
+// parseEnvelope notes where the members of a value are; it decodes none.
+func (d *Decoder) parseEnvelope(text []byte) (e envelope, err error) {
+	s := scanner{b: text}
+	more, err := s.open()
+	for more && err == nil {
+		var name, val []byte
+		if name, err = s.name(&d.name); err != nil {
+			break
+		}
+		to := e.member(name)
+		if val, err = s.skip(); err != nil {
+			break
+		}
+		e.members++
+		if to != nil {
+			*to = val
+		}
+		more, err = s.next()
+	}
+	if err == nil {
+		err = s.end()
+	}
+	return e, err
+}
+
+func (e *envelope) member(name []byte) *[]byte {
+	switch string(name) {
+	case "before":
+		return &e.before
+	case "after":
+		return &e.after
+	case "source":
+		return &e.source
+	case "op":
+		return &e.op
+	case "message":
+		return &e.message
+	case "ts_ms":
+		return &e.tsMillis
+	case "status":
+		return &e.status
+	case "id":
+		return &e.id
+	case "ddl":
+		return &e.ddl
+	case "tableChanges":
+		return &e.tableChanges
+	case "type":
+		return &e.kind
+	case "data":
+		return &e.data
+	case "aggregate_type":
+		return &e.aggregate
+	}
+	return nil
+}
+
+// isEnvelope tells a change envelope from a row that happens to have a column
+// called op: the source must be an object, and a row image or message be there.
+func (e *envelope) isEnvelope() bool {
+	if e.op == nil || len(e.source) == 0 || e.source[0] != '{' {
+		return false
+	}
+	return e.before != nil || e.after != nil || e.message != nil || string(e.op) == `"t"`
+}
+
+// side recognises the records of Debezium's side topics, by schema name where
+// there is one and else by their members.
+func (e *envelope) side(schemaName string) (Class, bool) {
+	switch {
+	case strings.HasSuffix(schemaName, ".Heartbeat"):
+		return Heartbeat, true
+	case strings.HasSuffix(schemaName, ".TransactionMetadataValue"):
+		return Transaction, true
+	case strings.HasSuffix(schemaName, ".SchemaChangeValue"):
+		return SchemaChange, true
+	case strings.HasSuffix(schemaName, ".Notification"):
+		return Notification, true
+	case strings.HasSuffix(schemaName, ".Envelope"):
+		return 0, false
+	case e.members == 1 && e.tsMillis != nil:
+		return Heartbeat, true
+	case e.id != nil && (string(e.status) == `"BEGIN"` || string(e.status) == `"END"`):
+		return Transaction, true
+	case e.ddl != nil && (e.tableChanges != nil || e.source != nil), e.tableChanges != nil && e.source != nil:
+		return SchemaChange, true
+	case e.aggregate != nil && e.kind != nil:
+		return Notification, true
+	case e.kind != nil && e.data != nil && e.members <= 3:
+		return Signal, true
+	}
+	return 0, false
+}
+
+// origin is what a row event says of where it comes from.
+type origin struct {
+	db, schema, table []byte
+	millis            int64
+}
+
+// parseSource reads the members of the source block that identify a table, and
+// the commit time. Which of them a database fills differs: MySQL has no schema,
+// Vitess calls it keyspace, MongoDB calls a table collection.
+func (d *Decoder) parseSource(text []byte) (o origin, err error) {
+	s := scanner{b: text}
+	more, err := s.open()
+	for more && err == nil {
+		var name, val []byte
+		if name, err = s.name(&d.name); err != nil {
+			break
+		}
+		var to *[]byte
+		var unused []byte
+		switch string(name) {
+		case "db":
+			to = &o.db
+		case "schema", "keyspace":
+			to = &o.schema
+		case "table", "collection":
+			to = &o.table
+		case "ts_ms":
+			to = &unused
+		}
+		if val, err = s.skip(); err != nil {
+			break
+		}
+		if to == &unused {
+			o.millis, _ = parseInt(val)
+		} else if to != nil && val[0] == '"' {
+			*to = val[1 : len(val)-1]
+		}
+		more, err = s.next()
+	}
+	return o, err
+}
+
+// isSignalTable recognises the table in which Debezium's signals are written.
+func isSignalTable(table []byte) bool { return bytes.HasSuffix(table, []byte("debezium_signal")) }

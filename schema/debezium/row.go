@@ -1,0 +1,324 @@
+package debezium
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// upsert appends the row that a create, update or snapshot read left behind.
+func (d *Decoder) upsert(sh *shape, offset int64, keyPlan *plan, key []byte, p *plan, e *envelope) error {
+	if len(e.after) == 0 || isNull(e.after) {
+		return errors.New("op " + string(e.op) + " without an after image")
+	}
+	if sh.fromRow && len(e.before) > 0 && !isNull(e.before) {
+		if err := d.keyMoved(sh, offset, p, e); err != nil {
+			return err
+		}
+	}
+	return d.row(sh, schema.Upsert, offset, keyPlan, key, p, e.after)
+}
+
+// delete appends the removal of the row that the key names. Where the key is
+// configured instead, it is read from the before image.
+func (d *Decoder) delete(sh *shape, offset int64, keyPlan *plan, key []byte, p *plan, before []byte) error {
+	if !sh.fromRow {
+		return d.row(sh, schema.Delete, offset, keyPlan, key, nil, nil)
+	}
+	if len(before) == 0 || isNull(before) {
+		return errors.New("a delete without a before image, which the configured keys are read from; " +
+			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it")
+	}
+	return d.row(sh, schema.Delete, offset, nil, nil, p, before)
+}
+
+// keyMoved appends the removal of the old key if an update changed a configured
+// key: without a record key Debezium does not split such an update in two.
+func (d *Decoder) keyMoved(sh *shape, offset int64, p *plan, e *envelope) error {
+	if err := d.row(sh, schema.Delete, offset, nil, nil, p, e.before); err != nil {
+		return err
+	}
+	run := sh.run
+	n := run.Len() - 1
+	old := bytes.Clone(run.Key(n))
+	run.Truncate(n)
+	if err := d.row(sh, schema.Upsert, offset, nil, nil, p, e.after); err != nil {
+		return err
+	}
+	moved := !bytes.Equal(old, sh.run.Key(sh.run.Len()-1))
+	sh.run.Truncate(sh.run.Len() - 1)
+	if !moved {
+		return nil
+	}
+	return d.row(sh, schema.Delete, offset, nil, nil, p, e.before)
+}
+
+// row appends one row, or leaves the run as it was. A value that widens its
+// column's inferred type ends the run and the row is read again: at most twice
+// a column, for types widen in two steps.
+func (d *Decoder) row(sh *shape, op schema.Op, offset int64, keyPlan *plan, key []byte, p *plan, image []byte) error {
+	if image != nil && p == nil {
+		p = &sh.plain
+	}
+	if sh.plain.shape == nil {
+		// The table's columns stand in the order of its rows, so note their names
+		// before the key adds its own.
+		if err := d.arrange(sh, p, image); err != nil {
+			return err
+		}
+	}
+	for {
+		if p != nil {
+			d.bind(p, sh)
+		}
+		run := sh.current()
+		n := run.Len()
+		col, err := d.fill(sh, run, op, keyPlan, key, p, image)
+		if err == nil {
+			run.Ops = append(run.Ops, op)
+			run.Offsets = append(run.Offsets, offset)
+			run.KeyEnds = append(run.KeyEnds, uint32(len(run.Keys)))
+			return nil
+		}
+		run.Truncate(n)
+		var w widening
+		if !errors.As(err, &w) {
+			bad := &BadRecord{Table: sh.table, Err: err}
+			if col >= 0 {
+				bad.Column = sh.cols[col].Name
+			}
+			return bad
+		}
+		if sh.isKey(col) {
+			return &BadRecord{Table: sh.table, Column: sh.cols[col].Name,
+				Err: fmt.Errorf("the type of a key column changed from %v to %v", sh.cols[col].Type.Kind, w.to)}
+		}
+		sh.cols[col].Type = schema.Type{Kind: w.to, Inferred: true}
+		d.cut(sh)
+	}
+}
+
+// arrange puts the columns of a new table in the order of its first row image.
+func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
+	sh.plain.shape = sh
+	sh.plain.version = -1
+	var names []string
+	if p != nil && p != &sh.plain {
+		for i := range p.fields {
+			names = append(names, p.fields[i].name)
+		}
+	} else if image != nil {
+		s := scanner{b: image}
+		more, err := s.open()
+		for more && err == nil {
+			var name []byte
+			if name, err = s.name(&d.name); err != nil {
+				break
+			}
+			names = append(names, string(name))
+			if _, err = s.skip(); err == nil {
+				more, err = s.next()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(names) == 0 || len(sh.cols) > len(sh.keys) {
+		return nil
+	}
+	keyCols := sh.cols
+	keys := map[string]int{} // position among the keys
+	for i, c := range keyCols {
+		keys[c.Name] = i
+	}
+	sh.cols = nil
+	place := func(c schema.Column) {
+		if k, ok := keys[c.Name]; ok {
+			sh.keys[k] = len(sh.cols)
+			c = keyCols[k]
+			delete(keys, c.Name)
+		}
+		sh.cols = append(sh.cols, c)
+	}
+	for _, name := range names {
+		if sh.index(name) < 0 {
+			place(schema.Column{Name: name})
+		}
+	}
+	for _, c := range keyCols {
+		if _, left := keys[c.Name]; left {
+			place(c)
+		}
+	}
+	return nil
+}
+
+// fill appends the values of a row, and its canonical key, to the run. col is
+// the column at fault if there is an error, -1 if none is.
+func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, keyPlan *plan, key []byte, p *plan, image []byte) (col int, err error) {
+	n := run.Len()
+	if !sh.fromRow {
+		if col, err = d.fillKey(sh, run, keyPlan, key); err != nil {
+			return col, err
+		}
+	}
+	if image != nil {
+		if col, err = d.fillImage(sh, run, op, p, image); err != nil {
+			return col, err
+		}
+	}
+	for _, k := range sh.keys {
+		v := &run.Values[k]
+		if v.Len() == n || v.States[n] == schema.Null {
+			return k, errors.New("a key column without a value")
+		}
+		run.Keys = schema.AppendKey(run.Keys, v, n)
+	}
+	for i := range run.Values {
+		if run.Values[i].Len() == n {
+			run.Values[i].AppendNull()
+		}
+	}
+	return -1, nil
+}
+
+// fillKey appends the key columns from the payload of a record's key.
+func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col int, err error) {
+	if len(key) == 0 || isNull(key) {
+		return -1, fmt.Errorf("the record has no key; name the table's key columns under tables.%s.keys in the tables file", sh.table)
+	}
+	n := run.Len()
+	s := scanner{b: key}
+	more, err := s.open()
+	if err != nil {
+		return -1, fmt.Errorf("key: %w", err)
+	}
+	for hint := 0; more; hint++ {
+		name, err := s.name(&d.name)
+		if err != nil {
+			return -1, fmt.Errorf("key: %w", err)
+		}
+		k := sh.findKey(name, hint)
+		if k < 0 {
+			return -1, fmt.Errorf("key: column %.80s is new in it; a table's key cannot change while it is loaded", name)
+		}
+		v := &run.Values[k]
+		if v.Len() != n {
+			return k, errors.New("twice in the key")
+		}
+		c := codec{}
+		if p != nil {
+			if at := p.find(name, hint); at >= 0 {
+				c = p.fields[at].codec
+				c = c.asKey()
+			}
+			if v.Kind == schema.Unknown {
+				v.Become(c.kind)
+				sh.cols[k].Type = schema.Type{Kind: c.kind, Length: c.length}
+				run.Columns[k].Type = sh.cols[k].Type
+			} else if v.Kind != c.kind && c.wire != wireRefused {
+				return k, fmt.Errorf("the type of a key column changed from %v to %v", v.Kind, c.kind)
+			}
+		}
+		if err := d.appendValue(&s, v, &run.Columns[k], &c); err != nil {
+			return k, err
+		}
+		sh.cols[k].Type = run.Columns[k].Type
+		if more, err = s.next(); err != nil {
+			return -1, fmt.Errorf("key: %w", err)
+		}
+	}
+	if err := s.end(); err != nil {
+		return -1, fmt.Errorf("key: %w", err)
+	}
+	return -1, nil
+}
+
+// asKey returns how a key column is read: its decimals keep every digit.
+func (c codec) asKey() codec {
+	if c.wire == wireDecimal && c.kind == schema.Float {
+		c.kind = schema.String
+	}
+	return c
+}
+
+// findKey returns the column of a key member, where hint is its place in the key.
+func (sh *shape) findKey(name []byte, hint int) int {
+	if hint < len(sh.keys) && string(name) == sh.cols[sh.keys[hint]].Name {
+		return sh.keys[hint]
+	}
+	for _, k := range sh.keys {
+		if string(name) == sh.cols[k].Name {
+			return k
+		}
+	}
+	return -1
+}
+
+// fillImage appends the columns of a row image; of a deleted row only the key.
+func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, p *plan, image []byte) (col int, err error) {
+	n := run.Len()
+	s := scanner{b: image}
+	more, err := s.open()
+	if err != nil {
+		return -1, err
+	}
+	for hint := 0; more; hint++ {
+		name, err := s.name(&d.name)
+		if err != nil {
+			return -1, err
+		}
+		at := p.find(name, hint)
+		if at < 0 {
+			if at, err = d.newMember(sh, p, name); err != nil {
+				return -1, err
+			}
+		}
+		f := &p.fields[at]
+		hint = at
+		if f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)) {
+			if _, err := s.skip(); err != nil {
+				return -1, err
+			}
+		} else {
+			v := &run.Values[f.col]
+			if v.Len() != n {
+				return f.col, errors.New("twice in the row")
+			}
+			c := &f.codec
+			if sh.fromRow && sh.isKey(f.col) {
+				key := c.asKey()
+				c = &key
+			}
+			if err := d.appendValue(&s, v, &run.Columns[f.col], c); err != nil {
+				return f.col, err
+			}
+			sh.cols[f.col].Type = run.Columns[f.col].Type
+		}
+		if more, err = s.next(); err != nil {
+			return -1, err
+		}
+	}
+	return -1, s.end()
+}
+
+// newMember makes room for a member of plain JSON that was not there before.
+func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
+	if p != &sh.plain {
+		return 0, fmt.Errorf("column %.80s is not in the record's schema", name)
+	}
+	col := sh.index(string(name))
+	if col < 0 {
+		col = sh.add(schema.Column{Name: string(name)})
+	}
+	if sh.isKey(col) && !sh.fromRow {
+		col = -1
+	}
+	at := p.add(string(name), codec{wire: wireInferred})
+	p.fields[at].col = col
+	p.shape, p.version = sh, sh.version
+	return at, nil
+}

@@ -1,0 +1,182 @@
+package debezium
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// shape is what a decoder knows of one table: its columns so far, which of them
+// are the key, and the run of rows being filled.
+type shape struct {
+	table   string
+	cols    []schema.Column
+	keys    []int // positions of the key columns, in key order
+	fromRow bool  // the key is configured and read from the row image
+	run     *schema.Rows
+	version int  // grows when cols or run change
+	plain   plan // the members of plain JSON rows, in the order first seen
+}
+
+var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
+
+// Recycle takes back rows that nobody uses any longer, so that decoding needs no
+// new memory. It may be called from any goroutine.
+func Recycle(rows *schema.Rows) { runs.Put(rows) }
+
+func newShape(table string, keys []string, fromRow bool) *shape {
+	sh := &shape{table: table, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
+	for _, k := range keys {
+		sh.keys = append(sh.keys, len(sh.cols))
+		sh.cols = append(sh.cols, schema.Column{Name: k, Key: true})
+	}
+	return sh
+}
+
+// current returns the run to append to.
+func (sh *shape) current() *schema.Rows {
+	if sh.run == nil {
+		sh.run = runs.Get().(*schema.Rows)
+		sh.run.Reset(sh.table, sh.cols)
+	}
+	return sh.run
+}
+
+func (sh *shape) index(name string) int {
+	return slices.IndexFunc(sh.cols, func(c schema.Column) bool { return c.Name == name })
+}
+
+func (sh *shape) isKey(col int) bool { return slices.Contains(sh.keys, col) }
+
+// add gives the table a column. Rows of the run so far are NULL there.
+func (sh *shape) add(c schema.Column) int {
+	sh.cols = append(sh.cols, c)
+	if sh.run != nil {
+		sh.run.AddColumn(c)
+	}
+	sh.version++
+	return len(sh.cols) - 1
+}
+
+// declare gives a column the type that a schema declares. It reports whether the
+// run must be cut first, because its rows hold the column under another kind.
+func (sh *shape) declare(col int, t schema.Type) (cut bool) {
+	have := &sh.cols[col].Type
+	if have.Kind == t.Kind {
+		*have = t
+		return false
+	}
+	cut = have.Kind != schema.Unknown
+	*have = t
+	sh.version++
+	if !cut && sh.run != nil {
+		sh.run.Values[col].Become(t.Kind)
+		sh.run.Columns[col].Type = t
+	}
+	return cut
+}
+
+// bind finds the columns for a plan's fields, adding and declaring them.
+func (d *Decoder) bind(p *plan, sh *shape) {
+	if p.shape == sh && p.version == sh.version {
+		return
+	}
+	cut := false
+	for i := range p.fields {
+		f := &p.fields[i]
+		col := sh.index(f.name)
+		c := f.codec
+		if col >= 0 && sh.isKey(col) {
+			c = c.asKey()
+		}
+		t := schema.Type{Kind: c.kind, Length: c.length}
+		switch {
+		case col < 0:
+			col = sh.add(schema.Column{Name: f.name, Type: t})
+		case sh.isKey(col) && !sh.fromRow:
+			col = -1
+		case f.codec.wire == wireRefused || f.codec.wire == wireInferred:
+		default:
+			cut = sh.declare(col, t) || cut
+		}
+		f.col = col
+	}
+	if cut {
+		d.cut(sh)
+	}
+	p.shape, p.version = sh, sh.version
+}
+
+// cut ends the run, so that the next row starts one under the columns as they
+// are now.
+func (d *Decoder) cut(sh *shape) {
+	if sh.run != nil && sh.run.Len() > 0 {
+		d.done = append(d.done, sh.run)
+	} else if sh.run != nil {
+		Recycle(sh.run)
+	}
+	sh.run = nil
+	sh.version++
+}
+
+// Identity names the table that a change is of, as its database does.
+type Identity struct {
+	Topic    string
+	Database string
+	Schema   string // "" where the database has no schemas
+	Table    string
+}
+
+// learn makes the shape of a table met for the first time. key is the decoded
+// payload of the record's key.
+func (d *Decoder) learn(id Identity, key []byte) (*shape, error) {
+	table := d.opt.Table(id)
+	if sh := d.shapes[table]; sh != nil {
+		return sh, nil
+	}
+	keys := []string(nil)
+	if d.opt.Keys != nil {
+		keys = d.opt.Keys(table)
+	}
+	fromRow := len(keys) > 0
+	if !fromRow {
+		if len(key) == 0 || isNull(key) {
+			return nil, &BadRecord{Table: table, Err: fmt.Errorf("the record has no key and the table none configured; "+
+				"name its key columns under tables.%s.keys in the tables file, or give the source table a primary key", table)}
+		}
+		s := scanner{b: key}
+		more, err := s.open()
+		for more && err == nil {
+			var name []byte
+			if name, err = s.name(&d.name); err == nil {
+				keys = append(keys, string(name))
+				if _, err = s.skip(); err == nil {
+					more, err = s.next()
+				}
+			}
+		}
+		if err != nil {
+			return nil, &BadRecord{Table: table, Err: fmt.Errorf("key: %w", err)}
+		}
+		if len(keys) == 0 {
+			return nil, &BadRecord{Table: table, Err: fmt.Errorf("key: an object without members")}
+		}
+	}
+	sh := newShape(table, keys, fromRow)
+	d.shapes[table] = sh
+	d.order = append(d.order, sh)
+	return sh, nil
+}
+
+// fromTopic guesses the identity of a record without source from the topic's
+// name, <prefix>.<schema>.<table>.
+func fromTopic(topic string) (Identity, bool) {
+	parts := strings.Split(topic, ".")
+	if len(parts) != 3 || parts[1] == "" || parts[2] == "" {
+		return Identity{}, false
+	}
+	return Identity{Topic: topic, Schema: parts[1], Table: parts[2]}, true
+}

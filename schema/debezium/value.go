@@ -1,0 +1,344 @@
+package debezium
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// widening is returned by a value that does not fit the kind inferred so far;
+// the row is undone, the run cut, and the row read again.
+type widening struct{ to schema.Kind }
+
+func (w widening) Error() string { return "widens to " + w.to.String() }
+
+var errUnavailable = errors.New("the source did not log this unchanged large value (Debezium's unavailable-value placeholder); " +
+	"ALTER TABLE … REPLICA IDENTITY FULL or Debezium's ReselectColumns makes it come whole")
+
+// appendValue reads the value at the cursor into v under codec c.
+func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, c *codec) error {
+	if c.wire == wireInferred {
+		return d.appendInferred(s, v, col)
+	}
+	if c.wire == wireRefused {
+		return fmt.Errorf("its type %s is not supported", c.name)
+	}
+	lit, quoted, err := d.literal(s)
+	if err != nil {
+		return err
+	}
+	if !quoted && isNull(lit) {
+		v.AppendNull()
+		return nil
+	}
+	switch c.wire {
+	case wireString:
+		if !quoted {
+			return mismatch(lit, quoted, c)
+		}
+		return d.appendText(v, lit, c.length)
+	case wireBytes:
+		return d.appendBytes(v, lit, quoted, c)
+	case wireDecimal:
+		return d.appendDecimal(v, lit, quoted, c)
+	case wireBool:
+		switch string(lit) {
+		case "true":
+			v.AppendNum(1)
+		case "false":
+			v.AppendNum(0)
+		default:
+			return mismatch(lit, quoted, c)
+		}
+		return nil
+	case wireFloat:
+		f, err := strconv.ParseFloat(string(lit), 64)
+		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+			return mismatch(lit, quoted, c)
+		}
+		v.AppendFloat(f)
+		return nil
+	case wireInstant:
+		if !quoted {
+			return mismatch(lit, quoted, c)
+		}
+		us, err := parseInstant(lit)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		v.AppendNum(us)
+		return nil
+	}
+	n, ok := parseInt(lit)
+	if !ok {
+		return mismatch(lit, quoted, c)
+	}
+	if n, err = c.number(n); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	v.AppendNum(n)
+	return nil
+}
+
+// number turns the integer on the wire into the one kept in the column.
+func (c *codec) number(n int64) (int64, error) {
+	switch c.wire {
+	case wireInt:
+		if shift := 64 - c.bits; n<<shift>>shift != n {
+			return 0, fmt.Errorf("a value that does not fit into %d bits", c.bits)
+		}
+		return n, nil
+	case wireDays:
+		return n, checkDay(n)
+	case wireMilliTime:
+		if n < 0 || n >= dayMicros/1000 {
+			return 0, errTimeRange
+		}
+		return n * 1000, nil
+	case wireMicroTime:
+		return n, checkTime(n)
+	case wireMillis:
+		return millis(n)
+	case wireMicros:
+		return n, checkMicros(n)
+	}
+	return nanos(n), checkMicros(nanos(n))
+}
+
+// literal reads a scalar: the text of a number, boolean or null, or the
+// unescaped text of a string. It stays valid until the next call.
+func (d *Decoder) literal(s *scanner) (lit []byte, quoted bool, err error) {
+	switch s.peek() {
+	case '"':
+		raw, escaped, err := s.str()
+		if err == nil && escaped {
+			d.text, err = unescape(d.text[:0], raw)
+			raw = d.text
+		}
+		return raw, true, err
+	case '{', '[':
+		lit, err = s.skipNested()
+		return lit, false, err
+	}
+	lit, err = s.scalar()
+	return lit, false, err
+}
+
+// appendText appends a string after checking what a STRING column must hold to.
+func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
+	if len(text) == len(d.opt.Placeholder) && string(text) == d.opt.Placeholder {
+		return errUnavailable
+	}
+	if !utf8.Valid(text) {
+		return errors.New("a string that is not valid UTF-8")
+	}
+	if length == 0 {
+		length = d.opt.MaxLength
+	}
+	if length > 0 && len(text) > length {
+		if n := utf8.RuneCount(text); n > length {
+			if !d.opt.Truncate {
+				return fmt.Errorf("a string of %d characters where %d are declared; a longer one would be cut by the target", n, length)
+			}
+			text = firstRunes(text, length)
+			d.Truncated++
+		}
+	}
+	v.AppendString(text)
+	return nil
+}
+
+func firstRunes(b []byte, n int) []byte {
+	end := 0
+	for range n {
+		_, size := utf8.DecodeRune(b[end:])
+		end += size
+	}
+	return b[:end]
+}
+
+func (d *Decoder) appendBytes(v *schema.Values, lit []byte, quoted bool, c *codec) error {
+	if !quoted {
+		return mismatch(lit, quoted, c)
+	}
+	var err error
+	if d.raw, err = decodeBase64(d.raw[:0], lit); err != nil {
+		return mismatch(lit, quoted, c)
+	}
+	if string(d.raw) == d.opt.Placeholder {
+		return errUnavailable
+	}
+	if d.opt.BinaryAsHex {
+		d.text = hex.AppendEncode(d.text[:0], d.raw)
+	} else {
+		d.text = base64.StdEncoding.AppendEncode(d.text[:0], d.raw)
+	}
+	return d.appendText(v, d.text, 0)
+}
+
+func (d *Decoder) appendDecimal(v *schema.Values, lit []byte, quoted bool, c *codec) error {
+	var text []byte
+	var err error
+	if quoted {
+		if d.raw, err = decodeBase64(d.raw[:0], lit); err == nil {
+			d.text, err = appendDecimal(d.text[:0], d.raw, c.scale)
+			text = d.text
+		}
+	} else {
+		d.raw, err = appendDecimalLiteral(d.raw[:0], lit, c.scale)
+		text = d.raw
+	}
+	if err != nil {
+		return fmt.Errorf("%s with scale %d: %w", c.name, c.scale, err)
+	}
+	switch v.Kind {
+	case schema.Integer:
+		n, ok := parseInt(text)
+		if !ok {
+			return fmt.Errorf("%s: a value beyond its declared precision", c.name)
+		}
+		v.AppendNum(n)
+		return nil
+	case schema.Float:
+		f, err := strconv.ParseFloat(string(text), 64)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, errDecimal)
+		}
+		v.AppendFloat(f)
+		return nil
+	}
+	return d.appendText(v, text, 0)
+}
+
+func mismatch(lit []byte, quoted bool, c *codec) error {
+	what := "text"
+	switch {
+	case quoted:
+	case len(lit) > 0 && lit[0] == '{':
+		what = "an object"
+	case len(lit) > 0 && lit[0] == '[':
+		what = "an array"
+	case len(lit) > 0 && (lit[0] == 't' || lit[0] == 'f'):
+		what = "a boolean"
+	default:
+		what = "a number"
+	}
+	return fmt.Errorf("%s that is not a valid %s", what, c.name)
+}
+
+// appendInferred reads a value of plain JSON. The column's kind so far decides
+// whether it fits: integers that fit 64 bits are INTEGER, other numbers FLOAT as
+// long as a double keeps their digits, and all else STRING with the text as sent.
+func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Column) error {
+	lit, quoted, err := d.literal(s)
+	if err != nil {
+		return err
+	}
+	if !quoted && isNull(lit) {
+		v.AppendNull()
+		return nil
+	}
+	n, isInt := int64(0), false
+	want := schema.String
+	switch {
+	case quoted || lit[0] == '{' || lit[0] == '[':
+	case lit[0] == 't' || lit[0] == 'f':
+		want = schema.Boolean
+	default:
+		if n, isInt = parseInt(lit); isInt {
+			want = schema.Integer
+		} else if doubleHolds(lit) {
+			want = schema.Float
+		}
+	}
+	switch {
+	case v.Kind == schema.Unknown:
+		v.Become(want)
+		col.Type = schema.Type{Kind: want, Inferred: true}
+	case v.Kind == want, v.Kind == schema.String && col.Type.Inferred:
+	case v.Kind == schema.Float && isInt && schema.ExactFloat(n):
+	case !col.Type.Inferred:
+		return fmt.Errorf("plain JSON of type %v in a column that a schema declared %v", want, v.Kind)
+	case v.Kind == schema.Integer && want == schema.Float:
+		return widening{schema.Float}
+	default:
+		return widening{schema.String}
+	}
+	switch v.Kind {
+	case schema.Integer:
+		v.AppendNum(n)
+	case schema.Boolean:
+		if lit[0] == 't' {
+			n = 1
+		}
+		v.AppendNum(n)
+	case schema.Float:
+		f, err := strconv.ParseFloat(string(lit), 64)
+		if err != nil {
+			return err
+		}
+		v.AppendFloat(f)
+	default:
+		if !quoted && (lit[0] == '{' || lit[0] == '[') {
+			d.raw = compact(d.raw[:0], lit)
+			lit = d.raw
+		}
+		return d.appendText(v, lit, 0)
+	}
+	return nil
+}
+
+// doubleHolds reports whether a number with fraction or exponent can be taken as
+// a double: 17 significant digits name every double, more are a decimal whose
+// digits a double would drop.
+func doubleHolds(lit []byte) bool {
+	digits, exponent := 0, false
+	for _, c := range lit {
+		switch {
+		case c == 'e' || c == 'E':
+			exponent = true
+		case c >= '0' && c <= '9' && !exponent && (digits > 0 || c != '0'):
+			digits++
+		}
+	}
+	if digits > 17 {
+		return false
+	}
+	isInteger := true
+	for _, c := range lit {
+		if c == '.' || c == 'e' || c == 'E' {
+			isInteger = false
+		}
+	}
+	if isInteger {
+		return false // an integer beyond 64 bits
+	}
+	f, err := strconv.ParseFloat(string(lit), 64)
+	return err == nil && !math.IsInf(f, 0)
+}
+
+// compact appends JSON text without the space between its tokens.
+func compact(dst, text []byte) []byte {
+	inString := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case inString && c == '\\':
+			dst = append(dst, c, text[i+1])
+			i++
+			continue
+		case c == '"':
+			inString = !inString
+		case !inString && (c == ' ' || c == '\t' || c == '\n' || c == '\r'):
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,145 @@
+package debezium
+
+import "bytes"
+
+// plan is what a schema says of the rows under it, compiled once: the fields of
+// its row image in the order in which the converter writes them.
+type plan struct {
+	name   string // the schema's name, "" for plain JSON
+	fields []field
+	byName map[string]int
+
+	// Where each field goes in the run being filled: bound to a shape at one of
+	// its versions.
+	shape   *shape
+	version int
+}
+
+type field struct {
+	name  string
+	codec codec
+	col   int // in the shape; -1: a key column, filled from the record's key
+}
+
+func (p *plan) add(name string, c codec) int {
+	p.fields = append(p.fields, field{name: name, codec: c})
+	p.byName[name] = len(p.fields) - 1
+	return len(p.fields) - 1
+}
+
+// find returns the index of a field, where hint is the one expected next.
+func (p *plan) find(name []byte, hint int) int {
+	if hint < len(p.fields) && string(name) == p.fields[hint].name {
+		return hint
+	}
+	if i, ok := p.byName[string(name)]; ok {
+		return i
+	}
+	return -1
+}
+
+// wrappers remembers the plans of the schemas seen last in {"schema":S,"payload":P},
+// by the bytes in front of the payload: comparing four kilobytes costs a fraction
+// of reading them.
+type wrappers []wrapper
+
+type wrapper struct {
+	prefix []byte
+	plan   *plan
+}
+
+const keptWrappers = 8
+
+func (w *wrappers) lookup(text []byte) *wrapper {
+	for i := range *w {
+		if bytes.HasPrefix(text, (*w)[i].prefix) {
+			return &(*w)[i]
+		}
+	}
+	return nil
+}
+
+func (w *wrappers) keep(prefix []byte, p *plan) {
+	if len(*w) == keptWrappers {
+		*w = (*w)[1:]
+	}
+	*w = append(*w, wrapper{bytes.Clone(prefix), p})
+}
+
+// unwrap returns the value inside {"schema":…,"payload":…} and the plan of its
+// schema, nil if there is none. A value without that wrapper is its own payload.
+func (d *Decoder) unwrap(text []byte, known *wrappers, isKey bool) (*plan, []byte, error) {
+	if w := known.lookup(text); w != nil {
+		s := scanner{b: text, i: len(w.prefix)}
+		payload, err := s.skip()
+		if err == nil && s.peek() == '}' {
+			s.i++
+			return w.plan, payload, s.end()
+		}
+	}
+	s := scanner{b: text}
+	if s.peek() != '{' {
+		return nil, text, nil
+	}
+	var schemaText, payload []byte
+	payloadAt, members := 0, 0
+	more, err := s.open()
+	for more && err == nil {
+		var name []byte
+		if name, err = s.name(&d.name); err != nil {
+			return nil, nil, err
+		}
+		var to *[]byte
+		switch string(name) {
+		case "schema":
+			to = &schemaText
+		case "payload":
+			to, payloadAt = &payload, s.i
+		default:
+			return nil, text, nil
+		}
+		if *to, err = s.skip(); err != nil {
+			return nil, nil, err
+		}
+		members++
+		more, err = s.next()
+	}
+	if err == nil {
+		err = s.end()
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if members != 2 || schemaText == nil || payload == nil {
+		return nil, text, nil
+	}
+	if isNull(schemaText) || string(schemaText) == "{}" {
+		return nil, payload, nil
+	}
+	root, err := parseConnectSchema(schemaText)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := d.opt.compile(root, isKey)
+	if schemaText[0] == '{' && bytes.HasSuffix(text[:payloadAt], []byte(`:`)) && bytes.Index(text, schemaText) < payloadAt {
+		known.keep(text[:payloadAt], p)
+	}
+	return p, payload, nil
+}
+
+// compile makes the plan of a key schema, or of the row image in an envelope's.
+func (o *Options) compile(root *connectSchema, isKey bool) *plan {
+	p := &plan{name: root.Name, byName: map[string]int{}}
+	row := root
+	if !isKey {
+		if row = root.field("after"); row == nil {
+			row = root.field("before")
+		}
+	}
+	if row != nil {
+		for i := range row.Fields {
+			p.add(row.Fields[i].Field, o.codecOf(&row.Fields[i]))
+		}
+	}
+	return p
+}

@@ -1,0 +1,98 @@
+package schema
+
+// Rows is a run of changes of one table, decoded from one partition in offset
+// order, all under one set of columns. It is the unit that moves between
+// goroutines; the per-row slices all have the length of Ops.
+type Rows struct {
+	Table   string // target table
+	Columns []Column
+	Values  []Values // parallel to Columns
+	Ops     []Op
+	Offsets []int64 // Kafka offsets, ascending; equal where one record made two changes
+
+	// Keys holds each row's canonical key (see AppendKey) up to its KeyEnds entry.
+	Keys    []byte
+	KeyEnds []uint32
+
+	// Oldest is the earliest source commit time of the run in milliseconds since
+	// the epoch, 0 if no record told it.
+	Oldest int64
+}
+
+// Len is the number of rows.
+func (r *Rows) Len() int { return len(r.Ops) }
+
+// Key returns the canonical key of row i.
+func (r *Rows) Key(i int) []byte {
+	start := uint32(0)
+	if i > 0 {
+		start = r.KeyEnds[i-1]
+	}
+	return r.Keys[start:r.KeyEnds[i]]
+}
+
+// Size is the memory held, in bytes.
+func (r *Rows) Size() int64 {
+	n := int64(cap(r.Ops)) + 8*int64(cap(r.Offsets)) + int64(cap(r.Keys)) + 4*int64(cap(r.KeyEnds))
+	for i := range r.Values {
+		n += r.Values[i].Size()
+	}
+	return n
+}
+
+// Truncate keeps the first n rows.
+func (r *Rows) Truncate(n int) {
+	for i := range r.Values {
+		r.Values[i].Truncate(n)
+	}
+	r.Ops, r.Offsets, r.KeyEnds = r.Ops[:n], r.Offsets[:n], r.KeyEnds[:n]
+	end := uint32(0)
+	if n > 0 {
+		end = r.KeyEnds[n-1]
+	}
+	r.Keys = r.Keys[:end]
+}
+
+// Reset empties r for a new run of the given columns, which it keeps a copy of.
+func (r *Rows) Reset(table string, cols []Column) {
+	r.Table, r.Oldest = table, 0
+	r.Columns = append(r.Columns[:0], cols...)
+	for len(r.Values) < len(cols) {
+		r.Values = append(r.Values, Values{})
+	}
+	r.Values = r.Values[:len(cols)]
+	for i := range r.Values {
+		r.Values[i].Reset(cols[i].Type.Kind)
+	}
+	r.Ops, r.Offsets, r.Keys, r.KeyEnds = r.Ops[:0], r.Offsets[:0], r.Keys[:0], r.KeyEnds[:0]
+}
+
+// AddColumn adds a column that is NULL in the rows so far.
+func (r *Rows) AddColumn(c Column) {
+	r.Columns = append(r.Columns, c)
+	var v Values
+	for range r.Ops {
+		v.AppendNull()
+	}
+	v.Become(c.Type.Kind)
+	r.Values = append(r.Values, v)
+}
+
+// AppendKey appends the canonical form of row i of a key column: one byte for
+// the kind, then the value, with its length where that varies. So two keys are
+// equal exactly if all their columns are, in type and value: ("1b","2") differs
+// from ("1","b2") and 1 from "1".
+func AppendKey(dst []byte, v *Values, i int) []byte {
+	dst = append(dst, byte(v.Kind))
+	if v.Kind == String {
+		b := v.Bytes(i)
+		n := uint32(len(b))
+		dst = append(dst, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+		return append(dst, b...)
+	}
+	n := uint64(v.Nums[i])
+	if v.Kind == Float && v.Float(i) == 0 {
+		n = 0 // -0.0 and 0.0 are one key
+	}
+	return append(dst, byte(n>>56), byte(n>>48), byte(n>>40), byte(n>>32), byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+}

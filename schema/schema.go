@@ -1,0 +1,71 @@
+// Package schema says what a change is and what a table looks like.
+//
+// A change is one row written or deleted; changes of one table travel together
+// as Rows, column by column, so that no value is boxed on its way from a Kafka
+// record to a Parquet page. The packages below this one turn wire formats into
+// Rows; package batcher folds Rows into batches.
+//
+// Nothing here is safe for concurrent use unless it says so: every value is
+// owned by one goroutine at a time and handed over.
+package schema
+
+import "fmt"
+
+// Kind is the neutral type of a column. The kinds are those that the targets
+// know; every source type maps to one of them (see package debezium).
+type Kind uint8
+
+const (
+	// Unknown is the kind of a column of which only NULL has been seen, which
+	// happens only where types are inferred. Such a column is not sent.
+	Unknown  Kind = iota
+	Integer       // 64-bit signed
+	Float         // IEEE 754 double; Values.Nums holds its bits
+	Boolean       // 0 or 1
+	String        // UTF-8
+	Date          // days since 1970-01-01
+	Time          // microseconds since midnight, 0 ≤ t < 24 h
+	DateTime      // microseconds since 1970-01-01T00:00:00, UTC or wall clock
+)
+
+var kindNames = [...]string{"UNKNOWN", "INTEGER", "FLOAT", "BOOLEAN", "STRING", "DATE", "TIME", "DATETIME"}
+
+// String returns the name that the Data Push API has for the kind.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Type is the type of a column.
+type Type struct {
+	Kind Kind
+	// Length is the declared length of a String in characters, 0 if none is known.
+	Length int
+	// Inferred marks a type that was read off values instead of a schema. It may
+	// widen when a later value does not fit; it never narrows.
+	Inferred bool
+}
+
+// Column is a column of a table.
+type Column struct {
+	Name string
+	Type Type
+	Key  bool
+}
+
+// Op is what a change does to its row.
+type Op uint8
+
+const (
+	Upsert Op = iota // insert the row or replace it whole
+	Delete           // remove the row; only its key columns are set
+)
+
+func (o Op) String() string {
+	if o == Delete {
+		return "delete"
+	}
+	return "upsert"
+}
