@@ -1,0 +1,168 @@
+package batcher
+
+import (
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Batch is the changes of one table between two cuts, at most one for each key
+// (I4). It is filled by its Batcher until it is sealed, and belongs to whoever
+// sealed it from then on.
+type Batch struct {
+	ID     uint64
+	Table  *schema.Table // how the rows are typed
+	Opened time.Time     // when the first row came
+	Oldest int64         // earliest source commit time in ms since the epoch, 0 unknown
+	Reason Reason        // why it was sealed
+	Read   int           // rows added, of which Read − Upserts − Deletes were replaced by a later one
+
+	rows   schema.Rows
+	dead   []bool // rows that a later one replaced
+	live   [2]int // by Op
+	index  index
+	picked []int32 // scratch
+}
+
+// Upserts and Deletes count the rows that the batch stands for.
+func (b *Batch) Upserts() int { return b.live[schema.Upsert] }
+func (b *Batch) Deletes() int { return b.live[schema.Delete] }
+
+// Len is the number of live rows.
+func (b *Batch) Len() int { return b.live[0] + b.live[1] }
+
+// Size is the memory held, in bytes.
+func (b *Batch) Size() int64 {
+	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked))
+}
+
+// Each calls f with every live row of one kind of change, in the order of their
+// last change, until f returns false.
+func (b *Batch) Each(op schema.Op, f func(row int) bool) {
+	for i, o := range b.rows.Ops {
+		if o == op && !b.dead[i] && !f(i) {
+			return
+		}
+	}
+}
+
+// Values returns a column of the batch's table, NULL where a delete's row has no
+// value. Rows are numbered as Each numbers them.
+func (b *Batch) Values(column int) *schema.Values { return &b.rows.Values[column] }
+
+// retype gives the batch a table that holds the same values: with columns added,
+// or another kind for columns that are all NULL.
+func (b *Batch) retype(t *schema.Table) {
+	for i, c := range t.Columns {
+		if i == len(b.rows.Columns) {
+			b.rows.AddColumn(c)
+			continue
+		}
+		b.rows.Columns[i] = c
+		switch v := &b.rows.Values[i]; v.Kind {
+		case c.Type.Kind:
+		case schema.Unknown:
+			v.Become(c.Type.Kind)
+		default: // only deletes: all NULL
+			n := v.Len()
+			v.Reset(schema.Unknown)
+			for range n {
+				v.AppendNull()
+			}
+			v.Become(c.Type.Kind)
+		}
+	}
+	b.Table = t
+}
+
+// add folds rows from the given one on into the batch: the last change of a key
+// stays (I4). It copies what it keeps.
+func (b *Batch) add(rows *schema.Rows, from int) {
+	base := int32(b.rows.Len())
+	picked := b.picked[:0]
+	for i := from; i < rows.Len(); i++ {
+		key := rows.Key(i)
+		e := b.index.at(key, &b.rows)
+		b.live[rows.Ops[i]]++
+		if e.row >= base {
+			// A key met earlier in this run keeps its place and takes the later
+			// row, so only the survivors of a run are copied.
+			b.live[rows.Ops[picked[e.row-base]]]--
+			picked[e.row-base] = int32(i)
+			continue
+		}
+		if e.row >= 0 {
+			b.dead[e.row] = true
+			b.live[b.rows.Ops[e.row]]--
+		}
+		e.row = base + int32(len(picked))
+		picked = append(picked, int32(i))
+		b.dead = append(b.dead, false)
+		b.rows.Keys = append(b.rows.Keys, key...)
+		b.rows.KeyEnds = append(b.rows.KeyEnds, uint32(len(b.rows.Keys)))
+	}
+	b.Read += rows.Len() - from
+	for _, i := range picked {
+		b.rows.Ops = append(b.rows.Ops, rows.Ops[i])
+		b.rows.Offsets = append(b.rows.Offsets, rows.Offsets[i])
+	}
+	for i, c := range b.Table.Columns {
+		dst := &b.rows.Values[i]
+		if src := columnOf(rows, c.Name, i); src >= 0 {
+			dst.AppendRows(&rows.Values[src], picked)
+			continue
+		}
+		for range picked {
+			dst.AppendNull()
+		}
+	}
+	b.picked = picked[:0]
+	if rows.Oldest > 0 && (b.Oldest == 0 || rows.Oldest < b.Oldest) {
+		b.Oldest = rows.Oldest
+	}
+	if dead := b.rows.Len() - b.Len(); dead > 4096 && dead > b.Len() {
+		b.sweep()
+	}
+}
+
+// columnOf finds a column of rows, where hint is the likely position.
+func columnOf(rows *schema.Rows, name string, hint int) int {
+	if hint < len(rows.Columns) && rows.Columns[hint].Name == name {
+		return hint
+	}
+	for i := range rows.Columns {
+		if rows.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// sweep drops the dead rows, so that a batch which waits long for its turn holds
+// no more than twice what it stands for.
+func (b *Batch) sweep() {
+	old := b.rows
+	keep := b.picked[:0]
+	to := make([]int32, old.Len())
+	for i := range old.Ops {
+		if !b.dead[i] {
+			to[i] = int32(len(keep))
+			keep = append(keep, int32(i))
+		}
+	}
+	b.rows = schema.Rows{}
+	b.rows.Reset(old.Table, old.Columns)
+	for _, i := range keep {
+		b.rows.Ops = append(b.rows.Ops, old.Ops[i])
+		b.rows.Offsets = append(b.rows.Offsets, old.Offsets[i])
+		b.rows.Keys = append(b.rows.Keys, old.Key(int(i))...)
+		b.rows.KeyEnds = append(b.rows.KeyEnds, uint32(len(b.rows.Keys)))
+	}
+	for c := range old.Values {
+		b.rows.Values[c].AppendRows(&old.Values[c], keep)
+	}
+	b.dead = b.dead[:len(keep)]
+	clear(b.dead)
+	b.index.move(to)
+	b.picked = keep[:0]
+}

@@ -1,0 +1,179 @@
+// Package batcher folds rows into batches: per table, the last change of each
+// key. It says which batches are due; its caller says which are sealed, and
+// encodes them with an Encoder.
+//
+// A Batcher is pure: no goroutine, no clock, no I/O. Time is passed in, and one
+// goroutine uses it at a time.
+package batcher
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// maxBatchBytes ends a batch that nobody has sealed. It keeps the 32-bit offsets
+// within a column from overflowing; the memory limit acts long before.
+const maxBatchBytes = 1 << 30
+
+// Batcher holds the batches that are not yet sealed.
+type Batcher struct {
+	policy func(table string) Policy
+	tables map[string]*table
+	nextID uint64
+	drain  bool
+}
+
+// table is a table's batches: closed ones in order, then the one being filled.
+type table struct {
+	schema *schema.Table
+	policy Policy
+	queue  []*Batch
+	open   bool // the last in queue takes rows
+}
+
+// New returns an empty batcher. policy is asked once for each table.
+func New(policy func(table string) Policy) *Batcher {
+	return &Batcher{policy: policy, tables: map[string]*table{}}
+}
+
+// Add folds rows from the given one on into their table's open batch, which it
+// returns. Where the rows change the table's columns, the batch so far is closed
+// first and a new one opened. The error is a *schema.ConflictError: these rows
+// cannot join their table and none was added. Nothing of rows is kept.
+func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error) {
+	t := b.tables[rows.Table]
+	if t == nil {
+		t = &table{schema: &schema.Table{Name: rows.Table}, policy: b.policy(rows.Table)}
+		b.tables[rows.Table] = t
+	}
+	merged, grown, err := t.schema.Merge(rows)
+	if err != nil {
+		return nil, err
+	}
+	t.schema = merged
+	last := t.last()
+	if last != nil && last.Len() > 0 {
+		// A batch of deletes has no columns but the key: it can grow as it is.
+		if grown && last.Upserts() > 0 {
+			last.Reason = Schema
+			last = nil
+		} else if last.Size()+rows.Size() > maxBatchBytes {
+			last.Reason = Bytes
+			last = nil
+		}
+	}
+	if last == nil {
+		last = b.openBatch(t, now)
+	}
+	if last.Table != merged {
+		last.retype(merged)
+	}
+	last.add(rows, from)
+	return last, nil
+}
+
+// last returns the open batch of a table, nil if there is none.
+func (t *table) last() *Batch {
+	if !t.open {
+		return nil
+	}
+	return t.queue[len(t.queue)-1]
+}
+
+func (b *Batcher) openBatch(t *table, now time.Time) *Batch {
+	b.nextID++
+	batch := &Batch{ID: b.nextID, Table: t.schema, Opened: now}
+	batch.rows.Reset(t.schema.Name, t.schema.Columns)
+	t.queue = append(t.queue, batch)
+	t.open = true
+	return batch
+}
+
+// Drain makes every batch due, now and later.
+func (b *Batcher) Drain() { b.drain = true }
+
+// Due returns the batches that may be sealed now, the first of each table only,
+// for its batches land in order (I3). The one furthest past its deadline comes
+// first. If memory is short and nothing else is due, the largest batch is.
+func (b *Batcher) Due(now time.Time, memoryShort bool) []*Batch {
+	var due []*Batch
+	var largest *Batch
+	for _, t := range b.tables {
+		if len(t.queue) == 0 {
+			continue
+		}
+		head := t.queue[0]
+		if head.Reason == None || t.isOpen(head) {
+			head.Reason = t.policy.due(head, now)
+			if head.Reason == None && b.drain && head.Len() > 0 {
+				head.Reason = Drain
+			}
+		}
+		if head.Reason != None {
+			due = append(due, head)
+		} else if head.Len() > 0 && (largest == nil || head.Size() > largest.Size()) {
+			largest = head
+		}
+	}
+	if memoryShort && len(due) == 0 && largest != nil {
+		largest.Reason = Memory
+		due = append(due, largest)
+	}
+	slices.SortFunc(due, func(x, y *Batch) int {
+		return cmp.Or(b.deadline(x).Compare(b.deadline(y)), cmp.Compare(x.Table.Name, y.Table.Name))
+	})
+	return due
+}
+
+func (t *table) isOpen(batch *Batch) bool { return t.open && t.queue[len(t.queue)-1] == batch }
+
+// deadline is when a batch's oldest row reaches its table's age limit.
+func (b *Batcher) deadline(batch *Batch) time.Time {
+	return batch.Opened.Add(b.tables[batch.Table.Name].policy.MaxAge)
+}
+
+// NextDue returns when the next batch becomes due by age; ok is false if none
+// will.
+func (b *Batcher) NextDue() (at time.Time, ok bool) {
+	for _, t := range b.tables {
+		if len(t.queue) == 0 || t.queue[0].Len() == 0 {
+			continue
+		}
+		if d := b.deadline(t.queue[0]); !ok || d.Before(at) {
+			at, ok = d, true
+		}
+	}
+	return at, ok
+}
+
+// Seal takes a batch out of the batcher. Its later rows go to another one.
+func (b *Batcher) Seal(batch *Batch) {
+	t := b.tables[batch.Table.Name]
+	if t.isOpen(batch) {
+		t.open = false
+	}
+	t.queue = slices.DeleteFunc(t.queue, func(x *Batch) bool { return x == batch })
+}
+
+// Batches returns the batches not sealed, those of one table in order.
+func (b *Batcher) Batches() []*Batch {
+	var all []*Batch
+	for _, t := range b.tables {
+		all = append(all, t.queue...)
+	}
+	return all
+}
+
+// Bytes is the memory held by batches that are not sealed.
+func (b *Batcher) Bytes() int64 {
+	n := int64(0)
+	for _, t := range b.tables {
+		for _, batch := range t.queue {
+			n += batch.Size()
+		}
+	}
+	return n
+}

@@ -1,0 +1,216 @@
+package batcher
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+	"pgregory.net/rapid"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+func testEncoder() *Encoder {
+	return &Encoder{Compression: "snappy", MaxChunkBytes: 1 << 26, PageBytes: 1 << 20, WithDictionary: true, CreatedBy: "test"}
+}
+
+// readBack reads files with the library's row reader, which shares no code of
+// ours, into the text of each row.
+func readBack(t interface{ Fatal(...any) }, chunks []schema.Chunk, op schema.Op) (rows []string) {
+	for _, c := range chunks {
+		if c.Op != op {
+			continue
+		}
+		f, err := parquet.OpenFile(bytes.NewReader(c.Data), int64(len(c.Data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.NumRows() != int64(c.Rows) {
+			t.Fatal("rows in the footer:", f.NumRows(), "want", c.Rows)
+		}
+		for _, g := range f.RowGroups() {
+			r := g.Rows()
+			buf := make([]parquet.Row, 64)
+			for {
+				n, err := r.ReadRows(buf)
+				for _, row := range buf[:n] {
+					s := ""
+					for _, v := range row {
+						if v.IsNull() {
+							s += "NULL|"
+						} else if v.Kind() == parquet.Double {
+							s += fmt.Sprintf("%x|", math.Float64bits(v.Double()))
+						} else {
+							s += fmt.Sprintf("%q|", v.String())
+						}
+					}
+					rows = append(rows, s)
+				}
+				if err != nil {
+					break
+				}
+			}
+			r.Close()
+		}
+	}
+	return rows
+}
+
+var extremes = map[schema.Kind][]int64{
+	schema.Integer:  {0, 1, -1, math.MaxInt64, math.MinInt64},
+	schema.Boolean:  {0, 1},
+	schema.Date:     {0, -208188, 2932896},
+	schema.Time:     {0, 1000, 86399999000},
+	schema.DateTime: {0, -1, -17987443200000000, 253402300799999999},
+}
+
+func drawValue(t *rapid.T, v *schema.Values) string {
+	if rapid.IntRange(0, 4).Draw(t, "null") == 0 {
+		v.AppendNull()
+		return "NULL|"
+	}
+	switch v.Kind {
+	case schema.String:
+		s := rapid.OneOf(rapid.Just(""), rapid.String(), rapid.SampledFrom([]string{"a", "b", "\x00", "é😀"})).Draw(t, "s")
+		v.AppendString([]byte(s))
+		return fmt.Sprintf("%q|", s)
+	case schema.Float:
+		f := rapid.OneOf(rapid.Float64(), rapid.SampledFrom([]float64{0, math.Copysign(0, -1), math.MaxFloat64, math.SmallestNonzeroFloat64})).Draw(t, "f")
+		v.AppendFloat(f)
+		return fmt.Sprintf("%x|", math.Float64bits(f))
+	}
+	n := rapid.SampledFrom(extremes[v.Kind]).Draw(t, "n")
+	v.AppendNum(n)
+	switch v.Kind {
+	case schema.Boolean:
+		return fmt.Sprintf("%q|", fmt.Sprint(n == 1))
+	case schema.Time:
+		n /= 1000
+	case schema.DateTime:
+		n = int64(math.Floor(float64(n) / 1000)) // exact: all are far below 2^53 × 1000
+		if v.Nums[len(v.Nums)-1] == 253402300799999999 {
+			n = 253402300799999
+		}
+	}
+	return fmt.Sprintf("%q|", fmt.Sprint(n))
+}
+
+// TestParquetRoundTrip writes random tables of every type, with nulls, empties
+// and extremes, under every compression and small chunk sizes, and reads them back.
+func TestParquetRoundTrip(t *testing.T) {
+	kinds := []schema.Kind{schema.Integer, schema.Float, schema.Boolean, schema.String, schema.Date, schema.Time, schema.DateTime}
+	rapid.Check(t, func(t *rapid.T) {
+		var cols []schema.Column
+		for i := range rapid.IntRange(1, 8).Draw(t, "columns") {
+			// Names in falling order: the library would sort them.
+			cols = append(cols, col(fmt.Sprintf("%c", 'z'-i), rapid.SampledFrom(kinds).Draw(t, "kind")))
+		}
+		r := newRun("t", cols...)
+		var want []string
+		for id := range int64(rapid.IntRange(1, 300).Draw(t, "rows")) {
+			row := fmt.Sprintf("%q|", fmt.Sprint(id))
+			r.Values[0].AppendNum(id)
+			for i := range cols {
+				row += drawValue(t, &r.Values[i+1])
+			}
+			r.Ops, r.Offsets = append(r.Ops, schema.Upsert), append(r.Offsets, id)
+			r.Keys = schema.AppendKey(r.Keys, &r.Values[0], int(id))
+			r.KeyEnds = append(r.KeyEnds, uint32(len(r.Keys)))
+			want = append(want, row)
+		}
+		batch, err := New(anyPolicy).Add(epoch, r.Rows, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := testEncoder()
+		e.Compression = rapid.SampledFrom([]string{"snappy", "zstd", "none"}).Draw(t, "compression")
+		e.MaxChunkBytes = rapid.SampledFrom([]int{1 << 12, 1 << 16, 1 << 26}).Draw(t, "chunk")
+		e.RowGroupRows = rapid.SampledFrom([]int{0, 100}).Draw(t, "group")
+		chunks, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := readBack(t, chunks, schema.Upsert)
+		if len(got) != len(want) {
+			t.Fatalf("%d rows, want %d", len(got), len(want))
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("row %d:\n got %s\nwant %s", i, got[i], want[i])
+			}
+		}
+	})
+}
+
+func TestFileSchemas(t *testing.T) {
+	r := newRun("t", col("b", schema.String), col("a", schema.DateTime), col("u", schema.Unknown), col("d", schema.Date), col("m", schema.Time))
+	r.add(schema.Upsert, 1, "x", 1, nil, 1, 1).add(schema.Delete, 2)
+	for _, tc := range []struct {
+		name    string
+		change  func(*Encoder)
+		up, del string
+	}{
+		{"default", func(*Encoder) {}, "id:INT64 b:STRING a:TIMESTAMP(isAdjustedToUTC=true,unit=MILLIS) d:DATE m:TIME(isAdjustedToUTC=true,unit=MILLIS)", "id:INT64"},
+		{"micros, full deletes", func(e *Encoder) { e.Timestamps = Micros; e.FullDeletes = true },
+			"id:INT64 b:STRING a:TIMESTAMP(isAdjustedToUTC=true,unit=MICROS) d:DATE m:TIME(isAdjustedToUTC=true,unit=MILLIS)",
+			"id:INT64 b:STRING a:TIMESTAMP(isAdjustedToUTC=true,unit=MICROS) d:DATE m:TIME(isAdjustedToUTC=true,unit=MILLIS)"},
+		{"int96", func(e *Encoder) { e.Timestamps = Int96 }, "id:INT64 b:STRING a:INT96 d:DATE m:TIME(isAdjustedToUTC=true,unit=MILLIS)", "id:INT64"},
+	} {
+		e := testEncoder()
+		tc.change(e)
+		batch, _ := New(anyPolicy).Add(epoch, r.Rows, 0)
+		chunks, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []string{tc.up, tc.del} {
+			f, err := parquet.OpenFile(bytes.NewReader(chunks[i].Data), int64(len(chunks[i].Data)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := ""
+			for j, s := range f.Metadata().Schema[1:] {
+				typ := fmt.Sprint(s.Type.V)
+				if s.LogicalType.Value != nil {
+					typ = f.Root().Columns()[j].Type().LogicalType().String()
+				}
+				if j > 0 {
+					got += " "
+				}
+				got += s.Name + ":" + typ
+				if !f.Root().Columns()[j].Optional() {
+					t.Errorf("%s: %s is not OPTIONAL", tc.name, s.Name)
+				}
+			}
+			if got != want {
+				t.Errorf("%s, chunk %d:\n got %s\nwant %s", tc.name, i, got, want)
+			}
+		}
+	}
+}
+
+func TestChunkSize(t *testing.T) {
+	r := newRun("t", col("s", schema.String))
+	for id := range int64(20000) {
+		r.add(schema.Upsert, id, fmt.Sprintf("%x", id*2654435761*int64(1+id)))
+	}
+	batch, _ := New(anyPolicy).Add(epoch, r.Rows, 0)
+	e := testEncoder()
+	e.MaxChunkBytes, e.PageBytes = 1<<16, 1<<13
+	chunks, err := e.Encode(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	for _, c := range chunks {
+		rows += c.Rows
+		if len(c.Data) > e.MaxChunkBytes {
+			t.Errorf("a chunk of %d bytes, limit %d", len(c.Data), e.MaxChunkBytes)
+		}
+	}
+	if rows != 20000 || len(chunks) < 4 {
+		t.Errorf("%d rows in %d chunks", rows, len(chunks))
+	}
+}
