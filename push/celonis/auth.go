@@ -1,0 +1,96 @@
+package celonis
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+)
+
+// Auth gives the Authorization header of a request. It may be used concurrently.
+type Auth interface {
+	// Header returns the header's value.
+	Header(ctx context.Context) (string, error)
+	// Refresh forgets what Header remembers, after the API refused it. It reports
+	// whether that can help.
+	Refresh() bool
+}
+
+// Key is a static key: scheme "Bearer" for a user's API key, "AppKey" for an
+// application key. It is asked for each time, so a rotated key takes effect.
+type Key struct {
+	Scheme string
+	Value  func() (string, error)
+}
+
+func (k Key) Header(context.Context) (string, error) {
+	v, err := k.Value()
+	return k.Scheme + " " + v, err
+}
+
+func (Key) Refresh() bool { return true } // the file behind it may have changed
+
+// OAuth is the client credentials grant (RFC 6749, section 4.4). Tokens of the
+// platform live fifteen minutes and are renewed a minute early.
+type OAuth struct {
+	TokenURL string
+	ClientID string
+	Secret   func() (string, error)
+	Scopes   []string
+	Post     bool         // send the credentials in the form instead of HTTP Basic
+	Client   *http.Client // nil: the default one
+
+	mu     sync.Mutex
+	source oauth2.TokenSource
+}
+
+const renewEarly = time.Minute
+
+func (o *OAuth) Header(ctx context.Context) (string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.source == nil {
+		secret, err := o.Secret()
+		if err != nil {
+			return "", err
+		}
+		c := clientcredentials.Config{
+			ClientID: o.ClientID, ClientSecret: secret, TokenURL: o.TokenURL,
+			Scopes: o.Scopes, AuthStyle: oauth2.AuthStyleInHeader, EndpointParams: url.Values{},
+		}
+		if o.Post {
+			c.AuthStyle = oauth2.AuthStyleInParams
+		}
+		// The token outlives the request that it was fetched for.
+		ctx := context.Background()
+		if o.Client != nil {
+			ctx = context.WithValue(ctx, oauth2.HTTPClient, o.Client)
+		}
+		o.source = oauth2.ReuseTokenSourceWithExpiry(nil, fetch{ctx, &c}, renewEarly)
+	}
+	t, err := o.source.Token()
+	if err != nil {
+		return "", err
+	}
+	return "Bearer " + t.AccessToken, nil
+}
+
+// fetch asks for a new token each time; clientcredentials' own source would keep
+// one until its last seconds.
+type fetch struct {
+	ctx context.Context
+	c   *clientcredentials.Config
+}
+
+func (f fetch) Token() (*oauth2.Token, error) { return f.c.Token(f.ctx) }
+
+func (o *OAuth) Refresh() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.source = nil
+	return true
+}

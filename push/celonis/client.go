@@ -1,0 +1,293 @@
+package celonis
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+	"go.opentelemetry.io/otel/propagation"
+	"golang.org/x/oauth2"
+	"golang.org/x/time/rate"
+
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// client makes the API's calls: limits, credentials, and what answers mean.
+type client struct {
+	http    *http.Client
+	base    string // up to and including the pool
+	opt     *Options
+	limit   *rate.Limiter
+	breaker *gobreaker.TwoStepCircuitBreaker[any]
+}
+
+const (
+	maxAnswer = 4 << 20
+	maxWords  = 1000 // of an error body that are kept
+)
+
+func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
+	base, err := baseURL(opt.URL)
+	if err != nil {
+		return nil, err
+	}
+	if transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone() // with HTTPS_PROXY from the environment
+		t.TLSClientConfig = opt.TLS
+		t.MaxIdleConnsPerHost = 16
+		transport = t
+	}
+	return &client{
+		http:  &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
+		base:  base + "/v1/data-push/" + opt.PoolID + "/jobs/",
+		opt:   opt,
+		// Without a burst: the platform counts by the second, and two bursts could
+		// fall into one.
+		limit: rate.NewLimiter(rate.Limit(opt.RequestsPerSecond), 1),
+		// A target that is down is asked by one request every few seconds instead
+		// of by every lane.
+		breaker: gobreaker.NewTwoStepCircuitBreaker[any](gobreaker.Settings{
+			Timeout:     breakerPause,
+			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 10 },
+		}),
+	}, nil
+}
+
+const breakerPause = 5 * time.Second
+
+// body is a request body that can be sent again.
+type body struct {
+	contentType string
+	size        int64
+	open        func() io.Reader
+}
+
+func jsonBody(v any) (*body, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	return &body{"application/json", int64(len(b)), func() io.Reader { return bytes.NewReader(b) }}, nil
+}
+
+// fileBody is a multipart form around data, which is not copied.
+func fileBody(field, name string, data []byte) (*body, error) {
+	var frame bytes.Buffer
+	w := multipart.NewWriter(&frame)
+	if _, err := w.CreateFormFile(field, name); err != nil {
+		return nil, err
+	}
+	head := bytes.Clone(frame.Bytes())
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	tail := frame.Bytes()[len(head):]
+	return &body{w.FormDataContentType(), int64(len(head) + len(data) + len(tail)), func() io.Reader {
+		return io.MultiReader(bytes.NewReader(head), bytes.NewReader(data), bytes.NewReader(tail))
+	}}, nil
+}
+
+// call makes one request. A refused credential is renewed once. into is filled
+// from the answer's JSON, if there is one. Any 2xx is success: the documents
+// disagree on which.
+func (c *client) call(ctx context.Context, op, method, path string, b *body, into any) error {
+	err := c.once(ctx, op, method, path, b, into)
+	if push.KindOf(err) == push.Unauthorized && err != nil && c.opt.Auth.Refresh() {
+		err = c.once(ctx, op, method, path, b, into)
+	}
+	return err
+}
+
+func (c *client) once(ctx context.Context, op, method, path string, b *body, into any) error {
+	if err := c.limit.Wait(ctx); err != nil {
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: err}
+	}
+	done, err := c.breaker.Allow()
+	if err != nil {
+		return &push.Error{Op: op, Kind: push.Unavailable, RetryAfter: breakerPause,
+			Message: "the target failed ten times in a row; waiting before asking again"}
+	}
+	start := time.Now()
+	status, err := c.send(ctx, op, method, path, b, into)
+	if c.opt.OnRequest != nil {
+		c.opt.OnRequest(op, status, time.Since(start))
+	}
+	var outage error // what the breaker counts
+	if err != nil && push.KindOf(err) == push.Unavailable && ctx.Err() == nil {
+		outage = err
+	}
+	done(outage)
+	return err
+}
+
+func (c *client) send(ctx context.Context, op, method, path string, b *body, into any) (int, error) {
+	var reader io.Reader
+	if b != nil {
+		reader = b.open()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	if err != nil {
+		return 0, &push.Error{Op: op, Kind: push.Rejected, Err: err}
+	}
+	if b != nil {
+		req.Header.Set("Content-Type", b.contentType)
+		req.ContentLength = b.size
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(b.open()), nil }
+	}
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "sluice")
+	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
+	header, err := c.opt.Auth.Header(ctx)
+	if err != nil {
+		return 0, c.authError(op, err)
+	}
+	req.Header.Set("Authorization", header)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return 0, &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: "SLUICE_CELONIS_URL"}
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if resp.StatusCode/100 != 2 {
+		return resp.StatusCode, failure(op, resp, text)
+	}
+	if err != nil {
+		return resp.StatusCode, &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
+	}
+	if into != nil {
+		if err := json.Unmarshal(text, into); err != nil {
+			return resp.StatusCode, &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode,
+				Message: "an answer that is not the API's: " + words(text), Err: err}
+		}
+	}
+	return resp.StatusCode, nil
+}
+
+// authError tells a token endpoint that refuses the client from one that is away.
+func (c *client) authError(op string, err error) error {
+	e := &push.Error{Op: op + ": get a token", Kind: push.Unauthorized, Err: err,
+		Hint: "SLUICE_CELONIS_OAUTH_CLIENT_ID, _SECRET, _SCOPE and _TOKEN_URL"}
+	var refused *oauth2.RetrieveError
+	if errors.As(err, &refused) {
+		if refused.Response != nil && refused.Response.StatusCode >= 500 {
+			e.Kind = push.Unavailable
+		}
+		return e
+	}
+	if netErr := net.Error(nil); errors.As(err, &netErr) {
+		e.Kind = push.Unavailable
+	}
+	return e
+}
+
+// failure says what an answer means, in the platform's own words.
+func failure(op string, resp *http.Response, text []byte) error {
+	e := &push.Error{Op: op, Status: resp.StatusCode, Message: words(text)}
+	switch s := resp.StatusCode; {
+	case s == http.StatusUnauthorized:
+		e.Kind = push.Unauthorized
+		e.Hint = "the key is wrong or expired: SLUICE_CELONIS_API_KEY, SLUICE_CELONIS_APP_KEY or SLUICE_CELONIS_OAUTH_*"
+	case s == http.StatusForbidden:
+		e.Kind = push.Unauthorized
+		e.Hint = "the key lacks the Data Push permission on the pool of SLUICE_CELONIS_POOL_ID"
+	case s == http.StatusNotFound:
+		e.Kind = push.Lost
+		e.Hint = "if it persists: SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
+	case s == http.StatusConflict:
+		e.Kind = push.Conflict
+	case s == http.StatusTooManyRequests:
+		e.Kind = push.Throttled
+		e.RetryAfter = retryAfter(resp.Header, text, time.Now())
+	case s >= 500, s == http.StatusRequestTimeout, s < 400:
+		e.Kind = push.Unavailable
+		e.RetryAfter = headerSeconds(resp.Header.Get("Retry-After"), time.Now())
+	default:
+		e.Kind = push.Rejected
+	}
+	return e
+}
+
+var tryAgainAt = regexp.MustCompile(`try again at (\d\d:\d\d:\d\d) UTC`)
+
+// retryAfter returns how long a 429 asks to wait: by one of the headers, by the
+// text, else until the next full hour, when the quota starts anew.
+func retryAfter(h http.Header, text []byte, now time.Time) time.Duration {
+	for _, name := range []string{"X-Ratelimit-Reset", "Retry-After"} {
+		if d := headerSeconds(h.Get(name), now); d > 0 {
+			return d
+		}
+	}
+	now = now.UTC()
+	if m := tryAgainAt.FindSubmatch(text); m != nil {
+		if t, err := time.Parse("15:04:05", string(m[1])); err == nil {
+			at := time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
+			if at.Before(now) {
+				at = at.Add(24 * time.Hour)
+			}
+			return at.Sub(now) + time.Second
+		}
+	}
+	return now.Truncate(time.Hour).Add(time.Hour).Sub(now) + time.Second
+}
+
+// headerSeconds reads a header of seconds or of an HTTP date.
+func headerSeconds(v string, now time.Time) time.Duration {
+	if v == "" {
+		return 0
+	}
+	if s, err := strconv.ParseFloat(v, 64); err == nil && s > 0 && s < 86400 {
+		return time.Duration(s * float64(time.Second))
+	}
+	if t, err := http.ParseTime(v); err == nil && t.After(now) {
+		return t.Sub(now)
+	}
+	return 0
+}
+
+// words returns what people can read of an error body. Its documented forms are
+// JSON of three kinds, a bare string, or nothing; a gateway answers with HTML.
+func words(text []byte) string {
+	var m map[string]any
+	if json.Unmarshal(text, &m) == nil {
+		var parts []string
+		for _, k := range []string{"frontendErrorKey", "errorInformation", "message", "shortMessage", "reference", "title", "detail", "error", "errorCode", "errors"} {
+			switch v := m[k].(type) {
+			case nil:
+			case string:
+				if v != "" {
+					parts = append(parts, v)
+				}
+			default:
+				if b, err := json.Marshal(v); err == nil {
+					parts = append(parts, string(b))
+				}
+			}
+		}
+		if len(parts) > 0 {
+			return clip(strings.Join(parts, ": "))
+		}
+	}
+	var s string
+	if json.Unmarshal(text, &s) == nil {
+		return clip(s)
+	}
+	return clip(strings.Join(strings.Fields(string(text)), " "))
+}
+
+func clip(s string) string {
+	if len(s) > maxWords {
+		return strings.ToValidUTF8(s[:maxWords], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,117 @@
+// Package celonis is the push.Sink of the Celonis Data Push API
+// (https://developer.celonis.com/data-ingestion-api/): a job of type DELTA with
+// primary keys, Parquet chunks, asynchronous execution.
+package celonis
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Options are what the API leaves to its user. What its documentation leaves
+// open is an option too, whose default is the reading that works under most of
+// the others.
+type Options struct {
+	// URL is the team's address. Without a path it means the current flavour,
+	// /data-ingestion; the older one is /integration. A trailing /api is allowed.
+	URL          string
+	PoolID       string
+	ConnectionID string // "" is the pool's global schema
+	Auth         Auth
+	TLS          *tls.Config
+
+	MultipartField    string // file, or chunk as the older documentation has it
+	MultipartFilename string
+	ExecuteSlash      bool // execute at the alias with a trailing slash, as older servers do
+	Validate          bool // ask the API to validate at creation
+	TableSchema       bool // send the column types with each job
+	UpsertStrategy    string
+	FallbackLength    int // VARCHAR length of strings without a declared one
+	Order             Order
+
+	RequestsPerSecond float64
+	// CountCreate counts the creation of a job as a submission too.
+	CountCreate bool
+	// Spacing is the least time between two submissions.
+	Spacing time.Duration
+	Budget  *push.Budget
+
+	RequestTimeout time.Duration
+	// Table returns a target table's own settings.
+	Table func(name string) TableOptions
+	// OnRequest is told of every answer, for metrics; status 0 is none.
+	OnRequest func(op string, status int, took time.Duration)
+}
+
+// TableOptions are the settings of one table, sent as they are.
+type TableOptions struct {
+	AllowDuplicate         *bool
+	DuplicateRemovalColumn string
+	TargetSchema           string
+	ForeignKeys            string
+	MirrorTargetNames      []string
+	PostExecutionQuery     string
+}
+
+// Order says whether deletes and upserts of a batch share a job.
+type Order string
+
+const (
+	SingleJob    Order = "single-job"
+	DeletesFirst Order = "deletes-then-upserts"
+	UpsertsFirst Order = "upserts-then-deletes"
+)
+
+// Split arranges a batch's chunks in jobs. Keys are disjoint between the kinds,
+// so every order gives the same table; a platform that wants a kind a job can
+// have it, at the price of two submissions.
+func (o Order) Split(chunks []schema.Chunk) [][]schema.Chunk {
+	var by [2][]schema.Chunk
+	for _, c := range chunks {
+		by[c.Op] = append(by[c.Op], c)
+	}
+	up, del := by[schema.Upsert], by[schema.Delete]
+	switch {
+	case o != DeletesFirst && o != UpsertsFirst, len(up) == 0, len(del) == 0:
+		return [][]schema.Chunk{chunks}
+	case o == DeletesFirst:
+		return [][]schema.Chunk{del, up}
+	}
+	return [][]schema.Chunk{up, del}
+}
+
+// baseURL returns the address in front of /v1/data-push.
+func baseURL(raw string) (string, error) {
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	if err != nil {
+		return "", err
+	}
+	if (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
+		return "", errors.New("want https://<team>.<cluster>.celonis.cloud")
+	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", errors.New("want an address without user, query or fragment")
+	}
+	switch {
+	case u.Path == "":
+		u.Path = "/data-ingestion/api"
+	case !strings.HasSuffix(u.Path, "/api"):
+		u.Path += "/api"
+	}
+	return u.String(), nil
+}
+
+// CheckURL returns why an address cannot be Options.URL, nil if it can.
+func CheckURL(raw string) error {
+	if _, err := baseURL(raw); err != nil {
+		return fmt.Errorf("%w", err)
+	}
+	return nil
+}

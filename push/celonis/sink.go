@@ -1,0 +1,291 @@
+package celonis
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Sink pushes to one data pool. It is a push.Sink and may be used concurrently.
+type Sink struct {
+	c   *client
+	opt Options
+
+	mu     sync.Mutex
+	submit time.Time // when the next submission may start, under Options.Spacing
+}
+
+// New returns the sink for opt. transport is nil but in tests.
+func New(opt Options, transport http.RoundTripper) (*Sink, error) {
+	s := &Sink{opt: opt}
+	if s.opt.Table == nil {
+		s.opt.Table = func(string) TableOptions { return TableOptions{} }
+	}
+	var err error
+	s.c, err = newClient(&s.opt, transport)
+	return s, err
+}
+
+// The documents of the API, as far as Sluice sends or reads them.
+type jobDocument struct {
+	ID                    string         `json:"id,omitempty"`
+	Status                string         `json:"status,omitempty"`
+	Logs                  []string       `json:"logs,omitempty"`
+	Type                  string         `json:"type,omitempty"`
+	FileType              string         `json:"fileType,omitempty"`
+	TargetName            string         `json:"targetName,omitempty"`
+	TargetSchema          string         `json:"targetSchema,omitempty"`
+	DataPoolID            string         `json:"dataPoolId,omitempty"`
+	ConnectionID          string         `json:"connectionId,omitempty"`
+	Keys                  []string       `json:"keys,omitempty"`
+	TableSchema           *tableDocument `json:"tableSchema,omitempty"`
+	UpsertStrategy        string         `json:"upsertStrategy,omitempty"`
+	FallbackVarcharLength int            `json:"fallbackVarcharLength,omitempty"`
+	AllowDuplicate        *bool          `json:"allowDuplicate,omitempty"`
+	ForeignKeys           string         `json:"foreignKeys,omitempty"`
+	MirrorTargetNames     []string       `json:"mirrorTargetNames,omitempty"`
+	PostExecutionQuery    string         `json:"postExecutionQuery,omitempty"`
+}
+
+type tableDocument struct {
+	TableName string           `json:"tableName"`
+	Columns   []columnDocument `json:"columns"`
+}
+
+type columnDocument struct {
+	ColumnName  string `json:"columnName"`
+	ColumnType  string `json:"columnType"`
+	FieldLength int    `json:"fieldLength,omitempty"`
+	Decimals    int    `json:"decimals,omitempty"`
+	PKField     bool   `json:"pkField"`
+}
+
+type chunkDocument struct {
+	ID         string `json:"id"`
+	Type       string `json:"type"`
+	FileLength int64  `json:"fileLength"`
+}
+
+// Prepare creates a job, uploads its chunks and compares what the API lists with
+// what was sent. A job of which any of that failed is discarded: an upload whose
+// answer was lost may still land after the list was read.
+func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) {
+	if err := checkNames(job.Table); err != nil {
+		return push.Ticket{}, err
+	}
+	if s.opt.CountCreate && s.opt.Budget != nil {
+		for {
+			wait := s.opt.Budget.Retry(time.Now())
+			if wait == 0 {
+				break
+			}
+			if err := pause(ctx, wait); err != nil {
+				return push.Ticket{}, err
+			}
+		}
+	}
+	b, err := jsonBody(s.document(job))
+	if err != nil {
+		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Err: err}
+	}
+	path := ""
+	if s.opt.Validate {
+		path = "?validate=true"
+	}
+	var made jobDocument
+	if err := s.c.call(ctx, "create job", http.MethodPost, path, b, &made); err != nil {
+		return push.Ticket{}, err
+	}
+	if made.ID == "" {
+		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Message: "the answer has no job id"}
+	}
+	t := push.Ticket{ID: made.ID, Table: job.Table.Name}
+	if err := s.upload(ctx, t, job); err != nil {
+		if ctx.Err() == nil {
+			s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil) // it expires if this fails
+		}
+		return push.Ticket{}, err
+	}
+	return t, nil
+}
+
+func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
+	want := map[string]int64{}
+	for _, c := range job.Chunks {
+		kind, path := "UPSERT", "/chunks/upserted"
+		if c.Op == schema.Delete {
+			kind, path = "DELETE", "/chunks/deleted"
+		}
+		b, err := fileBody(s.opt.MultipartField, s.opt.MultipartFilename, c.Data)
+		if err != nil {
+			return &push.Error{Op: "upload chunk", Kind: push.Rejected, Err: err}
+		}
+		if err := s.c.call(ctx, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil); err != nil {
+			return err
+		}
+		want[fmt.Sprintf("%s of %d bytes", kind, len(c.Data))]++
+	}
+	var listed []chunkDocument
+	if err := s.c.call(ctx, "list chunks", http.MethodGet, url.PathEscape(t.ID)+"/chunks", nil, &listed); err != nil {
+		return err
+	}
+	for _, c := range listed {
+		want[fmt.Sprintf("%s of %d bytes", c.Type, c.FileLength)]--
+	}
+	for what, n := range want {
+		if n != 0 {
+			return &push.Error{Op: "verify chunks", Kind: push.Unavailable,
+				Message: fmt.Sprintf("%d chunks sent, %d listed: they differ in %s", len(job.Chunks), len(listed), what)}
+		}
+	}
+	return nil
+}
+
+// document is the description of a job for a table.
+func (s *Sink) document(job *push.Job) *jobDocument {
+	t := job.Table
+	own := s.opt.Table(t.Name)
+	d := &jobDocument{
+		Type: "DELTA", FileType: "PARQUET",
+		TargetName: t.Name, TargetSchema: own.TargetSchema,
+		DataPoolID: s.opt.PoolID, ConnectionID: s.opt.ConnectionID,
+		Keys: t.Keys(), UpsertStrategy: s.opt.UpsertStrategy,
+		FallbackVarcharLength: s.opt.FallbackLength,
+		AllowDuplicate:        own.AllowDuplicate, ForeignKeys: own.ForeignKeys,
+		MirrorTargetNames: own.MirrorTargetNames, PostExecutionQuery: own.PostExecutionQuery,
+	}
+	if !s.opt.TableSchema {
+		return d
+	}
+	d.TableSchema = &tableDocument{TableName: t.Name}
+	for _, c := range t.Columns {
+		if c.Type.Kind == schema.Unknown {
+			continue
+		}
+		col := columnDocument{ColumnName: c.Name, ColumnType: c.Type.Kind.String(), PKField: c.Key}
+		if c.Type.Kind == schema.String {
+			if col.FieldLength = c.Type.Length; col.FieldLength == 0 {
+				col.FieldLength = s.opt.FallbackLength
+			}
+		}
+		d.TableSchema.Columns = append(d.TableSchema.Columns, col)
+	}
+	return d
+}
+
+// Execute submits the job.
+func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
+	if err := s.space(ctx); err != nil {
+		return err
+	}
+	path := url.PathEscape(t.ID)
+	if s.opt.ExecuteSlash {
+		path += "/"
+	}
+	if column := s.opt.Table(t.Table).DuplicateRemovalColumn; column != "" {
+		path += "?duplicateRemovalColumn=" + url.QueryEscape(column)
+	}
+	return s.c.call(ctx, "execute job", http.MethodPost, path, nil, nil)
+}
+
+// space waits until Spacing has passed since the last submission.
+func (s *Sink) space(ctx context.Context) error {
+	if s.opt.Spacing <= 0 {
+		return nil
+	}
+	s.mu.Lock()
+	now := time.Now()
+	at := s.submit
+	if at.Before(now) {
+		at = now
+	}
+	s.submit = at.Add(s.opt.Spacing)
+	s.mu.Unlock()
+	return pause(ctx, at.Sub(now))
+}
+
+var states = map[string]push.State{
+	"NEW": push.New, "QUEUED": push.Queued, "RUNNING": push.Running,
+	"DONE": push.Done, "ERROR": push.Failed, "CANCELED": push.Canceled,
+}
+
+// Status reads the job.
+func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
+	var d jobDocument
+	if err := s.c.call(ctx, "read job", http.MethodGet, url.PathEscape(t.ID), nil, &d); err != nil {
+		return push.Status{}, err
+	}
+	state, ok := states[d.Status]
+	if !ok {
+		return push.Status{}, &push.Error{Op: "read job", Kind: push.Unavailable, Message: fmt.Sprintf("unknown status %.80q", d.Status)}
+	}
+	return push.Status{State: state, Logs: d.Logs}, nil
+}
+
+// Discard cancels the job if it is not final, and deletes it.
+func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
+	st, err := s.Status(ctx, t)
+	if err == nil && (st.State == push.Queued || st.State == push.Running) {
+		err = s.c.call(ctx, "cancel job", http.MethodPost, url.PathEscape(t.ID)+"/cancel", nil, nil)
+		if push.KindOf(err) == push.Rejected {
+			err = nil // it ended in between
+		}
+	}
+	if err == nil {
+		err = s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil)
+	}
+	if err != nil && push.KindOf(err) == push.Lost {
+		return nil
+	}
+	return err
+}
+
+// maxIdentifier is the longest name in the store behind the platform, in bytes.
+const maxIdentifier = 128
+
+// checkNames refuses tables that the platform would mangle: it folds case, and
+// has columns of its own.
+func checkNames(t *schema.Table) error {
+	refuse := func(format string, args ...any) error {
+		return &push.Error{Op: "check names", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...)}
+	}
+	if len(t.Name) > maxIdentifier || !utf8.ValidString(t.Name) {
+		return refuse("the name is longer than %d bytes or not UTF-8", maxIdentifier)
+	}
+	seen := map[string]string{}
+	for _, c := range t.Columns {
+		folded := strings.ToLower(c.Name)
+		switch other, dup := seen[folded]; {
+		case dup:
+			return refuse("columns %q and %q are one name to the target, which ignores case", other, c.Name)
+		case len(c.Name) > maxIdentifier:
+			return refuse("column %.40q… is longer than %d bytes", c.Name, maxIdentifier)
+		case strings.HasPrefix(folded, "_celonis_"):
+			return refuse("column %q has a prefix that the platform keeps for itself", c.Name)
+		}
+		seen[folded] = c.Name
+	}
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,378 @@
+package celonis_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/celonis"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+func key(s string) celonis.Auth {
+	return celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return s, nil }}
+}
+
+// rig is a sink on an emulator, every call held against the API's description.
+type rig struct {
+	t         *testing.T
+	emu       *emulator.Emulator
+	transport *pushtest.Transport
+	sink      *celonis.Sink
+	pusher    *push.Pusher
+}
+
+func newRig(t *testing.T, eo emulator.Options, change func(*celonis.Options)) *rig {
+	t.Helper()
+	if eo.Keys == nil && eo.ClientID == "" {
+		eo.Keys = []string{"Bearer secret"}
+	}
+	r := &rig{t: t, emu: emulator.New(eo)}
+	r.transport = &pushtest.Transport{Handler: r.emu}
+	if err := r.transport.Describe(emulator.OpenAPI); err != nil {
+		t.Fatal(err)
+	}
+	budget := push.NewBudget(250, 25)
+	opt := celonis.Options{
+		URL: "https://team.eu-1.celonis.cloud", PoolID: "pool", Auth: key("secret"),
+		MultipartField: "file", MultipartFilename: "chunk.parquet", TableSchema: true,
+		UpsertStrategy: "UPSERT_WITH_NULLIFICATION", FallbackLength: 16250,
+		RequestsPerSecond: 10, RequestTimeout: time.Minute, Budget: budget,
+	}
+	if change != nil {
+		change(&opt)
+	}
+	var err error
+	if r.sink, err = celonis.New(opt, r.transport); err != nil {
+		t.Fatal(err)
+	}
+	r.pusher = &push.Pusher{Sink: r.sink, Budget: budget, Tracer: noop.NewTracerProvider().Tracer(""),
+		PollInterval: time.Second, MaxPollInterval: 30 * time.Second, Attempts: 3,
+		MinBackoff: time.Second, MaxBackoff: time.Minute}
+	return r
+}
+
+func (r *rig) done() {
+	r.t.Helper()
+	for _, v := range r.transport.Violations() {
+		r.t.Error("contract: " + v)
+	}
+	if r.transport.Checked == 0 {
+		r.t.Error("no call was checked against the API's description")
+	}
+}
+
+// batch encodes rows id → name, an empty name being a delete.
+func batch(t *testing.T, rows map[int64]string) (*schema.Table, []schema.Chunk) {
+	t.Helper()
+	r := new(schema.Rows)
+	r.Reset("people", []schema.Column{
+		{Name: "id", Type: schema.Type{Kind: schema.Integer}, Key: true},
+		{Name: "name", Type: schema.Type{Kind: schema.String, Length: 10}}})
+	for id := range int64(100) {
+		name, ok := rows[id]
+		if !ok {
+			continue
+		}
+		op := schema.Upsert
+		r.Values[0].AppendNum(id)
+		if name == "" {
+			op = schema.Delete
+			r.Values[1].AppendNull()
+		} else {
+			r.Values[1].AppendString([]byte(name))
+		}
+		r.Ops, r.Offsets = append(r.Ops, op), append(r.Offsets, id)
+		r.Keys = schema.AppendKey(r.Keys, &r.Values[0], r.Len()-1)
+		r.KeyEnds = append(r.KeyEnds, uint32(len(r.Keys)))
+	}
+	b, err := batcher.New(func(string) batcher.Policy { return batcher.Policy{} }).Add(time.Time{}, r, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chunks, err := (&batcher.Encoder{MaxChunkBytes: 1 << 20, PageBytes: 1 << 16}).Encode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Table, chunks
+}
+
+func (r *rig) deliver(rows map[int64]string) error {
+	table, chunks := batch(r.t, rows)
+	return r.pusher.Run(r.t.Context(), push.NewDelivery(table, chunks))
+}
+
+func (r *rig) people() map[int64]string {
+	got := map[int64]string{}
+	t := r.emu.Snapshot("people")
+	if t == nil {
+		return got
+	}
+	for _, row := range t.Rows {
+		got[row[0].(int64)], _ = row[1].(string)
+	}
+	return got
+}
+
+func (r *rig) want(want map[int64]string) {
+	r.t.Helper()
+	got := r.people()
+	if len(got) != len(want) {
+		r.t.Fatalf("target %v, want %v", got, want)
+	}
+	for k, v := range want {
+		if got[k] != v {
+			r.t.Fatalf("target %v, want %v", got, want)
+		}
+	}
+}
+
+// TestEveryFault delivers two batches while each call in turn goes wrong in each
+// way; the table must come out right and nothing may fail for good.
+func TestEveryFault(t *testing.T) {
+	ops := []string{"create", "upload", "chunks", "execute", "get"}
+	faults := []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401}
+	type tc struct {
+		op    string
+		fault emulator.Fault
+	}
+	var cases []tc
+	for _, op := range ops {
+		for _, f := range faults {
+			cases = append(cases, tc{op, f})
+		}
+	}
+	cases = append(cases, tc{"execute", emulator.JobError}, tc{"execute", emulator.JobCancel},
+		tc{"execute", emulator.Vanish}, tc{"get", emulator.Vanish}, tc{"upload", emulator.Vanish})
+	for _, c := range cases {
+		t.Run(c.op+"/"+string(c.fault), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, emulator.Options{Delay: 5 * time.Second}, nil)
+				if err := r.deliver(map[int64]string{1: "a", 2: "b", 3: "c"}); err != nil {
+					t.Fatal(err)
+				}
+				r.emu.Inject(c.op, c.fault, 0, 1)
+				if err := r.deliver(map[int64]string{1: "A", 2: "", 4: "d"}); err != nil {
+					t.Fatal(err)
+				}
+				r.want(map[int64]string{1: "A", 3: "c", 4: "d"})
+				r.done()
+			})
+		})
+	}
+}
+
+// TestUploadLost: an upload whose answer is lost poisons its job; the chunk must
+// not be applied twice, nor the job executed.
+func TestUploadLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{}, nil)
+		r.emu.Inject("upload", emulator.LostAfter, 0, 1)
+		if err := r.deliver(map[int64]string{1: "a", 2: ""}); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.emu.Counts(); s.Jobs != 2 || s.Submitted != 1 {
+			t.Errorf("%d jobs made, %d submitted; want 2 and 1", s.Jobs, s.Submitted)
+		}
+	})
+}
+
+// TestExecuteLost: the answer of an execution is lost after it took effect; the
+// job must not be submitted again.
+func TestExecuteLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{Delay: time.Minute}, nil)
+		r.emu.Inject("execute", emulator.LostAfter, 0, 1)
+		if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.emu.Counts(); s.Jobs != 1 || s.Submitted != 1 {
+			t.Errorf("%d jobs made, %d submitted; want 1 and 1", s.Jobs, s.Submitted)
+		}
+	})
+}
+
+func TestRejectedForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{}, nil)
+		r.emu.Inject("execute", emulator.JobError, 0, 100)
+		err := r.deliver(map[int64]string{1: "a"})
+		if push.KindOf(err) != push.Rejected || err == nil || !strings.Contains(err.Error(), "connection to the database was lost") {
+			t.Errorf("got %v, want the platform's own words", err)
+		}
+		if s := r.emu.Counts(); s.Submitted != 3 {
+			t.Errorf("tried %d times, want 3", s.Submitted)
+		}
+	})
+}
+
+func TestUnauthorized(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{}, func(o *celonis.Options) { o.Auth = key("hunter2") })
+		err := r.deliver(map[int64]string{1: "a"})
+		if err == nil || push.KindOf(err) != push.Unauthorized || !strings.Contains(err.Error(), "SLUICE_CELONIS_API_KEY") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestOAuth(t *testing.T) {
+	for _, post := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			emu := emulator.Options{ClientID: "me", Secret: "s3cret"}
+			var auth *celonis.OAuth
+			r := newRig(t, emu, func(o *celonis.Options) {
+				auth = &celonis.OAuth{TokenURL: "https://team.eu-1.celonis.cloud/oauth2/token", ClientID: "me",
+					Secret: func() (string, error) { return "s3cret", nil }, Scopes: []string{"integration.data-pools:data_push"}, Post: post}
+				o.Auth = auth
+			})
+			auth.Client = clientOf(r.emu)
+			if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			r.emu.ExpireTokens() // one refresh, and on it goes
+			if err := r.deliver(map[int64]string{1: "b"}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(20 * time.Minute) // renewed before it runs out
+			if err := r.deliver(map[int64]string{1: "c"}); err != nil {
+				t.Fatal(err)
+			}
+			r.want(map[int64]string{1: "c"})
+		})
+	}
+}
+
+// TestQuota: with the local limiter no 429 is of our making, and one of someone
+// else's making is waited out.
+func TestQuota(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{JobsPerHour: 2, RequestsPerSecond: 10}, nil)
+		start := time.Now()
+		for i := range int64(3) {
+			if err := r.deliver(map[int64]string{i: "a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if next := start.Truncate(time.Hour).Add(time.Hour); time.Now().Before(next) {
+			t.Error("the third job did not wait for the next hour")
+		}
+		if s := r.emu.Counts(); s.Throttled != 1 {
+			t.Errorf("%d answers 429, want the one", s.Throttled)
+		}
+		r.done()
+	})
+}
+
+func TestConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{Delay: time.Minute}, nil)
+		table, chunks := batch(t, map[int64]string{1: "other"})
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: table, Chunks: chunks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.sink.Execute(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.deliver(map[int64]string{1: "mine"}); err != nil {
+			t.Fatal(err)
+		}
+		r.want(map[int64]string{1: "mine"})
+		if s := r.emu.Counts(); s.Conflicts == 0 || s.Jobs != 2 {
+			t.Errorf("%d conflicts, %d jobs; want the same job to be executed again", s.Conflicts, s.Jobs)
+		}
+		r.done()
+	})
+}
+
+func TestDiscard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{Delay: time.Hour}, nil)
+		table, chunks := batch(t, map[int64]string{1: "a"})
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: table, Chunks: chunks})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.sink.Execute(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a job that is gone is no error
+			if err := r.sink.Discard(t.Context(), ticket); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Lost {
+			t.Errorf("the job is still there: %v", err)
+		}
+		r.want(map[int64]string{})
+		r.done()
+	})
+}
+
+// TestFlavours delivers under every form of the API that the documents name.
+func TestFlavours(t *testing.T) {
+	for name, change := range map[string]func(*celonis.Options){
+		"current with api":    func(o *celonis.Options) { o.URL += "/data-ingestion/api" },
+		"current without api": func(o *celonis.Options) { o.URL += "/data-ingestion/" },
+		"older": func(o *celonis.Options) {
+			o.URL += "/integration"
+			o.MultipartField, o.ExecuteSlash = "chunk", true
+		},
+		"validate":       func(o *celonis.Options) { o.Validate = true },
+		"without schema": func(o *celonis.Options) { o.TableSchema = false },
+		"no strategy":    func(o *celonis.Options) { o.UpsertStrategy = "" },
+		"connection":     func(o *celonis.Options) { o.ConnectionID = "c" },
+		"create counted": func(o *celonis.Options) { o.CountCreate = true },
+		"with spacing":   func(o *celonis.Options) { o.Spacing = 30 * time.Second },
+		"table's settings": func(o *celonis.Options) {
+			yes := true
+			o.Table = func(string) celonis.TableOptions {
+				return celonis.TableOptions{AllowDuplicate: &yes, DuplicateRemovalColumn: "id", TargetSchema: "s",
+					ForeignKeys: "f", MirrorTargetNames: []string{"m"}, PostExecutionQuery: "SELECT 1"}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, emulator.Options{Delay: time.Second}, change)
+				if err := r.deliver(map[int64]string{1: "a", 2: ""}); err != nil {
+					t.Fatal(err)
+				}
+				r.want(map[int64]string{1: "a"})
+				r.done()
+			})
+		})
+	}
+}
+
+func TestNamesRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{}, nil)
+		for _, names := range [][]string{{"Id", "id"}, {"_CELONIS_CHANGE_DATE"}, {strings.Repeat("x", 129)}} {
+			table := &schema.Table{Name: "t"}
+			for _, n := range names {
+				table.Columns = append(table.Columns, schema.Column{Name: n})
+			}
+			_, err := r.sink.Prepare(context.Background(), &push.Job{Table: table})
+			var e *push.Error
+			if !errors.As(err, &e) || e.Kind != push.Rejected {
+				t.Errorf("%v: %v", names, err)
+			}
+		}
+	})
+}
+
+func clientOf(h http.Handler) *http.Client {
+	return &http.Client{Transport: &pushtest.Transport{Handler: h}}
+}

@@ -1,0 +1,196 @@
+package emulator
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Table is a target table. Rows are identified by the keys of the job that wrote
+// them; a table that is only ever appended to has none.
+type Table struct {
+	Name    string
+	Columns []Column
+	Keys    []string
+	Rows    map[string][]any // by key text; parallel to Columns
+	serial  int              // names rows without a key
+}
+
+// Column is a column of a Table.
+type Column struct {
+	Name   string
+	Type   string
+	Length int // of a STRING, in characters: longer values are cut without a word
+}
+
+const defaultVarchar = 80
+
+// apply does what a job says to its table. Whether deletes or upserts come first
+// is decided by a throw: a client must not depend on it. half stops in the middle,
+// as a job does that ends in ERROR.
+func (e *Emulator) apply(j *job, half bool) error {
+	var up, del []*file
+	for _, c := range j.chunks {
+		if c.doc.Type == "DELETE" {
+			del = append(del, c.file)
+		} else {
+			up = append(up, c.file)
+		}
+	}
+	t := e.tables[j.doc.TargetName]
+	if t == nil || j.doc.Type == "REPLACE" {
+		t = &Table{Name: j.doc.TargetName, Rows: map[string][]any{}}
+	}
+	t.Keys = j.doc.Keys
+	allowed := j.doc.AllowDuplicate != nil && *j.doc.AllowDuplicate
+	if err := checkDuplicates(up, del, j.doc.Keys); err != nil && !allowed {
+		return err
+	}
+	for _, f := range up {
+		if err := t.grow(f, &j.doc); err != nil {
+			return err
+		}
+	}
+	e.tables[t.Name] = t
+	steps := []func(){
+		func() {
+			for _, f := range del {
+				t.delete(f, j.doc.Keys, half)
+			}
+		},
+		func() {
+			for _, f := range up {
+				t.upsert(f, j.doc.Keys, half)
+			}
+		},
+	}
+	if e.dice.IntN(2) == 0 {
+		slices.Reverse(steps)
+	}
+	for i, step := range steps {
+		if !half || i == 0 {
+			step()
+		}
+	}
+	return nil
+}
+
+// checkDuplicates refuses a job that has a key twice, in one set or in both.
+func checkDuplicates(up, del []*file, keys []string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	seen := map[string]bool{}
+	for _, f := range append(slices.Clone(up), del...) {
+		at := f.indexes(keys)
+		for r := range f.rows {
+			k := keyText(f, at, r)
+			if seen[k] {
+				return fmt.Errorf("duplicate key %s in the job", k)
+			}
+			seen[k] = true
+		}
+	}
+	return nil
+}
+
+func (f *file) indexes(names []string) []int {
+	at := make([]int, len(names))
+	for i, n := range names {
+		at[i] = f.index(n)
+	}
+	return at
+}
+
+func keyText(f *file, at []int, row int) string {
+	var b strings.Builder
+	for _, i := range at {
+		v := f.columns[i].values[row]
+		fmt.Fprintf(&b, "%T:%v|", v, v)
+	}
+	return b.String()
+}
+
+// grow gives the table the columns of an upsert file, under the job's strategy.
+func (t *Table) grow(f *file, d *document) error {
+	fresh := len(t.Columns) == 0
+	declared := map[string]int{}
+	if d.TableSchema != nil {
+		for _, c := range d.TableSchema.Columns {
+			declared[strings.ToLower(c.ColumnName)] = c.FieldLength
+		}
+	}
+	for _, c := range f.columns {
+		at := t.index(c.name)
+		if at >= 0 {
+			if t.Columns[at].Type != c.typ {
+				return fmt.Errorf("column %s of %s is %s, the file has %s", c.name, t.Name, t.Columns[at].Type, c.typ)
+			}
+			continue
+		}
+		if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" {
+			return fmt.Errorf("Columns: (%s) have changed. Table won't be delta loaded. Please perform a full load instead.", c.name)
+		}
+		col := Column{Name: c.name, Type: c.typ}
+		if c.typ == "STRING" {
+			col.Length = defaultVarchar
+			if d.FallbackVarcharLength > 0 {
+				col.Length = d.FallbackVarcharLength
+			}
+			if n := declared[strings.ToLower(c.name)]; n > 0 {
+				col.Length = n
+			}
+		}
+		t.Columns = append(t.Columns, col)
+		for k, row := range t.Rows {
+			t.Rows[k] = append(row, nil)
+		}
+	}
+	if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
+		return fmt.Errorf("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
+	}
+	return nil
+}
+
+func (t *Table) index(name string) int {
+	return slices.IndexFunc(t.Columns, func(c Column) bool { return strings.EqualFold(c.Name, name) })
+}
+
+func (t *Table) delete(f *file, keys []string, half bool) {
+	at := f.indexes(keys)
+	for r := range f.rows {
+		if half && r%2 == 1 {
+			continue
+		}
+		delete(t.Rows, keyText(f, at, r))
+	}
+}
+
+func (t *Table) upsert(f *file, keys []string, half bool) {
+	at := f.indexes(keys)
+	to := make([]int, len(f.columns))
+	for i, c := range f.columns {
+		to[i] = t.index(c.name)
+	}
+	for r := range f.rows {
+		if half && r%2 == 1 {
+			continue
+		}
+		row := make([]any, len(t.Columns)) // columns that the file lacks become NULL
+		for i, c := range f.columns {
+			v := c.values[r]
+			if s, isText := v.(string); isText && c.typ == "STRING" {
+				if chars := []rune(s); len(chars) > t.Columns[to[i]].Length {
+					v = string(chars[:t.Columns[to[i]].Length])
+				}
+			}
+			row[to[i]] = v
+		}
+		k := keyText(f, at, r)
+		if len(keys) == 0 {
+			t.serial++
+			k = fmt.Sprint(t.serial)
+		}
+		t.Rows[k] = row
+	}
+}

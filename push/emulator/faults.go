@@ -1,0 +1,76 @@
+package emulator
+
+import "net/http"
+
+// Fault is a way for a call to go wrong.
+type Fault string
+
+const (
+	LostBefore Fault = "lost-before" // the connection breaks before anything happened
+	LostAfter  Fault = "lost-after"  // it happened, and the connection breaks before the answer
+	Answer500  Fault = "500"
+	AnswerHTML Fault = "503-html" // a gateway's answer, not the API's
+	Answer401  Fault = "401"
+	Slow       Fault = "slow"
+	JobError   Fault = "job-error"    // the executed job ends in ERROR, half applied
+	JobCancel  Fault = "job-canceled" // the executed job ends in CANCELED
+	Vanish     Fault = "vanish"       // the job is gone: 404
+)
+
+// script is a fault that waits for its calls.
+type script struct {
+	op    string
+	fault Fault
+	skip  int
+	times int
+}
+
+// Inject makes the next calls of an operation fail: create, list, get, execute,
+// delete, cancel, chunks or upload. The first skip calls pass, then times fail.
+func (e *Emulator) Inject(op string, f Fault, skip, times int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.scripts = append(e.scripts, &script{op, f, skip, times})
+}
+
+// fault decides how a call goes wrong, "" if it does not.
+func (e *Emulator) fault(op string, r *http.Request) Fault {
+	f := e.nextFault(op)
+	switch f {
+	case JobError, JobCancel:
+		if j := e.jobs[r.PathValue("id")]; j != nil {
+			j.script = string(f)
+		}
+		return ""
+	case Vanish:
+		if j := e.jobs[r.PathValue("id")]; j != nil {
+			e.drop(j)
+		}
+		return ""
+	}
+	return f
+}
+
+func (e *Emulator) nextFault(op string) Fault {
+	for i, s := range e.scripts {
+		if s.op != op {
+			continue
+		}
+		if s.skip > 0 {
+			s.skip--
+			return ""
+		}
+		if s.times--; s.times == 0 {
+			e.scripts = append(e.scripts[:i:i], e.scripts[i+1:]...)
+		}
+		return s.fault
+	}
+	if e.opt.FaultRate <= 0 || e.dice.Float64() >= e.opt.FaultRate {
+		return ""
+	}
+	possible := []Fault{LostBefore, LostAfter, Answer500, AnswerHTML}
+	if op == "execute" {
+		possible = append(possible, JobError, JobCancel, Vanish)
+	}
+	return possible[e.dice.IntN(len(possible))]
+}

@@ -1,0 +1,336 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Pusher brings jobs to DONE: prepare, execute, poll, and after each failure the
+// step that its kind asks for. It is a set of choices and may be used
+// concurrently for different deliveries.
+type Pusher struct {
+	Sink   Sink
+	Budget *Budget
+	Tracer trace.Tracer
+
+	PollInterval    time.Duration // first wait for a status; it grows by half each time
+	MaxPollInterval time.Duration
+	Deadline        time.Duration // of a job from its execution; 0: none
+	CancelOverdue   bool          // cancel and repeat a job past its deadline instead of waiting on
+	Attempts        int           // of a job that the target rejects or fails
+	MinBackoff      time.Duration
+	MaxBackoff      time.Duration
+}
+
+// Step is where a delivery stands.
+type Step string
+
+const (
+	Preparing Step = "preparing"
+	Executing Step = "executing"
+	Settling  Step = "settling" // finding out what became of an execution
+	Polling   Step = "polling"
+	Delivered Step = "delivered"
+)
+
+// Delivery is a batch on its way. Its jobs run one after the other; only the last
+// one's DONE delivers the batch. One goroutine runs it; Progress may be called by
+// any.
+type Delivery struct {
+	Jobs []*Job
+
+	part     int
+	ticket   Ticket
+	step     Step
+	granted  bool // a submission was granted for the next execution
+	attempts int
+	executed time.Time
+	old      []Ticket // jobs that are over, to be discarded after the commit
+	progress atomic.Pointer[Progress]
+}
+
+// Progress is what a delivery is doing, for people.
+type Progress struct {
+	Step  Step
+	JobID string
+	Err   error     // the last failure since the last success, nil if none
+	Since time.Time // of the step or, with Err, of the failure
+	Retry time.Time // when it is tried again
+}
+
+// NewDelivery makes the delivery of chunks, whose first submission is granted.
+func NewDelivery(t *schema.Table, parts ...[]schema.Chunk) *Delivery {
+	d := &Delivery{step: Preparing, granted: true}
+	for _, chunks := range parts {
+		d.Jobs = append(d.Jobs, &Job{Table: t, Chunks: chunks})
+	}
+	return d
+}
+
+// Progress returns what the delivery is doing now.
+func (d *Delivery) Progress() Progress {
+	if p := d.progress.Load(); p != nil {
+		return *p
+	}
+	return Progress{Step: Preparing}
+}
+
+// Tickets returns the jobs made for the delivery that have ended, for Discard.
+// Call it after Run.
+func (d *Delivery) Tickets() []Ticket { return d.old }
+
+func (d *Delivery) to(s Step) {
+	d.step = s
+	d.progress.Store(&Progress{Step: s, JobID: d.ticket.ID, Since: time.Now()})
+}
+
+// again starts a job over, from its chunks.
+func (d *Delivery) again() {
+	d.ticket = Ticket{}
+	d.to(Preparing)
+}
+
+// Run brings the delivery to its end; nil means that every job is DONE. Failures
+// that pass by themselves are waited out. An error of kind Unauthorized or
+// Rejected is for the caller to decide: Run goes on where it stopped when called
+// again. Otherwise the error is ctx's.
+func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
+	wait := &backoff.ExponentialBackOff{
+		InitialInterval: p.MinBackoff, MaxInterval: p.MaxBackoff,
+		RandomizationFactor: 0.3, Multiplier: 2,
+	}
+	wait.Reset()
+	for d.part < len(d.Jobs) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := p.step(ctx, d)
+		if err == nil {
+			wait.Reset()
+			continue
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		pause := wait.NextBackOff()
+		kind := KindOf(err)
+		var e *Error
+		if errors.As(err, &e) && e.RetryAfter > 0 {
+			pause = e.RetryAfter
+		}
+		switch kind {
+		case Unauthorized:
+			p.report(d, err, 0)
+			return err
+		case Throttled:
+			p.Budget.Refused(time.Now(), pause)
+		case Rejected:
+			if d.attempts++; d.attempts >= p.Attempts {
+				p.report(d, err, 0)
+				d.attempts = 0
+				return err
+			}
+		}
+		p.report(d, err, pause)
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+	d.to(Delivered)
+	return nil
+}
+
+func (p *Pusher) report(d *Delivery, err error, pause time.Duration) {
+	now := time.Now()
+	d.progress.Store(&Progress{Step: d.step, JobID: d.ticket.ID, Err: err, Since: now, Retry: now.Add(pause)})
+}
+
+// step does the next thing and leaves the delivery at the step that follows, also
+// when it returns an error.
+func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
+	job := d.Jobs[d.part]
+	switch d.step {
+	case Preparing:
+		ctx, span := p.span(ctx, "upload", job, d)
+		d.ticket, err = p.Sink.Prepare(ctx, job)
+		if end(span, err); err != nil {
+			if KindOf(err) == Lost {
+				// A job can vanish between two uploads, a pool cannot: not for ever.
+				err = rejected(err)
+			}
+			return err
+		}
+		d.to(Executing)
+		return nil
+
+	case Executing:
+		if !d.granted {
+			if pause := p.Budget.Retry(time.Now()); pause > 0 {
+				return sleep(ctx, pause)
+			}
+		}
+		d.granted = false
+		ctx, span := p.span(ctx, "execute", job, d)
+		err = p.Sink.Execute(ctx, d.ticket)
+		end(span, err)
+		switch {
+		case err == nil:
+			d.executed = time.Now()
+			d.to(Polling)
+			return nil
+		case KindOf(err) == Lost:
+			d.again()
+			return nil
+		case KindOf(err) == Unavailable, KindOf(err) == Rejected:
+			// It may have been submitted all the same: by this call, or by an earlier
+			// one whose answer was lost, so that this one was refused as a repeat.
+			d.step = Settling
+			if KindOf(err) == Rejected {
+				return p.settle(ctx, d, err)
+			}
+		}
+		return err
+
+	case Settling:
+		return p.settle(ctx, d, nil)
+
+	case Polling:
+		return p.poll(ctx, d, job)
+	}
+	return fmt.Errorf("delivery at step %q", d.step)
+}
+
+// settle finds out whether a job was submitted. refusal is the answer of an
+// execution that was refused; it stands if the job turns out not to be submitted.
+func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
+	s, err := p.Sink.Status(ctx, d.ticket)
+	switch {
+	case err != nil && KindOf(err) == Lost:
+		d.again()
+		return nil
+	case err != nil:
+		return err
+	case s.State != New:
+		d.executed = time.Now()
+		d.to(Polling)
+		return nil
+	case refusal != nil:
+		d.old = append(d.old, d.ticket)
+		d.again()
+		return refusal
+	}
+	d.to(Executing)
+	return nil
+}
+
+// poll waits for the job to end, asking less and less often.
+func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
+	ctx, span := p.span(ctx, "poll status", job, d)
+	defer func() { end(span, err) }()
+	asked := 0
+	for pause := p.PollInterval; ; pause = min(pause*3/2, p.MaxPollInterval) {
+		s, err := p.Sink.Status(ctx, d.ticket)
+		asked++
+		span.SetAttributes(attribute.Int("sluice.job.polls", asked))
+		if err != nil {
+			if KindOf(err) == Lost {
+				d.again()
+				return nil
+			}
+			return err
+		}
+		switch s.State {
+		case Done:
+			d.old = append(d.old, d.ticket)
+			d.part++
+			d.attempts = 0
+			d.ticket = Ticket{}
+			d.to(Preparing)
+			return nil
+		case Failed, Canceled:
+			id := d.ticket.ID
+			d.again()
+			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))}
+		case New:
+			d.to(Settling)
+			return nil
+		}
+		if p.Deadline > 0 && time.Since(d.executed) > p.Deadline && p.CancelOverdue {
+			id := d.ticket.ID
+			if err := p.Sink.Discard(ctx, d.ticket); err != nil {
+				return err
+			}
+			d.again()
+			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)}
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+func logs(lines []string) string {
+	if len(lines) == 0 {
+		return "the target gave no reason"
+	}
+	const most = 2000
+	s := ""
+	for i, l := range lines {
+		if i > 0 {
+			s += "; "
+		}
+		s += l
+	}
+	if len(s) > most {
+		s = s[:most] + "…"
+	}
+	return s
+}
+
+func rejected(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		c := *e
+		c.Kind = Rejected
+		return &c
+	}
+	return err
+}
+
+func (p *Pusher) span(ctx context.Context, name string, job *Job, d *Delivery) (context.Context, trace.Span) {
+	ctx, span := p.Tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
+	span.SetAttributes(attribute.String("sluice.table", job.Table.Name), attribute.Int("sluice.chunks", len(job.Chunks)))
+	if d.ticket.ID != "" {
+		span.SetAttributes(attribute.String("sluice.job.id", d.ticket.ID))
+	}
+	return ctx, span
+}
+
+func end(span trace.Span, err error) {
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		span.SetAttributes(attribute.String("error.type", KindOf(err).String()))
+	}
+	span.End()
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

@@ -1,0 +1,72 @@
+// Package push takes a batch's files to a target as jobs and brings each job to
+// its end. A Sink knows one target's API; Pusher is what all targets share:
+// the order of the steps, retries, and what each failure means; Budget rations
+// submissions.
+package push
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Job is one unit that the target applies as a whole: upserts and deletes of one
+// table with disjoint keys (I4).
+type Job struct {
+	Table  *schema.Table
+	Chunks []schema.Chunk
+}
+
+// Ticket names a job at the target.
+type Ticket struct {
+	ID    string
+	Table string // the target table
+}
+
+// State is where a job stands.
+type State uint8
+
+const (
+	New      State = iota // prepared, not executed
+	Queued                // executed, waiting
+	Running               // being applied
+	Done                  // applied: readers of the target see it
+	Failed                // not applied, or only in part
+	Canceled              // stopped from outside
+)
+
+var stateNames = [...]string{"NEW", "QUEUED", "RUNNING", "DONE", "ERROR", "CANCELED"}
+
+func (s State) String() string {
+	if int(s) < len(stateNames) {
+		return stateNames[s]
+	}
+	return fmt.Sprintf("State(%d)", uint8(s))
+}
+
+// Final reports whether the state will not change any more.
+func (s State) Final() bool { return s >= Done }
+
+// Status is a job's state and what the target says about it.
+type Status struct {
+	State State
+	Logs  []string
+}
+
+// Sink is a target's API. Its methods make one attempt each, do not retry, and
+// return errors that are *Error. They may be called concurrently for different
+// jobs; the calls for one job come one after the other.
+type Sink interface {
+	// Prepare creates the job, uploads all chunks and verifies that they are
+	// there. Nothing is applied yet. If it fails, the job is never executed.
+	Prepare(ctx context.Context, job *Job) (Ticket, error)
+	// Execute submits a prepared job. An error of kind Unavailable leaves open
+	// whether it was submitted; Status tells.
+	Execute(ctx context.Context, t Ticket) error
+	// Status returns where the job stands.
+	Status(ctx context.Context, t Ticket) (Status, error)
+	// Discard removes a job, which is cancelled first if it is not final. A job
+	// that is gone is no error.
+	Discard(ctx context.Context, t Ticket) error
+}
