@@ -31,6 +31,12 @@ func (b *Batch) Deletes() int { return b.live[schema.Delete] }
 // Len is the number of live rows.
 func (b *Batch) Len() int { return b.live[0] + b.live[1] }
 
+// Husk returns the batch without its rows: what is left to know of it once they
+// are encoded.
+func (b *Batch) Husk() *Batch {
+	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read}
+}
+
 // Size is the memory held, in bytes.
 func (b *Batch) Size() int64 {
 	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked))

@@ -24,6 +24,7 @@ type Batcher struct {
 	tables map[string]*table
 	nextID uint64
 	drain  bool
+	bytes  int64 // held by all batches
 }
 
 // table is a table's batches: closed ones in order, then the one being filled.
@@ -68,10 +69,12 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 	if last == nil {
 		last = b.openBatch(t, now)
 	}
+	b.bytes -= last.Size()
 	if last.Table != merged {
 		last.retype(merged)
 	}
 	last.add(rows, from)
+	b.bytes += last.Size()
 	return last, nil
 }
 
@@ -87,6 +90,7 @@ func (b *Batcher) openBatch(t *table, now time.Time) *Batch {
 	b.nextID++
 	batch := &Batch{ID: b.nextID, Table: t.schema, Opened: now}
 	batch.rows.Reset(t.schema.Name, t.schema.Columns)
+	b.bytes += batch.Size()
 	t.queue = append(t.queue, batch)
 	t.open = true
 	return batch
@@ -156,6 +160,7 @@ func (b *Batcher) Seal(batch *Batch) {
 		t.open = false
 	}
 	t.queue = slices.DeleteFunc(t.queue, func(x *Batch) bool { return x == batch })
+	b.bytes -= batch.Size()
 }
 
 // Batches returns the batches not sealed, those of one table in order.
@@ -167,13 +172,13 @@ func (b *Batcher) Batches() []*Batch {
 	return all
 }
 
-// Bytes is the memory held by batches that are not sealed.
-func (b *Batcher) Bytes() int64 {
-	n := int64(0)
-	for _, t := range b.tables {
-		for _, batch := range t.queue {
-			n += batch.Size()
-		}
+// Of returns a table's batches that are not sealed, in order.
+func (b *Batcher) Of(table string) []*Batch {
+	if t := b.tables[table]; t != nil {
+		return t.queue
 	}
-	return n
+	return nil
 }
+
+// Bytes is the memory held by batches that are not sealed.
+func (b *Batcher) Bytes() int64 { return b.bytes }

@@ -49,9 +49,9 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 		transport = t
 	}
 	return &client{
-		http:  &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
-		base:  base + "/v1/data-push/" + opt.PoolID + "/jobs/",
-		opt:   opt,
+		http: &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
+		base: base + "/v1/data-push/" + opt.PoolID + "/jobs/",
+		opt:  opt,
 		// Without a burst: the platform counts by the second, and two bursts could
 		// fall into one.
 		limit: rate.NewLimiter(rate.Limit(opt.RequestsPerSecond), 1),

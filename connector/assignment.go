@@ -1,0 +1,341 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// partition is what the loop knows of a partition while it is ours. A partition
+// that is given up and comes back is another one: results of the old are told by
+// the pointer and dropped.
+type partition struct {
+	kafka.Partition
+	decoder *debezium.Decoder
+	queue   []*kgo.Record // waiting for the decoder
+	busy    bool          // the decoder is at work
+	stopped bool          // on hold: nothing more is taken
+	// taken is, per table, the offset up to which its rows are in live batches or
+	// DONE: when the partition is read again, they are not added twice.
+	taken map[string]int64
+}
+
+func (c *Connector) newPartition(p kafka.Partition) *partition {
+	return &partition{Partition: p, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}}
+}
+
+func (c *Connector) assign(e kafka.Assigned) {
+	c.joined = true
+	for _, p := range e.Partitions {
+		c.parts[p] = c.newPartition(p)
+		c.ledger.Assign(p)
+		delete(c.commits.committed, p)
+	}
+	if len(e.Partitions) > 0 {
+		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts))
+	}
+	close(e.Done)
+}
+
+// fetched queues records for their partitions' decoders.
+func (c *Connector) fetched(e kafka.Fetched) {
+	for id, err := range e.Errors {
+		p := c.parts[id]
+		switch {
+		case p == nil:
+			c.log.Warn("kafka", "error", err)
+		case kafka.Gone(err):
+			c.holdPartition(p, Hold{Reason: "records were deleted before Sluice read them: " + err.Error(),
+				Remedy: fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
+					"then move the group's offset to where that begins and restart", p.Topic)})
+		default:
+			c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
+		}
+	}
+	for id, recs := range e.Records {
+		p := c.parts[id]
+		if p == nil || p.stopped || c.draining {
+			continue
+		}
+		p.queue = append(p.queue, recs...)
+		c.queued += sizeOf(recs)
+		c.decode(p)
+	}
+}
+
+func sizeOf(recs []*kgo.Record) (n int64) {
+	for _, r := range recs {
+		n += int64(len(r.Key) + len(r.Value))
+	}
+	return n
+}
+
+// decoded is what became of a run of a partition's records.
+type decoded struct {
+	part    *partition
+	bytes   int64
+	runs    []*schema.Rows
+	bad     []badRecord
+	classes [debezium.Classes]int64
+	records int64
+	next    int64 // the offset after the last record that was taken
+	stopped bool  // by the last of bad, which was not taken
+}
+
+type badRecord struct {
+	rec *kgo.Record
+	err error
+}
+
+// decode sets a partition's decoder to work on what is queued. One decoder a
+// partition works at a time; those of different partitions work at once.
+func (c *Connector) decode(p *partition) {
+	if p.busy || len(p.queue) == 0 {
+		return
+	}
+	recs := p.queue
+	p.queue, p.busy = nil, true
+	allowed := 0 // bad records that may be dead-lettered
+	if c.opt.DeadLetterTopic != "" {
+		allowed = c.deadLettersLeft()
+	}
+	c.worker(func() any {
+		c.cpu <- struct{}{}
+		defer func() { <-c.cpu }()
+		d := decoded{part: p, bytes: sizeOf(recs)}
+		for _, r := range recs {
+			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
+			if err != nil {
+				d.bad = append(d.bad, badRecord{r, err})
+				if len(d.bad) > allowed {
+					d.stopped = true
+					break
+				}
+			} else {
+				d.classes[class]++
+			}
+			d.records++
+			d.next = r.Offset + 1
+		}
+		d.runs = p.decoder.Take(nil)
+		return d
+	})
+}
+
+// onDecoded adds decoded rows to their batches. What is held is noted before the
+// partition advances, so that no offset is committable in between (I1).
+func (c *Connector) onDecoded(d decoded) {
+	c.queued -= d.bytes
+	p := d.part
+	p.busy = false
+	if c.parts[p.Partition] != p {
+		c.recycle(d.runs)
+		return // given up meanwhile
+	}
+	if p.stopped {
+		c.recycle(d.runs)
+		return
+	}
+	c.totals.Read += d.records
+	for class, n := range d.classes {
+		if n > 0 {
+			c.metrics.records(debezium.Class(class).String(), n)
+			if class != int(debezium.Row) && class != int(debezium.Tombstone) {
+				c.totals.Skipped += n
+			}
+		}
+	}
+	bad := d.bad
+	if d.stopped {
+		bad = bad[:len(bad)-1]
+	}
+	for _, b := range bad {
+		c.deadLetter(p, b)
+	}
+	for _, rows := range d.runs {
+		c.add(p, rows)
+	}
+	c.recycle(d.runs)
+	if d.next > 0 {
+		c.ledger.Advance(p.Partition, d.next)
+	}
+	if d.stopped {
+		c.holdRecord(p, d.bad[len(d.bad)-1])
+		return
+	}
+	c.decode(p)
+}
+
+func (c *Connector) recycle(runs []*schema.Rows) {
+	for _, r := range runs {
+		debezium.Recycle(r)
+	}
+}
+
+// add puts a run into its table's open batch and notes what that holds.
+func (c *Connector) add(p *partition, rows *schema.Rows) {
+	if c.opt.Exclude != nil && c.opt.Exclude(rows.Table) {
+		c.totals.Filtered += int64(rows.Len())
+		return
+	}
+	from, _ := slices.BinarySearch(rows.Offsets, p.taken[rows.Table])
+	if from == rows.Len() {
+		return
+	}
+	first := rows.Offsets[from]
+	l := c.lane(rows.Table)
+	if l.held != "" {
+		c.ledger.Hold(p.Partition, first, l.holder)
+		c.pause(p)
+		return
+	}
+	batch, err := c.batcher.Add(c.now, rows, from)
+	if err != nil {
+		var conflict *schema.ConflictError
+		errors.As(err, &conflict)
+		c.ledger.Hold(p.Partition, first, c.holdTable(rows.Table, Hold{
+			Table: rows.Table, Topic: p.Topic, Partition: p.ID, Offset: first, Reason: err.Error(),
+			Remedy: "undo the change at the source, or drop the target table and load it anew under its new columns; then restart",
+		}))
+		c.pause(p)
+		return
+	}
+	c.ledger.Hold(p.Partition, first, Holder(batch.ID))
+	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1
+}
+
+// revoking is a revocation that waits for running jobs.
+type revoking struct {
+	kafka.Revoked
+	deadline  time.Time
+	committed bool // the final commit was sent
+}
+
+// revoke gives partitions up. Open batches with rows of them are dropped: the new
+// owner reads these rows again, and so do we what else was in those batches.
+// Running jobs are waited for, within a bound.
+func (c *Connector) revoke(e kafka.Revoked) {
+	gone := map[kafka.Partition]bool{}
+	for _, p := range e.Partitions {
+		gone[p] = true
+		if part := c.parts[p]; part != nil {
+			c.queued -= sizeOf(part.queue)
+		}
+	}
+	seek := map[kafka.Partition]int64{}
+	for _, b := range c.batcher.Batches() {
+		if c.touches(Holder(b.ID), gone) {
+			c.drop(b, gone, seek)
+		}
+	}
+	for p, at := range seek {
+		old := c.parts[p]
+		c.queued -= sizeOf(old.queue)
+		fresh := c.newPartition(p)
+		fresh.taken, fresh.stopped = old.taken, old.stopped
+		c.parts[p] = fresh
+		c.ledger.Rewind(p, at)
+	}
+	if len(seek) > 0 {
+		c.consumer.Seek(seek)
+	}
+	if e.Lost {
+		c.log.Warn("partitions lost: this member was taken for dead; what was not committed is read again by its new owner", "partitions", len(e.Partitions))
+		c.release(e)
+		return
+	}
+	for _, p := range e.Partitions {
+		if part := c.parts[p]; part != nil {
+			part.stopped = true
+		}
+	}
+	c.revoking = &revoking{Revoked: e, deadline: c.now.Add(c.opt.DrainTimeout)}
+}
+
+// touches reports whether a holder holds offsets of any of the partitions.
+func (c *Connector) touches(h Holder, parts map[kafka.Partition]bool) bool {
+	for p := range parts {
+		if _, ok := c.ledger.First(p, h); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// drop forgets a batch that is not sealed. Its rows of partitions that stay are
+// read again, from the earliest of them on.
+func (c *Connector) drop(b *batcher.Batch, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
+	c.batcher.Seal(b)
+	for p, part := range c.parts {
+		first, ok := c.ledger.First(p, Holder(b.ID))
+		if !ok || gone[p] {
+			continue
+		}
+		// An earlier batch dropped in the same turn may start before this one.
+		part.taken[b.Table.Name] = min(part.taken[b.Table.Name], first)
+		if at, ok := seek[p]; !ok || first < at {
+			seek[p] = first
+		}
+	}
+	c.ledger.Done(Holder(b.ID))
+}
+
+// settleRevoke finishes a revocation once no running job touches the partitions,
+// or its time is up: what is committable of them is committed, then they go.
+func (c *Connector) settleRevoke() {
+	r := c.revoking
+	if r == nil {
+		return
+	}
+	overdue := !c.now.Before(r.deadline)
+	if !overdue {
+		gone := map[kafka.Partition]bool{}
+		for _, p := range r.Partitions {
+			gone[p] = true
+		}
+		for _, l := range c.lanes {
+			if l.running != nil && c.touches(Holder(l.running.batch.ID), gone) {
+				return
+			}
+		}
+	}
+	switch {
+	case c.commits.busy && !overdue:
+	case !r.committed && !overdue:
+		r.committed = true
+		c.startCommit()
+	default:
+		if overdue {
+			c.log.Warn("gave partitions up while a job with their rows was running; their new owner sends these rows again", "waited", c.opt.DrainTimeout)
+		}
+		c.release(r.Revoked)
+		c.revoking = nil
+	}
+}
+
+// release forgets partitions. From here on nothing of them is committed (I2).
+func (c *Connector) release(e kafka.Revoked) {
+	for _, p := range e.Partitions {
+		c.ledger.Revoke(p)
+		delete(c.parts, p)
+		delete(c.commits.committed, p)
+	}
+	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
+		return h.Topic != "" && slices.Contains(e.Partitions, kafka.Partition{Topic: h.Topic, ID: h.Partition}) && h.Table == ""
+	})
+	if e.Lost && c.revoking != nil {
+		close(c.revoking.Done)
+		c.revoking = nil
+	}
+	c.log.Info("partitions given up", "given", len(e.Partitions), "left", len(maps.Clone(c.parts)))
+	close(e.Done)
+}

@@ -1,0 +1,265 @@
+// Package connector is the one loop that joins Kafka and a target: records in,
+// batches out, offsets committed after DONE. Start reading at Run; DESIGN.md
+// beside this file has the invariants and decisions.
+package connector
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// Options say what a Connector does. The functions are called from several
+// goroutines.
+type Options struct {
+	Kafka      kafka.Options
+	Decoder    debezium.Options
+	Policy     func(table string) batcher.Policy
+	Exclude    func(table string) bool // tables that are read and dropped; nil: none
+	Encode     func(*batcher.Batch) ([]schema.Chunk, error)
+	Split      func([]schema.Chunk) [][]schema.Chunk // the jobs of a batch
+	Pusher     *push.Pusher
+	Exclusive  bool // one job at a time, over all tables
+	DeleteJobs bool // delete jobs that are DONE and committed
+
+	DeadLetterTopic string // "": a bad record holds its table
+	DeadLetterLimit int    // in a minute; more hold the table instead of flooding the topic
+
+	MemoryLimit  int64         // bytes in open, sealed and in-flight batches (I5)
+	DrainTimeout time.Duration // for what is in flight at a stop or when partitions are taken away
+
+	Logger *slog.Logger
+	Tracer trace.Tracer
+	Meter  metric.Meter
+}
+
+// Connector moves changes from Kafka to a target. Make one with New, Run it once.
+type Connector struct {
+	opt      Options
+	log      *slog.Logger
+	consumer *kafka.Consumer
+	metrics  *metrics
+	status   atomic.Pointer[Status]
+	beat     atomic.Int64 // when the loop last turned, for liveness
+
+	// All below belongs to the loop.
+	now        time.Time
+	parts      map[kafka.Partition]*partition
+	ledger     *Ledger
+	batcher    *batcher.Batcher
+	lanes      map[string]*lane
+	inflight   int64 // bytes of sealed batches and their files
+	queued     int64 // bytes of records that wait to be decoded
+	nextHolder Holder
+	asked      bool
+	joined     bool
+	revoking   *revoking
+	commits    commits
+	blocked    blocked
+	draining   bool
+	deadline   time.Time
+	totals     Totals
+	holds      []Hold
+
+	results chan any // from workers, in the order in which they finish
+	workers sync.WaitGroup
+	cpu     chan struct{} // bounds decoding and encoding to the processors
+	hard    context.Context
+}
+
+// maxPoll is how many records a poll returns at most.
+const maxPoll = 20_000
+
+// maxQueued is how many bytes of records may wait for a decoder.
+const maxQueued = 64 << 20
+
+const tick = 100 * time.Millisecond
+
+// New returns a connector; it does not touch the network.
+func New(opt Options) (*Connector, error) {
+	opt.Kafka.Logger = opt.Logger
+	opt.Kafka.Exclude = opt.DeadLetterTopic
+	consumer, err := kafka.NewConsumer(opt.Kafka)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(opt.Meter)
+	if err != nil {
+		return nil, err
+	}
+	c := &Connector{
+		opt: opt, log: opt.Logger, consumer: consumer, metrics: m,
+		parts: map[kafka.Partition]*partition{}, ledger: NewLedger(),
+		batcher: batcher.New(opt.Policy), lanes: map[string]*lane{},
+		nextHolder: 1 << 62, // batches are numbered from 1
+		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),
+	}
+	c.commits.committed = map[kafka.Partition]int64{}
+	c.status.Store(&Status{State: Starting})
+	return c, nil
+}
+
+// Consumer returns the group member, for a look at the cluster before Run.
+func (c *Connector) Consumer() *kafka.Consumer { return c.consumer }
+
+// Run moves changes until ctx ends. Then it stops polling, finishes what is in
+// flight within DrainTimeout, commits, and leaves the group. Whatever was not
+// DONE by then is read again by the next process.
+func (c *Connector) Run(ctx context.Context) error {
+	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	c.hard = hard
+	c.consumer.Start(ctx)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+
+	stop := ctx.Done()
+	for {
+		c.turn()
+		if c.draining && c.drained() {
+			break
+		}
+		select {
+		case e := <-c.consumer.Events():
+			c.onKafka(e)
+		case r := <-c.results:
+			c.onResult(r)
+		case <-ticker.C:
+		case <-stop:
+			stop = nil
+			c.drain()
+		}
+	}
+	return c.close(cancel)
+}
+
+// turn does what is due: seal and start batches, commit, ask for records.
+func (c *Connector) turn() {
+	c.now = time.Now()
+	c.beat.Store(c.now.UnixNano())
+	c.schedule()
+	c.settleRevoke()
+	c.commit()
+	c.ask()
+	c.publish()
+}
+
+// ask polls for records while memory allows (I5).
+func (c *Connector) ask() {
+	if c.asked || c.draining || c.revoking != nil || c.memory() >= c.opt.MemoryLimit || c.queued >= maxQueued {
+		return
+	}
+	c.asked = true
+	c.consumer.Ask(maxPoll)
+}
+
+// memory is what open, sealed and in-flight batches hold.
+func (c *Connector) memory() int64 { return c.batcher.Bytes() + c.inflight }
+
+func (c *Connector) onKafka(e kafka.Event) {
+	c.now = time.Now()
+	switch e := e.(type) {
+	case kafka.Fetched:
+		c.asked = false
+		c.fetched(e)
+	case kafka.Assigned:
+		c.assign(e)
+	case kafka.Revoked:
+		c.revoke(e)
+	}
+}
+
+func (c *Connector) onResult(r any) {
+	c.now = time.Now()
+	switch r := r.(type) {
+	case decoded:
+		c.onDecoded(r)
+	case encoded:
+		c.inflight += r.bytes - r.work.bytes
+		r.work.bytes = r.bytes
+		r.work.batch = r.work.batch.Husk() // the files stand for its rows now
+	case delivered:
+		c.onDelivered(r)
+	case committed:
+		c.onCommitted(r)
+	case deadLettered:
+		c.onDeadLettered(r)
+	}
+}
+
+// worker runs f in a goroutine and hands its result to the loop.
+func (c *Connector) worker(f func() any) {
+	c.workers.Go(func() { c.results <- f() })
+}
+
+// drain begins the stop: no more polls, and every open batch is due.
+func (c *Connector) drain() {
+	c.draining, c.deadline = true, c.now.Add(c.opt.DrainTimeout)
+	c.batcher.Drain()
+	c.log.Info("stopping: finishing what is in flight", "timeout", c.opt.DrainTimeout)
+}
+
+// drained reports whether nothing is left that could finish in time.
+func (c *Connector) drained() bool {
+	if !c.now.Before(c.deadline) {
+		return true
+	}
+	if c.running() > 0 || c.commits.busy || c.commits.due(c) {
+		return false
+	}
+	for _, p := range c.parts {
+		if p.busy {
+			return false
+		}
+	}
+	for _, b := range c.batcher.Due(c.now, false) {
+		if l := c.lanes[b.Table.Name]; l == nil || l.held == "" {
+			return c.blocked.err != nil || c.opt.Pusher.Budget.Next(c.now).After(c.deadline)
+		}
+	}
+	return true
+}
+
+// close ends the workers and leaves the group. A second signal or the deadline
+// has the running jobs cut off; their range is read again.
+func (c *Connector) close(cancel func()) error {
+	left := c.running()
+	cancel()
+	closed := make(chan struct{})
+	go func() {
+		c.consumer.Close()
+		c.workers.Wait()
+		close(closed)
+	}()
+	for {
+		select {
+		case e := <-c.consumer.Events():
+			switch e := e.(type) {
+			case kafka.Assigned:
+				close(e.Done)
+			case kafka.Revoked:
+				close(e.Done)
+			}
+		case <-c.results:
+		case <-closed:
+			if left > 0 {
+				c.log.Warn("stopped with jobs in flight; their changes are read and sent again at the next start", "jobs", left)
+			} else {
+				c.log.Info("stopped", "committed", "yes")
+			}
+			return nil
+		}
+	}
+}

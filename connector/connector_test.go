@@ -1,0 +1,302 @@
+package connector
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push/celonis"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// TestCommitAfterDone is I1 as broker and target see it: when an offset is
+// committed, every row before it is in its table.
+func TestCommitAfterDone(t *testing.T) {
+	w := newWorld(t, emulator.Options{Delay: 40 * time.Millisecond, FaultRate: 0.05, Seed: 1}, "shop.public.a", "shop.public.b")
+	_, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	for i := range int64(10) {
+		w.insert("shop.public.a", i*40, 40)
+		w.insert("shop.public.b", i*10, 10)
+	}
+	w.eventually("tables equal", w.equal)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a")+w.lag("shop.public.b") == 0 })
+	stop()
+	w.check()
+	commits := 0
+	for _, line := range w.timeline {
+		if strings.HasPrefix(line, "commit") {
+			commits++
+		}
+	}
+	if commits < 3 {
+		t.Errorf("only %d commits: the test saw too little", commits)
+	}
+}
+
+// TestChanges runs updates, deletes and key changes with faults and restarts in
+// between; the tables must end as the model.
+func TestChanges(t *testing.T) {
+	w := newWorld(t, emulator.Options{Delay: 10 * time.Millisecond, FaultRate: 0.1, Seed: 7}, "shop.public.a", "shop.public.b")
+	r := rand.New(rand.NewPCG(1, 2))
+	opt := w.options("^shop\\.public\\..*")
+	for round := range 4 {
+		opt.Pusher.Attempts = 1000 // the faults never end
+		c, stop := w.run(opt)
+		for range 300 {
+			topic := []string{"shop.public.a", "shop.public.b"}[r.IntN(2)]
+			id := r.Int64N(60)
+			switch r.IntN(4) {
+			case 0:
+				w.put(topic, "d", id, "")
+				w.produce(topic, int32(id%2), fmt.Sprintf(`{"id":%d}`, id), "")
+			case 1: // a key change
+				w.put(topic, "d", id, "")
+				w.put(topic, "c", id+60, fmt.Sprint(round))
+			default:
+				w.put(topic, "u", id, fmt.Sprint(r.Int()))
+			}
+		}
+		if round == 3 {
+			w.eventually("tables equal", w.equal)
+			w.eventually("lag zero", func() bool { return w.lag("shop.public.a")+w.lag("shop.public.b") == 0 })
+			if s := c.Status(); len(s.Holds) > 0 {
+				t.Errorf("on hold: %+v", s.Holds)
+			}
+		}
+		stop()
+		opt = w.options("^shop\\.public\\..*")
+	}
+}
+
+func TestNewTopicsOfAPatternAreFound(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.run(w.options("^shop\\.public\\..*"))
+	w.put("shop.public.a", "c", 1, "x")
+	w.eventually("the first topic", w.equal)
+	if err := w.cluster.CreateTopic("shop.public.late", 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.put("shop.public.late", "c", 1, "y")
+	w.eventually("the late topic", w.equal)
+}
+
+// TestRebalance has members come and go while rows flow.
+func TestRebalance(t *testing.T) {
+	w := newWorld(t, emulator.Options{Delay: 20 * time.Millisecond}, "shop.public.a", "shop.public.b")
+	topics := []string{"shop.public.a", "shop.public.b"}
+	_, stop1 := w.run(w.options(topics...))
+	next := int64(0)
+	feed := func() {
+		for range 5 {
+			w.insert("shop.public.a", next, 20)
+			w.insert("shop.public.b", next, 20)
+			next += 20
+		}
+	}
+	feed()
+	c2, stop2 := w.run(w.options(topics...))
+	feed()
+	w.eventually("the second member has partitions", func() bool { return c2.Status().Partitions > 0 })
+	feed()
+	stop1()
+	feed()
+	w.eventually("tables equal", w.equal)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a")+w.lag("shop.public.b") == 0 })
+	stop2()
+	w.check()
+}
+
+func TestBadRecordHoldsItsTable(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	c, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("before it", w.equal)
+	at := w.produce("shop.public.a", 0, `{"id":1}`, `{"broken`)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	h := c.Status().Holds[0]
+	if h.Topic != "shop.public.a" || h.Partition != 0 || h.Offset != at || !strings.Contains(h.Reason, "invalid JSON") || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
+		t.Errorf("the hold says %+v, want topic, partition, offset %d, reason and remedy", h, at)
+	}
+	w.insert("shop.public.b", 0, 10) // other tables run
+	w.eventually("the other table", w.equal)
+	key, value := change("shop.public.a", "c", 100, "after")
+	w.produce("shop.public.a", 0, key, value)
+	time.Sleep(300 * time.Millisecond)
+	if lag := w.lag("shop.public.a"); lag != 2 {
+		t.Errorf("lag %d, want the bad record and the one after it", lag)
+	}
+	stop()
+	w.check()
+
+	// With a dead-letter topic it goes on after a restart.
+	if err := w.cluster.CreateTopic("dead", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	opt := w.options("shop.public.a", "shop.public.b")
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 10
+	w.run(opt)
+	w.model["public_a"][100] = "after"
+	w.eventually("the row after it", w.equal)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	rec := cl.PollFetches(t.Context()).Records()[0]
+	headers := map[string]string{}
+	for _, h := range rec.Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	if string(rec.Key) != `{"id":1}` || string(rec.Value) != `{"broken` || headers["__connect.errors.topic"] != "shop.public.a" ||
+		headers["__connect.errors.offset"] != fmt.Sprint(at) || !strings.Contains(headers["__connect.errors.exception.message"], "invalid JSON") {
+		t.Errorf("dead letter %s %s %v", rec.Key, rec.Value, headers)
+	}
+}
+
+func TestDeadLetterLimit(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "dead")
+	for range 20 {
+		w.produce("shop.public.a", 0, `{"id":1}`, `nonsense`)
+	}
+	opt := w.options("shop.public.a")
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
+	c, _ := w.run(opt)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Offset != 5 || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_LIMIT") {
+		t.Errorf("the hold says %+v", h)
+	}
+}
+
+func TestDeadLetterTopicMissing(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.produce("shop.public.a", 0, `{"id":1}`, `nonsense`)
+	opt := w.options("shop.public.a")
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "nowhere", 5
+	c, _ := w.run(opt)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; !strings.Contains(h.Remedy, "create the topic nowhere") {
+		t.Errorf("the hold says %+v", h)
+	}
+	if lag := w.lag("shop.public.a"); lag != 1 {
+		t.Errorf("lag %d: the record was passed without being written", lag)
+	}
+}
+
+func TestTableWithoutKeyHolds(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	c, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	_, value := change("shop.public.a", "c", 1, "x")
+	w.produce("shop.public.a", 0, "", value)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "tables.public_a.keys") {
+		t.Errorf("the hold says %+v", h)
+	}
+	w.insert("shop.public.b", 0, 5)
+	w.eventually("the other table", w.equal)
+	stop()
+	if lag := w.lag("shop.public.a"); lag != 1 {
+		t.Errorf("lag %d: the record was passed", lag)
+	}
+}
+
+func TestCommittedOffsetGone(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	_, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	w.insert("shop.public.a", 10, 10)
+	if err := w.cluster.DeleteRecords("shop.public.a", 0, 8); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := w.run(w.options("shop.public.a", "shop.public.b"))
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Topic != "shop.public.a" || h.Partition != 0 || !strings.Contains(h.Reason, "deleted before Sluice read them") {
+		t.Errorf("the hold says %+v", h)
+	}
+	w.insert("shop.public.b", 0, 5)
+	w.eventually("the other topic", func() bool { t := w.emu.Snapshot("public_b"); return t != nil && len(t.Rows) == 5 })
+}
+
+func TestRejectedTableHolds(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	w.emu.Inject("execute", emulator.JobError, 0, 3)
+	c, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	w.put("shop.public.a", "c", 1, "x")
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "connection to the database was lost") {
+		t.Errorf("the hold says %+v", h)
+	}
+	w.insert("shop.public.b", 0, 5)
+	w.eventually("the other table", func() bool { t := w.emu.Snapshot("public_b"); return t != nil && len(t.Rows) == 5 })
+	if lag := w.lag("shop.public.a"); lag != 1 {
+		t.Errorf("lag %d: a held table's offset was committed", lag)
+	}
+	stop()
+	w.run(w.options("shop.public.a", "shop.public.b"))
+	w.eventually("after a restart", w.equal)
+}
+
+func TestUnauthorizedWaits(t *testing.T) {
+	w := newWorld(t, emulator.Options{Keys: []string{"Bearer other"}}, "shop.public.a")
+	c, _ := w.run(w.options("shop.public.a"))
+	w.put("shop.public.a", "c", 1, "x")
+	w.eventually("the status says why", func() bool { return strings.Contains(c.Status().Target, "SLUICE_CELONIS_API_KEY") })
+	if s := c.Status(); len(s.Holds) != 0 || s.Tables[0].State != "waiting" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestMemoryLimit delivers far more than the limit while the target is slow: the
+// bytes held stay under it (I5) and everything arrives.
+func TestMemoryLimit(t *testing.T) {
+	w := newWorld(t, emulator.Options{Delay: 100 * time.Millisecond}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.MemoryLimit = 1 << 20
+	opt.Kafka.FetchBytes = 64 << 10
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 1 << 30, MaxBytes: 1 << 40, MaxAge: time.Hour}
+	}
+	for id := range int64(300) {
+		w.put("shop.public.a", "c", id, strings.Repeat("x", 10_000))
+	}
+	c, stop := w.run(opt)
+	most := int64(0)
+	w.eventually("most delivered", func() bool {
+		s := c.Status()
+		most = max(most, s.Memory.Open+s.Memory.InFlight)
+		t := w.emu.Snapshot("public_a")
+		return t != nil && len(t.Rows) > 200
+	})
+	// One poll may overshoot: the fetch that was under way (I5).
+	if limit := opt.MemoryLimit + 2<<20; most > limit {
+		t.Errorf("held %d bytes, limit %d and a fetch", most, opt.MemoryLimit)
+	}
+	stop()
+	if !w.equal() {
+		t.Error("the drain left rows behind")
+	}
+	if lag := w.lag("shop.public.a"); lag != 0 {
+		t.Errorf("lag %d after the drain", lag)
+	}
+}
+
+func TestSplitJobs(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Split = celonis.DeletesFirst.Split
+	for id := range int64(10) {
+		w.put("shop.public.a", "c", id, "x")
+	}
+	_, _ = w.run(opt)
+	w.eventually("rows", w.equal)
+	w.put("shop.public.a", "d", 1, "")
+	w.put("shop.public.a", "u", 2, "y")
+	w.eventually("changes", w.equal)
+}

@@ -1,0 +1,86 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
+)
+
+// deadLettered is the end of a record's way to the dead-letter topic.
+type deadLettered struct {
+	part   kafka.Partition
+	offset int64
+	holder Holder
+	err    error
+}
+
+// deadLettersLeft returns how many bad records may be put aside now. A source
+// that sends nothing but bad records is broken, and its table better held.
+func (c *Connector) deadLettersLeft() int {
+	if c.now.Sub(c.totals.window) >= time.Minute {
+		c.totals.window, c.totals.inWindow = c.now, 0
+	}
+	return max(0, c.opt.DeadLetterLimit-c.totals.inWindow)
+}
+
+// deadLetter writes a bad record, whole, to the dead-letter topic. The ledger
+// holds its offset until that write is acknowledged (I1).
+func (c *Connector) deadLetter(p *partition, b badRecord) {
+	c.nextHolder++
+	id, at := c.nextHolder, b.rec.Offset
+	c.ledger.Hold(p.Partition, at, id)
+	c.totals.inWindow++
+	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
+	part := p.Partition
+	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
+	c.worker(func() any {
+		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
+		defer cancel()
+		done := make(chan error, 1)
+		c.consumer.Produce(ctx, rec, func(err error) { done <- err })
+		return deadLettered{part, at, id, <-done}
+	})
+}
+
+// deadLetterRecord is the record as it came, with where it came from and what was
+// wrong in headers named as Kafka Connect names them (KIP-298).
+func deadLetterRecord(topic string, b badRecord) *kgo.Record {
+	r := b.rec
+	h := append(make([]kgo.RecordHeader, 0, len(r.Headers)+8), r.Headers...)
+	for _, kv := range [][2]string{
+		{"topic", r.Topic},
+		{"partition", strconv.Itoa(int(r.Partition))},
+		{"offset", strconv.FormatInt(r.Offset, 10)},
+		{"timestamp", strconv.FormatInt(r.Timestamp.UnixMilli(), 10)},
+		{"connector.name", "sluice"},
+		{"stage", "VALUE_CONVERTER"},
+		{"class.name", "github.com/sluice-cdc/sluice/schema/debezium.Decoder"},
+		{"exception.class.name", fmt.Sprintf("%T", b.err)},
+		{"exception.message", b.err.Error()},
+	} {
+		h = append(h, kgo.RecordHeader{Key: "__connect.errors." + kv[0], Value: []byte(kv[1])})
+	}
+	// The original time is a header: the client counts its delivery timeout from it.
+	return &kgo.Record{Topic: topic, Key: r.Key, Value: r.Value, Headers: h}
+}
+
+func (c *Connector) onDeadLettered(d deadLettered) {
+	p := c.parts[d.part]
+	switch {
+	case d.err == nil:
+		c.totals.DeadLettered++
+		c.metrics.deadLettered(d.part.Topic)
+		c.ledger.Done(d.holder)
+		c.commits.urgent = true
+	case c.hard.Err() != nil || p == nil:
+	default:
+		// The offset stays held.
+		c.holdPartition(p, Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
+			Remedy: fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)})
+	}
+}

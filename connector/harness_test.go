@@ -1,0 +1,284 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/celonis"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// world is a broker and a target in this process, with what both saw in one
+// timeline, and the model: what the source tables hold.
+type world struct {
+	t       *testing.T
+	cluster *kfake.Cluster
+	emu     *emulator.Emulator
+	client  *kgo.Client
+
+	mu       sync.Mutex
+	timeline []string
+	sent     map[string]map[int64]string // topic/partition → offset → key of the row there
+	model    map[string]map[int64]string // table → id → value
+	broken   []string                    // commits before DONE
+}
+
+func newWorld(t *testing.T, eo emulator.Options, topics ...string) *world {
+	t.Helper()
+	w := &world{t: t, sent: map[string]map[int64]string{}, model: map[string]map[int64]string{}}
+	var err error
+	w.cluster, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topics...), kfake.GroupMinSessionTimeout(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.cluster.Close)
+	eo.OnEvent = func(e emulator.Event) { w.note("job %.8s of %s %s", e.Job, e.Target, e.State) }
+	w.emu = emulator.New(eo)
+	if w.client, err = kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner())); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.client.Close)
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.committed(q.(*kmsg.OffsetCommitRequest))
+		return nil, nil, false
+	})
+	return w
+}
+
+func (w *world) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timeline = append(w.timeline, fmt.Sprintf(format, args...))
+}
+
+// committed is the broker's hook: at the moment of a commit, every row before the
+// offset must be in its table, for there are only inserts in the topics it knows.
+func (w *world) committed(r *kmsg.OffsetCommitRequest) {
+	for _, t := range r.Topics {
+		topic := t.Topic
+		if topic == "" {
+			topic = w.cluster.TopicIDInfo(t.TopicID).Topic
+		}
+		for _, p := range t.Partitions {
+			w.note("commit %s/%d %d", topic, p.Partition, p.Offset)
+			w.mu.Lock()
+			rows := maps.Clone(w.sent[fmt.Sprintf("%s/%d", topic, p.Partition)])
+			w.mu.Unlock()
+			table := w.emu.Snapshot(tableOf(topic))
+			for offset, key := range rows {
+				if offset >= p.Offset {
+					continue
+				}
+				if table == nil || table.Rows[key] == nil {
+					w.mu.Lock()
+					w.broken = append(w.broken, fmt.Sprintf("%s/%d: %d committed before DONE of offset %d", topic, p.Partition, p.Offset, offset))
+					w.mu.Unlock()
+					break
+				}
+			}
+		}
+	}
+}
+
+func tableOf(topic string) string { return "public_" + topic[len("shop.public."):] }
+
+// produce writes a record and returns its offset.
+func (w *world) produce(topic string, part int32, key, value string) int64 {
+	w.t.Helper()
+	rec := &kgo.Record{Topic: topic, Partition: part, Key: []byte(key), Value: []byte(value)}
+	if key == "" {
+		rec.Key = nil
+	}
+	if value == "" {
+		rec.Value = nil
+	}
+	if err := w.client.ProduceSync(w.t.Context(), rec).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+	return rec.Offset
+}
+
+func change(topic, op string, id int64, v string) (key, value string) {
+	table := topic[len("shop.public."):]
+	after := "null"
+	if op != "d" {
+		after = fmt.Sprintf(`{"id":%d,"v":%q}`, id, v)
+	}
+	return fmt.Sprintf(`{"id":%d}`, id), fmt.Sprintf(
+		`{"before":null,"after":%s,"source":{"ts_ms":%d,"db":"shop","schema":"public","table":%q},"op":%q}`, after, time.Now().UnixMilli(), table, op)
+}
+
+// put changes a row at the source; its partition is that of its key.
+func (w *world) put(topic, op string, id int64, v string) {
+	w.t.Helper()
+	key, value := change(topic, op, id, v)
+	w.produce(topic, int32(id%2), key, value)
+	m := w.model[tableOf(topic)]
+	if m == nil {
+		m = map[int64]string{}
+		w.model[tableOf(topic)] = m
+	}
+	if delete(m, id); op != "d" {
+		m[id] = v
+	}
+}
+
+// insert puts n new rows and remembers their offsets for the commit hook. Rows
+// are noted before they are produced, so that no commit can overtake the note.
+func (w *world) insert(topic string, from, n int64) {
+	w.t.Helper()
+	for id := from; id < from+n; id++ {
+		part := fmt.Sprintf("%s/%d", topic, id%2)
+		w.mu.Lock()
+		if w.sent[part] == nil {
+			w.sent[part] = map[int64]string{}
+		}
+		w.sent[part][int64(len(w.sent[part]))] = fmt.Sprintf("int64:%d|", id)
+		w.mu.Unlock()
+		w.put(topic, "c", id, fmt.Sprint("v", id))
+	}
+}
+
+// options are those of a connector on this world.
+func (w *world) options(topics ...string) Options {
+	w.t.Helper()
+	budget := push.NewBudget(100_000, 1000)
+	sink, err := celonis.New(celonis.Options{
+		URL: "https://emulator", PoolID: "pool", Auth: celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }},
+		MultipartField: "file", MultipartFilename: "chunk.parquet", TableSchema: true, UpsertStrategy: "UPSERT_WITH_NULLIFICATION",
+		FallbackLength: 16250, RequestsPerSecond: 10_000, RequestTimeout: 10 * time.Second, Budget: budget,
+	}, &pushtest.Transport{Handler: w.emu})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	enc := &batcher.Encoder{Compression: "snappy", MaxChunkBytes: 1 << 20, PageBytes: 1 << 18}
+	return Options{
+		Kafka: kafka.Options{Brokers: w.cluster.ListenAddrs(), Group: "sluice", Topics: topics,
+			SessionTimeout: 6 * time.Second, RebalanceTimeout: 20 * time.Second, MetadataAge: 500 * time.Millisecond, FetchBytes: 1 << 20},
+		Decoder: debezium.Options{Table: func(id debezium.Identity) string { return id.Schema + "_" + id.Table }},
+		Policy: func(string) batcher.Policy {
+			return batcher.Policy{MaxRows: 50, MaxBytes: 1 << 20, MaxAge: 50 * time.Millisecond}
+		},
+		Encode: enc.Encode, Split: celonis.SingleJob.Split, DeleteJobs: true,
+		Pusher: &push.Pusher{Sink: sink, Budget: budget, Tracer: tracenoop.NewTracerProvider().Tracer(""),
+			PollInterval: 5 * time.Millisecond, MaxPollInterval: 20 * time.Millisecond, Attempts: 3,
+			MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
+		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second,
+		Logger: slog.New(slog.NewTextHandler(w.output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Tracer: tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
+	}
+}
+
+func (w *world) output() io.Writer {
+	if testing.Verbose() {
+		return w.t.Output()
+	}
+	return io.Discard
+}
+
+// run starts a connector; stop ends it as SIGTERM would.
+func (w *world) run(opt Options) (c *Connector, stop func()) {
+	w.t.Helper()
+	c, err := New(opt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			select {
+			case err := <-done:
+				if err != nil {
+					w.t.Error(err)
+				}
+			case <-time.After(20 * time.Second):
+				w.t.Error("the connector did not stop")
+			}
+		})
+	}
+	w.t.Cleanup(stop)
+	return c, stop
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.t.Helper()
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range w.timeline {
+		w.t.Log(l)
+	}
+	w.t.Fatalf("%s: not after 30 s", what)
+}
+
+// equal reports whether every table holds what the model says.
+func (w *world) equal() bool {
+	for name, want := range w.model {
+		t := w.emu.Snapshot(name)
+		if t == nil {
+			return len(want) == 0
+		}
+		if len(t.Rows) != len(want) {
+			return false
+		}
+		for _, row := range t.Rows {
+			if v, ok := want[row[0].(int64)]; !ok || v != row[1] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lag is how many records of a topic the group has not committed.
+func (w *world) lag(topic string) (lag int64) {
+	adm := kadm.NewClient(w.client)
+	ends, err := adm.ListEndOffsets(w.t.Context(), topic)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	at, err := adm.FetchOffsets(w.t.Context(), "sluice")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ends.Each(func(e kadm.ListedOffset) {
+		o, _ := at.Lookup(e.Topic, e.Partition)
+		lag += e.Offset - max(0, o.At)
+	})
+	return lag
+}
+
+func (w *world) check() {
+	w.t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, b := range w.broken {
+		w.t.Error(b)
+	}
+}

@@ -1,0 +1,225 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Event is something that Kafka did: Fetched, Assigned or Revoked.
+type Event any
+
+// Fetched is the answer to an Ask: records of each partition in offset order.
+type Fetched struct {
+	Records map[Partition][]*kgo.Record
+	Errors  map[Partition]error // of a fetch; partition "" is the whole client
+}
+
+// Assigned says that the partitions are ours from now on. Close Done when that is
+// noted.
+type Assigned struct {
+	Partitions []Partition
+	Done       chan struct{}
+}
+
+// Revoked says that the partitions are to be given up. Until Done is closed no
+// other member gets them, unless they are Lost: then others may have them
+// already, and nothing of them may be committed (I2).
+type Revoked struct {
+	Partitions []Partition
+	Lost       bool
+	Done       chan struct{}
+}
+
+// Consumer is a member of the group. Its events arrive on one channel, in the
+// order in which they count: records that were fetched before a partition is
+// taken away come before that message.
+type Consumer struct {
+	opt    Options
+	cl     *kgo.Client
+	events chan Event
+	asks   chan int
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex
+	member string // the id under which the partitions are owned
+	fenced bool   // the broker refused a commit of this member
+}
+
+// NewConsumer makes a client; it joins the group when polled for the first time.
+func NewConsumer(opt Options) (*Consumer, error) {
+	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int)}
+	opts := append(opt.kgo(),
+		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.OnPartitionsRevoked(c.revoked(false)),
+		kgo.OnPartitionsLost(c.revoked(true)),
+	)
+	var err error
+	if c.cl, err = kgo.NewClient(opts...); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Events is where the group's doings arrive. Whoever reads it must go on reading
+// until Close has returned.
+func (c *Consumer) Events() <-chan Event { return c.events }
+
+// Start begins to answer Asks.
+func (c *Consumer) Start(ctx context.Context) {
+	c.wg.Go(func() {
+		for most := range c.asks {
+			fetches := c.cl.PollRecords(ctx, most)
+			c.events <- collect(fetches)
+			// After every poll, for each return holds rebalances off, an empty one too.
+			c.cl.AllowRebalance()
+		}
+	})
+}
+
+// Ask polls once for at most n records; the answer is a Fetched. Ask again only
+// after it came.
+func (c *Consumer) Ask(n int) { c.asks <- n }
+
+// Close leaves the group, unless membership is static, and ends the client. The
+// partitions still owned are revoked first.
+func (c *Consumer) Close() {
+	close(c.asks)
+	c.cl.CloseAllowingRebalance()
+	c.wg.Wait()
+}
+
+func collect(fetches kgo.Fetches) Fetched {
+	f := Fetched{Records: map[Partition][]*kgo.Record{}}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if len(p.Records) > 0 {
+			f.Records[Partition{p.Topic, p.Partition}] = p.Records
+		}
+	})
+	fetches.EachError(func(topic string, part int32, err error) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
+			return
+		}
+		if f.Errors == nil {
+			f.Errors = map[Partition]error{}
+		}
+		f.Errors[Partition{topic, part}] = err
+	})
+	return f
+}
+
+// Gone reports whether a fetch failed because the records asked for are not there
+// any more.
+func Gone(err error) bool {
+	var loss *kgo.ErrDataLoss
+	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss)
+}
+
+func list(m map[string][]int32) (all []Partition) {
+	for topic, ids := range m {
+		for _, id := range ids {
+			all = append(all, Partition{topic, id})
+		}
+	}
+	return all
+}
+
+func (c *Consumer) assigned(_ context.Context, cl *kgo.Client, m map[string][]int32) {
+	member, _ := cl.GroupMetadata()
+	c.mu.Lock()
+	c.member, c.fenced = member, false
+	c.mu.Unlock()
+	done := make(chan struct{})
+	c.events <- Assigned{list(m), done}
+	<-done
+}
+
+func (c *Consumer) revoked(lost bool) func(context.Context, *kgo.Client, map[string][]int32) {
+	return func(_ context.Context, cl *kgo.Client, m map[string][]int32) {
+		if len(m) == 0 {
+			return
+		}
+		// A member that was thrown out and rejoined on its own has a valid
+		// generation again, and the client then says revoked where it is lost.
+		member, _ := cl.GroupMetadata()
+		c.mu.Lock()
+		lost := lost || c.fenced || (c.member != "" && member != c.member)
+		c.mu.Unlock()
+		done := make(chan struct{})
+		c.events <- Revoked{list(m), lost, done}
+		<-done
+	}
+}
+
+// Commit commits offsets and returns each partition's error, nil for those that
+// the broker acknowledged. It waits for a rebalance in progress, at most until
+// ctx ends.
+func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]int64) map[Partition]error {
+	results := make(map[Partition]error, len(offsets))
+	ask := map[string]map[int32]kgo.EpochOffset{}
+	for p, o := range offsets {
+		results[p] = fmt.Errorf("the broker did not answer for %v", p)
+		if ask[p.Topic] == nil {
+			ask[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		ask[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
+	}
+	c.cl.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			for p := range results {
+				results[p] = err
+			}
+			return
+		}
+		names := map[[16]byte]string{} // newer brokers answer by topic id
+		for _, t := range req.Topics {
+			names[t.TopicID] = t.Topic
+		}
+		for _, t := range resp.Topics {
+			name := t.Topic
+			if name == "" {
+				name = names[t.TopicID]
+			}
+			for _, p := range t.Partitions {
+				results[Partition{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
+			}
+		}
+	})
+	for _, err := range results {
+		if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) {
+			c.mu.Lock()
+			c.fenced = true
+			c.mu.Unlock()
+		}
+	}
+	return results
+}
+
+// Seek makes the partitions be read again from the given offsets. Call it only
+// while a Revoked is waiting for its Done.
+func (c *Consumer) Seek(offsets map[Partition]int64) {
+	to := map[string]map[int32]kgo.EpochOffset{}
+	for p, o := range offsets {
+		if to[p.Topic] == nil {
+			to[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		to[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
+	}
+	c.cl.SetOffsets(to)
+}
+
+// Pause stops fetching a partition, for good.
+func (c *Consumer) Pause(p Partition) {
+	c.cl.PauseFetchPartitions(map[string][]int32{p.Topic: {p.ID}})
+}
+
+// Produce writes a record and calls done when it is acknowledged by all in-sync
+// replicas, or has failed.
+func (c *Consumer) Produce(ctx context.Context, r *kgo.Record, done func(error)) {
+	c.cl.Produce(ctx, r, func(_ *kgo.Record, err error) { done(err) })
+}

@@ -1,0 +1,234 @@
+package connector
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// lane is the ordered sequence of a table's jobs: one runs at a time (I3).
+type lane struct {
+	table   string
+	running *work
+	waiting *work  // stopped by a refusal of our credentials, to go on
+	held    string // why nothing runs any more; "" is not held
+	holder  Holder // keeps the offsets of a held table
+	done    laneTotals
+}
+
+// laneTotals is what a lane has delivered.
+type laneTotals struct {
+	Batches, Upserts, Deletes, Compacted int64
+	Last                                 time.Time
+	Took                                 time.Duration
+}
+
+// work is a sealed batch on its way.
+type work struct {
+	lane     *lane
+	batch    *batcher.Batch
+	delivery *push.Delivery                // of the worker while one runs
+	shown    atomic.Pointer[push.Delivery] // the same, for the status
+	bytes    int64                         // held: the rows, then the files
+	sealed   time.Time
+	ctx      context.Context // with the batch's trace
+	span     trace.Span
+	oldest   int64
+	ends     map[kafka.Partition]int64 // the offsets behind its rows
+	read     int
+	upserts  int
+	deletes  int
+}
+
+type encoded struct {
+	work  *work
+	bytes int64
+}
+
+type delivered struct {
+	work *work
+	err  error
+}
+
+// blocked says that the target refuses our credentials, so every job would fail.
+type blocked struct {
+	err   error
+	until time.Time
+}
+
+const askAgain = time.Minute // whether the credentials are accepted by now
+
+func (c *Connector) lane(table string) *lane {
+	l := c.lanes[table]
+	if l == nil {
+		l = &lane{table: table}
+		c.lanes[table] = l
+	}
+	return l
+}
+
+func (c *Connector) running() (n int) {
+	for _, l := range c.lanes {
+		if l.running != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// schedule starts what may run: batches that are due, whose lane is idle, for
+// which the budget has a submission. The most overdue goes first.
+func (c *Connector) schedule() {
+	if c.revoking != nil || c.now.Before(c.blocked.until) {
+		return
+	}
+	if c.draining && !c.now.Before(c.deadline) {
+		return
+	}
+	for _, l := range c.lanes {
+		if l.waiting != nil {
+			w := l.waiting
+			l.waiting, l.running = nil, w
+			c.deliver(w)
+		}
+	}
+	short := c.memory() >= c.opt.MemoryLimit*3/4
+	for _, b := range c.batcher.Due(c.now, short) {
+		l := c.lane(b.Table.Name)
+		if l.running != nil || l.held != "" || (c.opt.Exclusive && c.running() > 0) {
+			continue
+		}
+		if !c.opt.Pusher.Budget.Grant(c.now) {
+			return
+		}
+		c.start(l, b)
+	}
+}
+
+// start seals a batch and sets a worker to deliver it.
+func (c *Connector) start(l *lane, b *batcher.Batch) {
+	c.batcher.Seal(b)
+	w := &work{lane: l, batch: b, bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
+		read: b.Read, upserts: b.Upserts(), deletes: b.Deletes()}
+	for p, part := range c.parts {
+		if _, ok := c.ledger.First(p, Holder(b.ID)); ok {
+			w.ends[p] = part.taken[l.table]
+		}
+	}
+	c.inflight += w.bytes
+	l.running = w
+	w.ctx, w.span = c.opt.Tracer.Start(c.hard, "batch "+l.table, trace.WithTimestamp(b.Opened),
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("sluice.table", l.table), attribute.String("sluice.batch.reason", b.Reason.String()),
+			attribute.Int("sluice.batch.read", w.read), attribute.Int("sluice.batch.upserts", w.upserts), attribute.Int("sluice.batch.deletes", w.deletes)))
+	_, poll := c.opt.Tracer.Start(w.ctx, "poll", trace.WithTimestamp(b.Opened))
+	poll.End(trace.WithTimestamp(c.now))
+	_, seal := c.opt.Tracer.Start(w.ctx, "seal", trace.WithTimestamp(c.now))
+	seal.End()
+	c.metrics.sealed(b.Reason.String())
+	c.deliver(w)
+}
+
+// deliver encodes the batch, if that is not done, and pushes it to the end.
+func (c *Connector) deliver(w *work) {
+	c.worker(func() any {
+		if w.delivery == nil {
+			bytes, err := c.encode(w)
+			if err != nil {
+				return delivered{w, &push.Error{Op: "encode", Kind: push.Rejected, Message: err.Error()}}
+			}
+			c.results <- encoded{w, bytes}
+		}
+		return delivered{w, c.opt.Pusher.Run(trace.ContextWithSpan(c.hard, w.span), w.delivery)}
+	})
+}
+
+func (c *Connector) encode(w *work) (int64, error) {
+	c.cpu <- struct{}{}
+	defer func() { <-c.cpu }()
+	_, span := c.opt.Tracer.Start(w.ctx, "encode")
+	defer span.End()
+	chunks, err := c.opt.Encode(w.batch)
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return 0, err
+	}
+	var bytes int64
+	for _, ch := range chunks {
+		bytes += int64(len(ch.Data))
+	}
+	span.SetAttributes(attribute.Int64("sluice.bytes", bytes), attribute.Int("sluice.chunks", len(chunks)))
+	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
+	w.shown.Store(w.delivery)
+	return bytes, nil
+}
+
+// onDelivered ends a batch: DONE releases its offsets, anything else keeps them.
+func (c *Connector) onDelivered(d delivered) {
+	w, l := d.work, d.work.lane
+	l.running = nil
+	if d.err == nil {
+		c.finish(w)
+		return
+	}
+	switch kind := push.KindOf(d.err); {
+	case c.hard.Err() != nil: // stopping
+	case kind == push.Unauthorized:
+		if c.blocked.err == nil {
+			c.log.Error("the target refuses the credentials; all tables wait, and it is asked again every minute", "error", d.err)
+		}
+		c.blocked = blocked{d.err, c.now.Add(askAgain)}
+		l.waiting = w
+	default:
+		w.span.SetStatus(codes.Error, d.err.Error())
+		w.span.End()
+		c.inflight -= w.bytes
+		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(),
+			Remedy: "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"})
+		c.transfer(Holder(w.batch.ID), h)
+	}
+}
+
+// transfer lets one holder hold what another held.
+func (c *Connector) transfer(from, to Holder) {
+	for p := range c.parts {
+		if first, ok := c.ledger.First(p, from); ok {
+			c.ledger.Hold(p, first, to)
+		}
+	}
+	c.ledger.Done(from)
+}
+
+// finish books a batch as DONE.
+func (c *Connector) finish(w *work) {
+	l := w.lane
+	if c.blocked.err != nil {
+		c.log.Info("the target accepts the credentials again")
+		c.blocked = blocked{}
+	}
+	c.inflight -= w.bytes
+	compacted := w.read - w.upserts - w.deletes
+	l.done.Batches++
+	l.done.Upserts += int64(w.upserts)
+	l.done.Deletes += int64(w.deletes)
+	l.done.Compacted += int64(compacted)
+	l.done.Last, l.done.Took = c.now, c.now.Sub(w.sealed)
+	c.totals.Upserted += int64(w.upserts)
+	c.totals.Deleted += int64(w.deletes)
+	c.totals.Compacted += int64(compacted)
+	c.metrics.delivered(l.table, w, c.now)
+	c.ledger.Done(Holder(w.batch.ID)) // I1: not before DONE
+	c.commits.settle = append(c.commits.settle, settle{work: w, need: w.ends})
+	c.commits.urgent = true
+	c.log.Info("batch delivered", "table", l.table, "reason", w.batch.Reason.String(), "read", w.read,
+		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond),
+		"trace_id", w.span.SpanContext().TraceID().String())
+}

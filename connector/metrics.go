@@ -1,0 +1,92 @@
+package connector
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// metrics are the connector's instruments, under OpenTelemetry's names.
+type metrics struct {
+	record, batch, row, deadLetter, commit metric.Int64Counter
+	holds                                  metric.Int64UpDownCounter
+	duration                               metric.Float64Histogram
+	last                                   atomic.Pointer[Status]
+}
+
+func newMetrics(m metric.Meter) (*metrics, error) {
+	x := &metrics{}
+	var err error
+	note := func(e error) {
+		if err == nil {
+			err = e
+		}
+	}
+	counter := func(name, unit, text string) metric.Int64Counter {
+		c, e := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
+		note(e)
+		return c
+	}
+	x.record = counter("sluice.records", "{record}", "Records decoded, by class.")
+	x.batch = counter("sluice.batches", "{batch}", "Batches sealed, by reason.")
+	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
+	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
+	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
+	var e error
+	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
+	note(e)
+	x.duration, e = m.Float64Histogram("sluice.batch.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time from sealing a batch to DONE, by table."),
+		metric.WithExplicitBucketBoundaries(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600))
+	note(e)
+	gauge := func(name, unit, text string, read func(*Status, metric.Float64Observer)) {
+		_, e := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text),
+			metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
+				if s := x.last.Load(); s != nil {
+					read(s, o)
+				}
+				return nil
+			}))
+		note(e)
+	}
+	gauge("sluice.memory", "By", "Bytes in batches, by state.", func(s *Status, o metric.Float64Observer) {
+		o.Observe(float64(s.Memory.Open), metric.WithAttributes(attribute.String("state", "open")))
+		o.Observe(float64(s.Memory.InFlight), metric.WithAttributes(attribute.String("state", "in_flight")))
+	})
+	gauge("sluice.budget.left", "{job}", "Job submissions left in this UTC hour.", func(s *Status, o metric.Float64Observer) {
+		o.Observe(float64(s.Budget.Left))
+	})
+	gauge("sluice.freshness", "s", "Age of the oldest source change that is not DONE, by table.", func(s *Status, o metric.Float64Observer) {
+		for _, t := range s.Tables {
+			o.Observe(t.Freshness, metric.WithAttributes(attribute.String("sluice.table", t.Table)))
+		}
+	})
+	return x, err
+}
+
+func add(c metric.Int64Counter, n int64, attrs ...attribute.KeyValue) {
+	c.Add(context.Background(), n, metric.WithAttributes(attrs...))
+}
+
+func (x *metrics) records(class string, n int64) { add(x.record, n, attribute.String("class", class)) }
+func (x *metrics) sealed(reason string)          { add(x.batch, 1, attribute.String("reason", reason)) }
+func (x *metrics) held(n int64)                  { x.holds.Add(context.Background(), n) }
+func (x *metrics) observe(s *Status)             { x.last.Store(s) }
+
+func (x *metrics) deadLettered(topic string) {
+	add(x.deadLetter, 1, attribute.String("messaging.destination.name", topic))
+}
+
+func (x *metrics) commits(topic, outcome string) {
+	add(x.commit, 1, attribute.String("messaging.destination.name", topic), attribute.String("outcome", outcome))
+}
+
+func (x *metrics) delivered(table string, w *work, now time.Time) {
+	t := attribute.String("sluice.table", table)
+	add(x.row, int64(w.upserts), t, attribute.String("op", "upsert"))
+	add(x.row, int64(w.deletes), t, attribute.String("op", "delete"))
+	x.duration.Record(context.Background(), now.Sub(w.sealed).Seconds(), metric.WithAttributes(t))
+}

@@ -1,0 +1,185 @@
+package connector
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// State is where a Connector stands.
+type State string
+
+const (
+	Starting State = "starting" // not yet a member of the group
+	Running  State = "running"
+	Draining State = "draining"
+)
+
+// Totals counts records since the start. Read is upserted, deleted, compacted,
+// filtered, skipped and dead-lettered ones, and those still in flight (I7).
+type Totals struct {
+	Read         int64 `json:"read"`
+	Upserted     int64 `json:"upserted"`
+	Deleted      int64 `json:"deleted"`
+	Compacted    int64 `json:"compacted"`
+	Filtered     int64 `json:"filtered"`
+	Skipped      int64 `json:"skipped"`
+	DeadLettered int64 `json:"deadLettered"`
+
+	window   time.Time // of the dead-letter limit
+	inWindow int
+}
+
+// Status is a picture of the connector, made by the loop and never changed.
+type Status struct {
+	State      State         `json:"state"`
+	At         time.Time     `json:"at"`
+	Partitions int           `json:"partitions"`
+	Memory     MemoryStatus  `json:"memory"`
+	Budget     BudgetStatus  `json:"budget"`
+	Target     string        `json:"target"` // "ok", or why every table waits
+	Totals     Totals        `json:"totals"`
+	Tables     []TableStatus `json:"tables"`
+	Holds      []Hold        `json:"holds"`
+}
+
+// MemoryStatus is bytes against SLUICE_MEMORY_LIMIT.
+type MemoryStatus struct {
+	Open     int64 `json:"open"`
+	InFlight int64 `json:"inFlight"`
+	Limit    int64 `json:"limit"`
+	Paused   bool  `json:"fetchingPaused"`
+}
+
+// BudgetStatus is what the UTC hour has left.
+type BudgetStatus struct {
+	Left   int       `json:"jobsLeft"`
+	Resets time.Time `json:"resets"`
+}
+
+// TableStatus is one table's lane.
+type TableStatus struct {
+	Table string `json:"table"`
+	// State is idle, filling, due (waiting for its lane or the budget),
+	// delivering, waiting (for the credentials) or held.
+	State string `json:"state"`
+	// Freshness is seconds since the source committed the oldest change that is
+	// not DONE yet; 0 if there is none.
+	Freshness float64   `json:"freshnessSeconds"`
+	Rows      int       `json:"openRows"`
+	Bytes     int64     `json:"openBytes"`
+	Columns   []string  `json:"columns,omitempty"`
+	Step      string    `json:"step,omitempty"`
+	Job       string    `json:"job,omitempty"`
+	Error     string    `json:"error,omitempty"`
+	RetryAt   time.Time `json:"retryAt,omitzero"`
+	Batches   int64     `json:"batches"`
+	Upserts   int64     `json:"upserts"`
+	Deletes   int64     `json:"deletes"`
+	Compacted int64     `json:"compacted"`
+	LastDone  time.Time `json:"lastDone,omitzero"`
+	LastTook  string    `json:"lastTook,omitempty"`
+}
+
+// Status returns the latest picture. It may be called from any goroutine.
+func (c *Connector) Status() *Status { return c.status.Load() }
+
+// Alive reports whether the loop has turned lately. A remote fault never stops
+// it; only a restart would mend what does.
+func (c *Connector) Alive(now time.Time) bool {
+	last := c.beat.Load()
+	return last == 0 || now.Sub(time.Unix(0, last)) < time.Minute
+}
+
+const publishEvery = 250 * time.Millisecond
+
+func (c *Connector) publish() {
+	if old := c.status.Load(); c.now.Sub(old.At) < publishEvery && old.State == c.state() {
+		return
+	}
+	left, resets := c.opt.Pusher.Budget.Left(c.now)
+	s := &Status{
+		State: c.state(), At: c.now, Partitions: len(c.parts), Target: "ok", Totals: c.totals,
+		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Limit: c.opt.MemoryLimit, Paused: c.memory() >= c.opt.MemoryLimit},
+		Budget: BudgetStatus{left, resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
+	}
+	if c.blocked.err != nil {
+		s.Target = c.blocked.err.Error()
+	}
+	for _, l := range c.lanes {
+		s.Tables = append(s.Tables, c.tableStatus(l))
+	}
+	slices.SortFunc(s.Tables, func(a, b TableStatus) int { return cmp.Compare(a.Table, b.Table) })
+	c.status.Store(s)
+	c.metrics.observe(s)
+}
+
+func (c *Connector) state() State {
+	switch {
+	case c.draining:
+		return Draining
+	case c.joined:
+		return Running
+	}
+	return Starting
+}
+
+func (c *Connector) tableStatus(l *lane) TableStatus {
+	t := TableStatus{Table: l.table, State: "idle",
+		Batches: l.done.Batches, Upserts: l.done.Upserts, Deletes: l.done.Deletes, Compacted: l.done.Compacted, LastDone: l.done.Last}
+	if l.done.Took > 0 {
+		t.LastTook = l.done.Took.Round(time.Millisecond).String()
+	}
+	oldest := int64(0)
+	older := func(ms int64) {
+		if ms > 0 && (oldest == 0 || ms < oldest) {
+			oldest = ms
+		}
+	}
+	for _, b := range c.batcher.Of(l.table) {
+		t.Rows += b.Len()
+		t.Bytes += b.Size()
+		older(b.Oldest)
+		if t.State = "filling"; b.Reason > 0 {
+			t.State = "due"
+		}
+		t.Columns = columns(b.Table)
+	}
+	if w := l.running; w != nil {
+		t.State = "delivering"
+		older(w.oldest)
+	}
+	if w := l.waiting; w != nil {
+		t.State = "waiting"
+		older(w.oldest)
+	}
+	for _, w := range []*work{l.running, l.waiting} {
+		if w == nil {
+			continue
+		}
+		t.Step = "encoding"
+		if d := w.shown.Load(); d != nil {
+			p := d.Progress()
+			t.Step, t.Job = string(p.Step), p.JobID
+			if p.Err != nil {
+				t.Error, t.RetryAt = p.Err.Error(), p.Retry
+			}
+		}
+	}
+	if l.held != "" {
+		t.State, t.Error = "held", l.held
+	}
+	if oldest > 0 {
+		t.Freshness = max(0, c.now.Sub(time.UnixMilli(oldest)).Seconds())
+	}
+	return t
+}
+
+func columns(t *schema.Table) (names []string) {
+	for _, col := range t.Columns {
+		names = append(names, col.Name+" "+col.Type.Kind.String())
+	}
+	return names
+}
