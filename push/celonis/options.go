@@ -34,7 +34,6 @@ type Options struct {
 	TableSchema       bool // send the column types with each job
 	UpsertStrategy    string
 	FallbackLength    int // VARCHAR length of strings without a declared one
-	Order             Order
 
 	RequestsPerSecond float64
 	// CountCreate counts the creation of a job as a submission too.
@@ -114,4 +113,13 @@ func CheckURL(raw string) error {
 		return fmt.Errorf("%w", err)
 	}
 	return nil
+}
+
+// TokenURL returns the token endpoint of the team at an address.
+func TokenURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host + "/oauth2/token"
 }

@@ -1,0 +1,311 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/connector"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+type demoOptions struct {
+	events int
+	keep   bool
+}
+
+// demoDrain is how long a connector of the demo may take to stop.
+const demoDrain = 10 * time.Second
+
+// runDemo runs the product, wired as `sluice run` wires it, against a broker and
+// an API of its own, and compares every row at the end.
+func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
+	started := time.Now()
+	if opt.events < 1 {
+		return errors.New("--events: want at least 1")
+	}
+	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n\n", opt.events)
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, shopTopics...))
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	// A few things go wrong on the way, as they do.
+	emu := emulator.New(emulator.Options{Delay: 300 * time.Millisecond, FaultRate: 0.01, Seed: 1, JobsPerHour: demoJobs})
+	emu.Inject("execute", emulator.LostAfter, 1, 1)
+	emu.Inject("upload", emulator.LostAfter, 2, 1)
+	emu.Inject("create", emulator.AnswerHTML, 3, 1)
+	emu.Inject("execute", emulator.JobError, 4, 1)
+	api, base, err := serve("127.0.0.1:0", emu)
+	if err != nil {
+		return err
+	}
+	defer api.Close()
+
+	logFile, err := os.Create(filepath.Join(os.TempDir(), fmt.Sprintf("sluice-demo-%d.log", os.Getpid())))
+	if err != nil {
+		return err
+	}
+	defer logFile.Close()
+	httpAddr := freeAddr("127.0.0.1:8080")
+	fmt.Fprintf(out, "broker   %s (in this process)\ntarget   %s (an emulator of the Data Push API, in this process)\nstatus   http://%s/status\ntables   %s/emulator/tables\nlog      %s\n\n",
+		cluster.ListenAddrs()[0], base, httpAddr, base, logFile.Name())
+
+	d := &demo{out: out, emu: emu, httpAddr: httpAddr, log: slog.New(slog.NewTextHandler(logFile, nil)), started: started}
+	if d.client, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...)); err != nil {
+		return err
+	}
+	defer d.client.Close()
+	settings := map[string]string{
+		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\.public\..*`,
+		"SLUICE_CELONIS_URL": base, "SLUICE_CELONIS_POOL_ID": "demo", "SLUICE_CELONIS_API_KEY": "demo",
+		"SLUICE_CELONIS_POLL_INTERVAL": "200ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "10",
+		"SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_HTTP_ADDR": httpAddr, "SLUICE_DRAIN_TIMEOUT": demoDrain.String(),
+		// A team has 250 jobs an hour and 10 requests a second; a demo has no patience.
+		"SLUICE_BUDGET_JOBS_PER_HOUR": fmt.Sprint(demoJobs), "SLUICE_BUDGET_REQUESTS_PER_SECOND": "100",
+	}
+	d.cfg, err = config.Load(ctx, func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
+	if err != nil {
+		return err
+	}
+	return d.run(ctx, opt)
+}
+
+const demoJobs = 3600
+
+// demo is a run of it.
+type demo struct {
+	out      io.Writer
+	emu      *emulator.Emulator
+	client   *kgo.Client
+	cfg      *config.Config
+	log      *slog.Logger
+	httpAddr string
+	started  time.Time
+	produced atomic.Int64
+	current  atomic.Pointer[connector.Connector]
+	restarts int
+}
+
+func (d *demo) run(ctx context.Context, opt demoOptions) error {
+	shop := newShop(opt.events)
+	preload := opt.events * 3 / 5
+	if err := d.produce(ctx, shop, preload); err != nil {
+		return err
+	}
+	d.say("%d changes wait in Kafka; sluice starts", preload)
+	stop, failed := d.start(ctx)
+	defer func() { stop() }()
+	fed := make(chan error, 1)
+	feedCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { fed <- d.feed(feedCtx, shop, opt.events) }()
+
+	progress := time.NewTicker(2 * time.Second)
+	defer progress.Stop()
+	check := time.NewTicker(200 * time.Millisecond)
+	defer check.Stop()
+	deadline := time.After(5 * time.Minute)
+	done := false
+	for {
+		select {
+		case <-ctx.Done():
+			cancel()
+			<-fed
+			d.say("stopped")
+			return errors.New("stopped before it was verified")
+		case err := <-failed:
+			return err
+		case err := <-fed:
+			if err != nil {
+				return err
+			}
+			done, fed = true, nil
+			d.say("the shop has closed: %d changes were made", opt.events)
+		case <-progress.C:
+			d.progress(opt.events)
+		case <-deadline:
+			d.report(shop)
+			return errors.New("not verified within five minutes; the log says why")
+		case <-check.C:
+			if d.restarts == 0 && d.produced.Load() > int64(opt.events)*4/5 {
+				d.restarts++
+				d.say("the connector is stopped and started again")
+				stop()
+				stop, failed = d.start(ctx)
+			}
+			if !done {
+				continue
+			}
+			if lag, err := d.lag(ctx); err != nil || lag > 0 {
+				continue
+			}
+			stop()
+			return d.finish(ctx, shop, opt)
+		}
+	}
+}
+
+// finish verifies and tells what to try next.
+func (d *demo) finish(ctx context.Context, shop *shop, opt demoOptions) error {
+	rows, mismatches := d.report(shop)
+	s := d.emu.Counts()
+	fmt.Fprintf(d.out, "%d jobs carried %d changes; %d calls failed on purpose and 1 restart was survived, in %v.\n\n",
+		s.Submitted, opt.events, s.Faults, time.Since(d.started).Round(100*time.Millisecond))
+	fmt.Fprintf(d.out, "demo: verified %d rows in %d tables, %d mismatches\n", rows, len(shopTopics), mismatches)
+	if mismatches > 0 {
+		return fmt.Errorf("%d mismatches", mismatches)
+	}
+	fmt.Fprint(d.out, `
+Try it with your own Kafka, no tenant needed, in two terminals:
+
+  go run ./cmd/sluice emulator --addr 127.0.0.1:8090
+
+  SLUICE_KAFKA_BROKERS=localhost:9092 SLUICE_KAFKA_TOPICS='<topics>' SLUICE_CELONIS_URL=http://127.0.0.1:8090 SLUICE_CELONIS_POOL_ID=any SLUICE_CELONIS_API_KEY=any go run ./cmd/sluice run
+`)
+	if !opt.keep {
+		return nil
+	}
+	stop, failed := d.start(ctx)
+	defer func() { stop() }()
+	fmt.Fprintf(d.out, "\nStill up: http://%s/status. Ctrl-C ends it.\n", d.httpAddr)
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+// start runs the product; stop ends it as SIGTERM would.
+func (d *demo) start(ctx context.Context) (stop func(), failed chan error) {
+	ctx, cancel := context.WithCancel(ctx)
+	failed, ended := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := run(ctx, d.cfg, d.log, func(c *connector.Connector) { d.current.Store(c) }); err != nil {
+			failed <- err
+		}
+	}()
+	return func() { cancel(); <-ended }, failed
+}
+
+func (d *demo) say(format string, args ...any) {
+	fmt.Fprintf(d.out, "%6.1fs  %s\n", time.Since(d.started).Seconds(), fmt.Sprintf(format, args...))
+}
+
+func (d *demo) progress(events int) {
+	c := d.current.Load()
+	if c == nil {
+		return
+	}
+	s, n := c.Status(), d.emu.Counts()
+	d.say("made %d of %d, read %d since the start, jobs done %d, calls failed %d", d.produced.Load(), events, s.Totals.Read, n.Submitted, n.Faults)
+	for _, h := range s.Holds {
+		d.say("ON HOLD %s: %s; to do: %s", h.Table, h.Reason, h.Remedy)
+	}
+}
+
+// produce writes the shop's next n changes.
+func (d *demo) produce(ctx context.Context, s *shop, n int) error {
+	var recs []*kgo.Record
+	before := s.made
+	for s.made-before < n && s.made < s.total {
+		recs = append(recs, s.next()...)
+	}
+	if err := d.client.ProduceSync(ctx, recs...).FirstErr(); err != nil {
+		return err
+	}
+	d.produced.Store(int64(s.made))
+	return nil
+}
+
+// feed makes the rest of the changes live, over some seconds.
+func (d *demo) feed(ctx context.Context, s *shop, events int) error {
+	const steps = 80
+	left := events - s.made
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for s.made < s.total {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if err := d.produce(ctx, s, max(1, left/steps)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lag is how many records the group has not committed.
+func (d *demo) lag(ctx context.Context) (lag int64, err error) {
+	adm := kadm.NewClient(d.client)
+	ends, err := adm.ListEndOffsets(ctx, shopTopics...)
+	if err != nil {
+		return 0, err
+	}
+	at, err := adm.FetchOffsets(ctx, d.cfg.Kafka.Group)
+	if err != nil {
+		return 0, err
+	}
+	ends.Each(func(e kadm.ListedOffset) {
+		o, _ := at.Lookup(e.Topic, e.Partition)
+		lag += e.Offset - max(0, o.At)
+	})
+	return lag, nil
+}
+
+// report compares every row and column of every table.
+func (d *demo) report(s *shop) (rows, mismatches int) {
+	fmt.Fprintf(d.out, "\n%-22s %12s %12s %12s\n", "table", "source rows", "target rows", "mismatches")
+	for _, topic := range shopTopics {
+		t := s.tables[topic]
+		target := d.emu.Snapshot(t.target())
+		have, wrong := 0, 0
+		if target != nil {
+			have = len(target.Rows)
+		}
+		wrong = t.mismatches(target)
+		fmt.Fprintf(d.out, "%-22s %12d %12d %12d\n", t.target(), len(t.rows), have, wrong)
+		rows, mismatches = rows+len(t.rows), mismatches+wrong
+	}
+	fmt.Fprintln(d.out)
+	return rows, mismatches
+}
+
+func serve(addr string, h http.Handler) (*http.Server, string, error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, "", err
+	}
+	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go s.Serve(l)
+	return s, "http://" + l.Addr().String(), nil
+}
+
+// freeAddr returns addr, or a free port beside it if that is taken.
+func freeAddr(addr string) string {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return addr
+		}
+	}
+	defer l.Close()
+	return l.Addr().String()
+}

@@ -1,0 +1,340 @@
+// Package config is Sluice's settings: environment variables with the prefix
+// SLUICE_, and an optional YAML file with the settings of single tables. The
+// struct tags are the reference that `sluice config` prints.
+package config
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"github.com/sluice-cdc/sluice/push/celonis"
+)
+
+// Prefix stands in front of every variable.
+const Prefix = "SLUICE_"
+
+// Config is all settings. A field's tags say its variable and default (env), its
+// purpose (help), the values it takes if they are few (oneof), its least number
+// (min), and whether it must be set (required).
+type Config struct {
+	Kafka struct {
+		Brokers          []string      `env:"BROKERS" required:"true" help:"bootstrap brokers, host:port, separated by commas"`
+		Group            string        `env:"GROUP, default=sluice" help:"consumer group; its committed offsets are where a start goes on"`
+		Topics           Topics        `env:"TOPICS" required:"true" help:"topics separated by commas, or one regular expression that begins with ^"`
+		InstanceID       string        `env:"INSTANCE_ID" help:"static membership (group.instance.id): a restart within the session timeout keeps its partitions"`
+		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" help:"after this long without a heartbeat the group takes the member for dead"`
+		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; more than SLUICE_DRAIN_TIMEOUT"`
+		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" help:"how soon a new topic that matches the pattern is noticed"`
+		FetchMaxBytes    Bytes         `env:"FETCH_MAX_BYTES, default=8MiB" help:"size of one fetch from one broker"`
+
+		TLS struct {
+			Enabled    bool   `env:"ENABLED" help:"speak TLS to the brokers; implied by the other SLUICE_KAFKA_TLS_ settings"`
+			CAFile     string `env:"CA_FILE" help:"PEM file of the authority that signed the brokers' certificates"`
+			CertFile   string `env:"CERT_FILE" help:"PEM file of the client's certificate, for mutual TLS"`
+			KeyFile    string `env:"KEY_FILE" help:"PEM file of the client's private key"`
+			ServerName string `env:"SERVER_NAME" help:"name that the brokers' certificates must carry, if not that of the address"`
+			Insecure   bool   `env:"INSECURE_SKIP_VERIFY" help:"accept any certificate; for tests"`
+		} `env:", prefix=TLS_"`
+		SASL struct {
+			Mechanism    string `env:"MECHANISM" oneof:"PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER,AWS_MSK_IAM" help:"how to log in; AWS_MSK_IAM takes the AWS default credential chain"`
+			Username     string `env:"USERNAME" help:"user of PLAIN and SCRAM"`
+			Password     Secret `env:"PASSWORD" help:"password of PLAIN and SCRAM"`
+			TokenURL     string `env:"TOKEN_URL" help:"token endpoint of OAUTHBEARER"`
+			ClientID     string `env:"CLIENT_ID" help:"OAuth client of OAUTHBEARER"`
+			ClientSecret Secret `env:"CLIENT_SECRET" help:"secret of the OAuth client"`
+			Scope        string `env:"SCOPE" help:"scopes of OAUTHBEARER, separated by spaces"`
+		} `env:", prefix=SASL_"`
+	} `env:", prefix=KAFKA_"`
+
+	Sink    string `env:"SINK, default=celonis" oneof:"celonis" help:"target"`
+	Celonis struct {
+		URL          string `env:"URL" required:"true" help:"https://<team>.<cluster>.celonis.cloud; with the path /integration for the older API"`
+		PoolID       string `env:"POOL_ID" required:"true" help:"data pool"`
+		ConnectionID string `env:"CONNECTION_ID" help:"data connection that the tables belong to; empty is the pool's global schema"`
+		APIKey       Secret `env:"API_KEY" help:"a user's API key; one of API_KEY, APP_KEY and OAUTH_CLIENT_ID must be set"`
+		AppKey       Secret `env:"APP_KEY" help:"an application key"`
+		OAuth        struct {
+			ClientID     string `env:"CLIENT_ID" help:"OAuth client; it also needs the Data Push permission on the pool"`
+			ClientSecret Secret `env:"CLIENT_SECRET" help:"secret of the OAuth client"`
+			TokenURL     string `env:"TOKEN_URL" help:"token endpoint; default /oauth2/token at SLUICE_CELONIS_URL"`
+			Scope        string `env:"SCOPE, default=integration.data-pools:data_push" help:"scopes, separated by spaces"`
+			AuthStyle    string `env:"AUTH_STYLE, default=basic" oneof:"basic,post" help:"how the client authenticates, as it was registered"`
+		} `env:", prefix=OAUTH_"`
+		CAFile string `env:"CA_FILE" help:"PEM file of a private authority in front of the API; HTTPS_PROXY is honoured"`
+
+		UpsertStrategy        string        `env:"UPSERT_STRATEGY, default=UPSERT_WITH_NULLIFICATION" oneof:"UPSERT_WITH_NULLIFICATION,UPSERT_WITH_UNCHANGED_METADATA,none" help:"upsertStrategy of the jobs; none leaves it out"`
+		TableSchema           bool          `env:"TABLE_SCHEMA, default=true" help:"send column types and lengths with each job"`
+		FallbackVarcharLength int           `env:"FALLBACK_VARCHAR_LENGTH, default=16250" min:"1" help:"length in characters of strings whose source tells none, at most 65000; the platform's own default of 80 cuts silently"`
+		JobOrder              string        `env:"JOB_ORDER, default=single-job" oneof:"single-job,deletes-then-upserts,upserts-then-deletes" help:"whether the deletes and upserts of a batch share a job"`
+		DeleteColumns         string        `env:"DELETE_COLUMNS, default=keys" oneof:"keys,full" help:"columns of delete chunks; full sends all, the others NULL"`
+		MultipartField        string        `env:"MULTIPART_FIELD, default=file" oneof:"file,chunk" help:"name of the form field of a chunk"`
+		MultipartFilename     string        `env:"MULTIPART_FILENAME, default=chunk.parquet" help:"file name in the form"`
+		ExecuteSlash          bool          `env:"EXECUTE_TRAILING_SLASH" help:"execute at the older alias with a trailing slash"`
+		Validate              bool          `env:"VALIDATE" help:"have the API validate each job at creation"`
+		ConflictScope         string        `env:"CONFLICT_SCOPE, default=table" oneof:"table,connection,pool,team" help:"what the platform takes for one target: more than table runs one job at a time"`
+		SubmitSpacing         time.Duration `env:"SUBMIT_SPACING, default=0s" help:"least time between two submissions"`
+		CountCreate           bool          `env:"COUNT_CREATE" help:"count the creation of a job as a submission too"`
+		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" help:"first wait for a job's status; it grows by half each time"`
+		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" help:"longest wait for a job's status"`
+		JobDeadline           time.Duration `env:"JOB_DEADLINE, default=2h" help:"how long a job may take from its execution; 0s is no limit"`
+		JobDeadlineAction     string        `env:"JOB_DEADLINE_ACTION, default=wait" oneof:"wait,cancel" help:"what happens then: wait on, or cancel and repeat it"`
+		JobAttempts           int           `env:"JOB_ATTEMPTS, default=3" min:"1" help:"how often a batch that the target rejects or fails is tried before its table is held"`
+		DeleteJobs            bool          `env:"DELETE_JOBS, default=true" help:"delete jobs that are DONE and committed; failed ones are kept for a look"`
+		RequestTimeout        time.Duration `env:"REQUEST_TIMEOUT, default=5m" help:"of one request, an upload included"`
+	} `env:", prefix=CELONIS_"`
+
+	Batch struct {
+		MaxRows  int           `env:"MAX_ROWS, default=500000" min:"1" help:"a batch is due at this many rows"`
+		MaxBytes Bytes         `env:"MAX_BYTES, default=128MiB" help:"a batch is due at this much memory"`
+		MaxAge   time.Duration `env:"MAX_AGE, default=1m" help:"a batch is due when its oldest row is this old; scarce submissions make it wait longer"`
+	} `env:", prefix=BATCH_"`
+	Parquet struct {
+		Compression  string `env:"COMPRESSION, default=snappy" oneof:"snappy,zstd,none" help:"of the files; snappy is known to be taken"`
+		ChunkBytes   Bytes  `env:"CHUNK_BYTES, default=64MiB" help:"files are cut below this; the API's limit is 1 GB"`
+		PageBytes    Bytes  `env:"PAGE_BYTES, default=1MiB" help:"data pages are cut at this"`
+		RowGroupRows int    `env:"ROW_GROUP_ROWS, default=1000000" min:"1" help:"rows of a row group"`
+		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
+	} `env:", prefix=PARQUET_"`
+	Timestamp      string `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
+	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string" help:"decimals with a scale: FLOAT, exact to 15 digits, or STRING, exact"`
+	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex" help:"text form of bytes"`
+	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate" help:"a string longer than its column: a bad record, or cut"`
+	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
+	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
+	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
+
+	Budget struct {
+		JobsPerHour       int     `env:"JOBS_PER_HOUR, default=250" min:"1" help:"job submissions in a UTC hour; the platform's limit for the whole team"`
+		Reserve           int     `env:"RESERVE, default=25" min:"0" help:"of these, kept for retries"`
+		RequestsPerSecond float64 `env:"REQUESTS_PER_SECOND, default=10" min:"0.1" help:"requests to the API in a second"`
+	} `env:", prefix=BUDGET_"`
+	MemoryLimit Bytes `env:"MEMORY_LIMIT, default=1GiB" help:"bytes in batches; at this, no more is fetched"`
+	DeadLetter  struct {
+		Topic string `env:"TOPIC" help:"topic for records that cannot be applied; without it such a record holds its table"`
+		Limit int    `env:"LIMIT, default=100" min:"1" help:"such records in a minute; more hold the table"`
+	} `env:", prefix=DEADLETTER_"`
+	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT, default=30s" help:"time for what is in flight at a stop or rebalance"`
+	HTTPAddr     string        `env:"HTTP_ADDR, default=127.0.0.1:8080" help:"where /livez, /readyz, /status and /metrics are served"`
+	LogFormat    string        `env:"LOG_FORMAT, default=text" oneof:"text,json" help:"of the log on standard error"`
+	LogLevel     string        `env:"LOG_LEVEL, default=info" oneof:"debug,info,warn,error" help:"least level that is logged"`
+
+	Tables Tables `env:"-"`
+}
+
+// leaf is one setting: a field and its full variable name.
+type leaf struct {
+	name  string
+	field reflect.StructField
+	value reflect.Value
+}
+
+// leaves lists the settings of a Config in order.
+func (c *Config) leaves() []leaf { return leavesOf(reflect.ValueOf(c).Elem(), Prefix) }
+
+func leavesOf(v reflect.Value, prefix string) (all []leaf) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		tag := f.Tag.Get("env")
+		if tag == "-" {
+			continue
+		}
+		name, rest, _ := strings.Cut(tag, ",")
+		if sub, ok := strings.CutPrefix(strings.TrimSpace(rest), "prefix="); ok {
+			all = append(all, leavesOf(v.Field(i), prefix+sub)...)
+			continue
+		}
+		all = append(all, leaf{prefix + strings.TrimSpace(name), f, v.Field(i)})
+	}
+	return all
+}
+
+// Error is everything that is wrong with the settings, a line each.
+type Error struct{ Problems []string }
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%d problem(s) in the settings:\n  %s\nsluice config prints all settings and what they accept.",
+		len(e.Problems), strings.Join(e.Problems, "\n  "))
+}
+
+// Load reads the settings from the environment that lookup gives and from the
+// tables file. The error is an *Error that lists every problem.
+func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, error) {
+	c := &Config{}
+	e := &Error{}
+	leaves := c.leaves()
+	for _, l := range leaves {
+		c.load(ctx, l, lookup, e)
+	}
+	known := map[string]bool{}
+	for _, l := range leaves {
+		known[l.name] = true
+	}
+	if len(e.Problems) == 0 || c.Kafka.Brokers != nil {
+		c.check(e)
+	}
+	if c.TablesFile != "" {
+		var err error
+		if c.Tables, err = readTables(c.TablesFile); err != nil {
+			e.Problems = append(e.Problems, fmt.Sprintf("%sTABLES_FILE=%s: %v", Prefix, c.TablesFile, err))
+		}
+	}
+	if len(e.Problems) > 0 {
+		return nil, e
+	}
+	return c, nil
+}
+
+// load sets one field. Each is processed by itself, so that all problems come at
+// once and each names its variable.
+func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, bool), e *Error) {
+	problem := func(format string, args ...any) {
+		e.Problems = append(e.Problems, l.name+fmt.Sprintf(format, args...))
+	}
+	raw, set := lookup(l.name)
+	_, isSecret := l.value.Interface().(Secret)
+	if isSecret {
+		file, fromFile := lookup(l.name + "_FILE")
+		switch {
+		case set && fromFile:
+			problem(": set it or %s_FILE, not both", l.name)
+			return
+		case fromFile:
+			s := Secret{file: file}
+			if _, err := s.Value(); err != nil {
+				problem("_FILE=%s: %v", file, err)
+			}
+			l.value.Set(reflect.ValueOf(s))
+			return
+		}
+	}
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: l.field.Name, Type: l.field.Type, Tag: reflect.StructTag(`env:"` + l.field.Tag.Get("env") + `"`)}}))
+	name, _, _ := strings.Cut(l.field.Tag.Get("env"), ",")
+	lookuper := envconfig.MapLookuper(map[string]string{})
+	if set && raw != "" {
+		lookuper = envconfig.MapLookuper(map[string]string{strings.TrimSpace(name): raw})
+	}
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookuper}); err != nil {
+		if isSecret {
+			raw = "(not shown)"
+		}
+		problem("=%s: want %s", raw, accepted(l))
+		return
+	}
+	l.value.Set(one.Elem().Field(0))
+	if l.field.Tag.Get("required") == "true" && l.value.IsZero() {
+		problem(": not set; want %s", l.field.Tag.Get("help"))
+		return
+	}
+	if options := l.field.Tag.Get("oneof"); options != "" && !l.value.IsZero() && !slices.Contains(strings.Split(options, ","), l.value.String()) {
+		if l.name == Prefix+"KAFKA_SASL_MECHANISM" && (l.value.String() == "GSSAPI" || strings.EqualFold(l.value.String(), "kerberos")) {
+			problem("=%s: Kerberos is not supported; want %s", raw, accepted(l))
+			return
+		}
+		problem("=%s: want %s", raw, accepted(l))
+		return
+	}
+	if least := l.field.Tag.Get("min"); least != "" {
+		var floor, got float64
+		fmt.Sscan(least, &floor)
+		fmt.Sscan(fmt.Sprint(l.value.Interface()), &got)
+		if got < floor {
+			problem("=%s: want %s, at least %s", raw, accepted(l), least)
+		}
+	}
+	if d, ok := l.value.Interface().(time.Duration); ok && d < 0 {
+		problem("=%s: want a duration that is not negative", raw)
+	}
+}
+
+// accepted says in words what a setting takes.
+func accepted(l leaf) string {
+	if options := l.field.Tag.Get("oneof"); options != "" {
+		return "one of " + strings.ReplaceAll(options, ",", ", ")
+	}
+	switch l.value.Interface().(type) {
+	case time.Duration:
+		return "a duration such as 30s, 5m or 1h"
+	case Bytes:
+		return "a size such as 64MiB, 1GiB or a number of bytes"
+	case bool:
+		return "true or false"
+	case int:
+		return "a whole number"
+	case float64:
+		return "a number"
+	case []string:
+		return "a list separated by commas"
+	case Topics:
+		return "topic names separated by commas, or one regular expression that begins with ^"
+	}
+	return "text"
+}
+
+// check finds what is wrong between settings.
+func (c *Config) check(e *Error) {
+	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
+	if c.Celonis.URL != "" {
+		if err := celonis.CheckURL(c.Celonis.URL); err != nil {
+			problem("SLUICE_CELONIS_URL=%s: %v", c.Celonis.URL, err)
+		}
+	}
+	ways := 0
+	for _, set := range []bool{!c.Celonis.APIKey.IsZero(), !c.Celonis.AppKey.IsZero(), c.Celonis.OAuth.ClientID != ""} {
+		if set {
+			ways++
+		}
+	}
+	switch {
+	case ways == 0:
+		problem("SLUICE_CELONIS_API_KEY: not set; set it, SLUICE_CELONIS_APP_KEY, or SLUICE_CELONIS_OAUTH_CLIENT_ID with its secret (each secret also as …_FILE)")
+	case ways > 1:
+		problem("SLUICE_CELONIS_API_KEY, SLUICE_CELONIS_APP_KEY and SLUICE_CELONIS_OAUTH_CLIENT_ID: set only one of them")
+	}
+	if c.Celonis.OAuth.ClientID != "" && c.Celonis.OAuth.ClientSecret.IsZero() {
+		problem("SLUICE_CELONIS_OAUTH_CLIENT_SECRET: not set; SLUICE_CELONIS_OAUTH_CLIENT_ID needs it")
+	}
+	if c.Celonis.FallbackVarcharLength > 65000 {
+		problem("SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH=%d: want at most 65000", c.Celonis.FallbackVarcharLength)
+	}
+	if c.Parquet.ChunkBytes > 900<<20 {
+		problem("SLUICE_PARQUET_CHUNK_BYTES=%v: want at most 900MiB; the API takes 1 GB", c.Parquet.ChunkBytes)
+	}
+	if c.Budget.Reserve >= c.Budget.JobsPerHour {
+		if c.Budget.JobsPerHour <= 25 && c.Budget.Reserve == 25 {
+			c.Budget.Reserve = c.Budget.JobsPerHour / 10
+		} else {
+			problem("SLUICE_BUDGET_RESERVE=%d: want less than SLUICE_BUDGET_JOBS_PER_HOUR=%d", c.Budget.Reserve, c.Budget.JobsPerHour)
+		}
+	}
+	if c.DrainTimeout >= c.Kafka.RebalanceTimeout {
+		problem("SLUICE_DRAIN_TIMEOUT=%v: want less than SLUICE_KAFKA_REBALANCE_TIMEOUT=%v, or a rebalance throws this member out while it waits", c.DrainTimeout, c.Kafka.RebalanceTimeout)
+	}
+	sasl := &c.Kafka.SASL
+	switch sasl.Mechanism {
+	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
+		if sasl.Username == "" || sasl.Password.IsZero() {
+			problem("SLUICE_KAFKA_SASL_USERNAME, SLUICE_KAFKA_SASL_PASSWORD: not set; %s needs both", sasl.Mechanism)
+		}
+	case "OAUTHBEARER":
+		if sasl.TokenURL == "" || sasl.ClientID == "" || sasl.ClientSecret.IsZero() {
+			problem("SLUICE_KAFKA_SASL_TOKEN_URL, _CLIENT_ID, _CLIENT_SECRET: not set; OAUTHBEARER needs all three")
+		}
+	}
+	if (c.Kafka.TLS.CertFile == "") != (c.Kafka.TLS.KeyFile == "") {
+		problem("SLUICE_KAFKA_TLS_CERT_FILE, SLUICE_KAFKA_TLS_KEY_FILE: set both or none")
+	}
+	if !strings.Contains(c.TargetTable, "{table}") && !strings.Contains(c.TargetTable, "{topic}") {
+		problem("SLUICE_TARGET_TABLE=%s: want {table} or {topic} in it, or all tables would become one", c.TargetTable)
+	}
+	if rest := placeholders.Replace(c.TargetTable); strings.ContainsAny(rest, "{}") {
+		problem("SLUICE_TARGET_TABLE=%s: want only {database}, {schema}, {table} and {topic} in braces", c.TargetTable)
+	}
+}
+
+var placeholders = strings.NewReplacer("{database}", "", "{schema}", "", "{table}", "", "{topic}", "")

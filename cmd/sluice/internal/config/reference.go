@@ -1,0 +1,53 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Reference prints every setting: its variable, default, what it accepts and what
+// it is for, from the tags that Load goes by.
+func Reference(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(t, "VARIABLE\tDEFAULT\tACCEPTS\tPURPOSE")
+	for _, l := range new(Config).leaves() {
+		_, def, _ := strings.Cut(l.field.Tag.Get("env"), "default=")
+		if l.field.Tag.Get("required") == "true" {
+			def = "(required)"
+		}
+		accepts := accepted(l)
+		name := l.name
+		if _, secret := l.value.Interface().(Secret); secret {
+			accepts = "text; or " + l.name + "_FILE, a file that is read again when it changes"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, def, accepts, l.field.Tag.Get("help"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, tablesHelp)
+	return err
+}
+
+const tablesHelp = `
+SLUICE_TABLES_FILE is a YAML file with settings of single target tables, all optional:
+
+tables:
+  public_orders:
+    topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
+    keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
+    exclude: false              # read and drop the table's records
+    maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
+    maxBytes: 64MiB
+    maxAge: 10m
+    allowDuplicate: false       # these are sent with the table's jobs as they are
+    duplicateRemovalColumn: ""
+    targetSchema: ""
+    foreignKeys: ""
+    mirrorTargetNames: []
+    postExecutionQuery: ""
+
+OpenTelemetry: traces go to OTEL_EXPORTER_OTLP_ENDPOINT (http/protobuf) where that is set.
+`

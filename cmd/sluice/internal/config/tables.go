@@ -1,0 +1,76 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// Tables is the tables file: settings by target table.
+type Tables struct {
+	Tables map[string]Table `yaml:"tables"`
+}
+
+// Table is the settings of one table. What is not set is as for all.
+type Table struct {
+	Topic    string        `yaml:"topic"`    // the topic of records that do not name their table
+	Keys     []string      `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
+	Exclude  bool          `yaml:"exclude"`  // read and dropped
+	MaxRows  int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
+	MaxBytes string        `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
+	MaxAge   time.Duration `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
+
+	AllowDuplicate         *bool    `yaml:"allowDuplicate"`
+	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn"`
+	TargetSchema           string   `yaml:"targetSchema"`
+	ForeignKeys            string   `yaml:"foreignKeys"`
+	MirrorTargetNames      []string `yaml:"mirrorTargetNames"`
+	PostExecutionQuery     string   `yaml:"postExecutionQuery"`
+
+	bytes Bytes
+}
+
+// Bytes returns MaxBytes, 0 if it is not set.
+func (t Table) Bytes() Bytes { return t.bytes }
+
+// readTables reads the file strictly: a key that is not known is an error with its
+// line, for a setting that silently does nothing is worse.
+func readTables(path string) (t Tables, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return t, err
+	}
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&t)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return t, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
+	}
+	for name, one := range t.Tables {
+		if one.MaxRows < 0 || one.MaxAge < 0 {
+			return t, fmt.Errorf("tables.%s: maxRows and maxAge must not be negative", name)
+		}
+		if one.MaxBytes != "" {
+			if err := one.bytes.EnvDecode(one.MaxBytes); err != nil {
+				return t, fmt.Errorf("tables.%s.maxBytes: %q: want a size such as 64MiB", name, one.MaxBytes)
+			}
+		}
+		t.Tables[name] = one
+	}
+	return t, nil
+}
+
+// TargetName fills the template for target tables.
+func TargetName(template string, id debezium.Identity) string {
+	schema := id.Schema
+	if schema == "" {
+		schema = id.Database
+	}
+	return strings.NewReplacer("{database}", id.Database, "{schema}", schema, "{table}", id.Table, "{topic}", id.Topic).Replace(template)
+}

@@ -1,0 +1,114 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Secret is a value that is never printed. If it came from a file, the file is
+// read at each use, so a rotated secret takes effect without a restart.
+type Secret struct{ value, file string }
+
+// EnvDecode implements envconfig.Decoder.
+func (s *Secret) EnvDecode(v string) error {
+	s.value = v
+	return nil
+}
+
+// Value returns the secret.
+func (s Secret) Value() (string, error) {
+	if s.file == "" {
+		return s.value, nil
+	}
+	b, err := os.ReadFile(s.file)
+	if err != nil {
+		return "", err
+	}
+	v := strings.TrimSpace(string(b))
+	if v == "" {
+		return "", errors.New("the file is empty")
+	}
+	return v, nil
+}
+
+// IsZero reports whether the secret is not set.
+func (s Secret) IsZero() bool { return s.value == "" && s.file == "" }
+
+func (s Secret) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	return "(not shown)"
+}
+
+// GoString keeps %#v from showing it.
+func (s Secret) GoString() string { return s.String() }
+
+// LogValue keeps a structured log from showing it.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+// MarshalText keeps JSON from showing it.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Bytes is a size.
+type Bytes int64
+
+var units = []struct {
+	name string
+	size float64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", 1 << 40}, {"kB", 1e3}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}}
+
+// EnvDecode implements envconfig.Decoder.
+func (b *Bytes) EnvDecode(v string) error {
+	number, size := strings.TrimSpace(v), 1.0
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(number, u.name); ok {
+			number, size = strings.TrimSpace(n), u.size
+			break
+		}
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f <= 0 || f*size > 1<<50 {
+		return errors.New("not a size")
+	}
+	*b = Bytes(f * size)
+	return nil
+}
+
+func (b Bytes) String() string {
+	for _, u := range []struct {
+		name string
+		size Bytes
+	}{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if b >= u.size && b%u.size == 0 {
+			return fmt.Sprintf("%d%s", b/u.size, u.name)
+		}
+	}
+	return strconv.FormatInt(int64(b), 10)
+}
+
+// Topics is a list of names, or one pattern that begins with ^.
+type Topics []string
+
+// EnvDecode implements envconfig.Decoder.
+func (t *Topics) EnvDecode(v string) error {
+	if v = strings.TrimSpace(v); strings.HasPrefix(v, "^") {
+		if _, err := regexp.Compile(v); err != nil {
+			return err
+		}
+		*t = Topics{v}
+		return nil
+	}
+	for _, name := range strings.Split(v, ",") {
+		if name = strings.TrimSpace(name); name == "" || strings.ContainsAny(name, "*^$()[]| ") {
+			return errors.New("not a topic name")
+		}
+		*t = append(*t, name)
+	}
+	return nil
+}

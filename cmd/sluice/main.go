@@ -1,0 +1,175 @@
+// Command sluice carries row changes from databases into ingestion APIs.
+//
+//	Kafka ─► connector ─► schema/debezium ─► batcher ─► push ─► push/celonis ─► target
+//	            ▲   │        (decode)       (fold, encode)        (job, DONE)
+//	            └───┴── offsets are committed after DONE
+//
+// Every subcommand is a thin shell around those packages; run.go does the wiring.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+)
+
+// version is set by the linker: -ldflags "-X main.version=v1.2.3".
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(realMain(ctx, os.Args[1:], os.LookupEnv, os.Stdout, os.Stderr))
+}
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// realMain runs a command line and returns its exit code.
+func realMain(ctx context.Context, args []string, lookup func(string) (string, bool), out, errOut io.Writer) int {
+	root := commands(lookup, out, errOut)
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintln(errOut, "sluice:", err)
+	var settings *config.Error
+	var failed failure
+	if errors.As(err, &settings) || !errors.As(err, &failed) {
+		return exitUsage
+	}
+	return exitFailure
+}
+
+// failure is an error that is not about how the command was called.
+type failure struct{ error }
+
+func (f failure) Unwrap() error { return f.error }
+
+func fail(err error) error {
+	var settings *config.Error
+	if err == nil || errors.As(err, &settings) {
+		return err
+	}
+	return failure{err}
+}
+
+func commands(lookup func(string) (string, bool), out, errOut io.Writer) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "sluice",
+		Short: "Carry row changes from databases into ingestion APIs",
+		Long: `Sluice reads Debezium change events from Kafka, folds the changes of each table
+into Parquet micro-batches, pushes each batch as a DELTA job to the Celonis Data
+Push API, waits for DONE, and only then commits the Kafka offsets.
+
+See it work, with nothing to install:   sluice demo
+Try it with your own Kafka, no tenant:  sluice emulator, then sluice run
+All settings:                           sluice config`,
+		SilenceUsage: true, SilenceErrors: true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+
+	root.AddCommand(&cobra.Command{
+		Use:   "run",
+		Short: "Move changes until stopped",
+		Long: `Move changes from Kafka to the target until SIGTERM or Ctrl-C. Then Sluice stops
+reading, finishes what is in flight within SLUICE_DRAIN_TIMEOUT, commits, leaves
+the group and exits 0. Settings come from the environment; see sluice config. The
+least that is needed:
+
+  SLUICE_KAFKA_BROKERS=broker:9092
+  SLUICE_KAFKA_TOPICS='^shop\.public\..*'
+  SLUICE_CELONIS_URL=https://<team>.<cluster>.celonis.cloud
+  SLUICE_CELONIS_POOL_ID=<data pool>
+  SLUICE_CELONIS_API_KEY_FILE=/run/secrets/celonis-key
+
+Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(cmd.Context(), lookup)
+			if err != nil {
+				return err
+			}
+			return fail(run(cmd.Context(), cfg, newLogger(cfg, errOut), nil))
+		},
+	})
+
+	var demo demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Watch changes travel from Kafka into tables, with nothing installed",
+		Long: `Run Sluice against a Kafka broker and a Data Push API that live in this process.
+A small shop changes: customers, orders and order lines are inserted, updated,
+deleted, and one in a while gets another key. The API fails now and then, and the
+connector is restarted once. At the end every row of every table is compared.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runDemo(cmd.Context(), demo, out)) },
+	}
+	cmd.Flags().IntVar(&demo.events, "events", 50_000, "how many changes the shop makes")
+	cmd.Flags().BoolVar(&demo.keep, "keep", false, "keep the status page and tables up at the end, until Ctrl-C")
+	root.AddCommand(cmd)
+
+	var emu emulatorOptions
+	cmd = &cobra.Command{
+		Use:   "emulator",
+		Short: "Serve a Data Push API that keeps its tables in memory",
+		Long: `Serve the Celonis Data Push API on an address of this machine, to try Sluice with
+your own Kafka and no tenant. Any key and pool are taken unless --key is given.
+Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runEmulator(cmd.Context(), emu, out)) },
+	}
+	cmd.Flags().StringVar(&emu.addr, "addr", "127.0.0.1:8090", "address to listen on")
+	cmd.Flags().StringVar(&emu.key, "key", "", "the only accepted API key; empty takes any")
+	cmd.Flags().DurationVar(&emu.delay, "delay", emulatorDelay, "how long a job takes")
+	cmd.Flags().IntVar(&emu.jobsPerHour, "jobs-per-hour", 250, "submissions in a UTC hour before 429; 0 is no limit")
+	cmd.Flags().Float64Var(&emu.faults, "faults", 0, "share of calls that fail at random, 0 to 1")
+	root.AddCommand(cmd)
+
+	root.AddCommand(&cobra.Command{
+		Use:   "config",
+		Short: "Print all settings: variable, default, what it accepts, purpose",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return fail(config.Reference(out)) },
+	}, &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		Run:   func(*cobra.Command, []string) { fmt.Fprintln(out, "sluice", buildVersion()) },
+	})
+	return root
+}
+
+// buildVersion is the linker's, else what the Go tool noted.
+func buildVersion() string {
+	if version != "" {
+		return version
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = s.Value
+		}
+	}
+	return v + " " + info.GoVersion
+}

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/connector"
+	"github.com/sluice-cdc/sluice/connector/admin"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/celonis"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(cfg.LogLevel)) // one of four, as Load has checked
+	opt := &slog.HandlerOptions{Level: level}
+	if cfg.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, opt))
+	}
+	return slog.New(slog.NewTextHandler(w, opt))
+}
+
+// run is the product: it builds what cfg says and moves changes until ctx ends.
+// started is told of the connector once it exists; it may be nil.
+func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func(*connector.Connector)) error {
+	t, err := newTelemetry(ctx, log)
+	if err != nil {
+		return err
+	}
+	defer t.shutdown()
+	opt, err := options(cfg, log, t)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", cfg.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("SLUICE_HTTP_ADDR=%s: %w; set another address, such as 127.0.0.1:0 for any free port", cfg.HTTPAddr, err)
+	}
+	defer listener.Close()
+	c, err := connector.New(opt)
+	if err != nil {
+		return err
+	}
+	if started != nil {
+		started(c)
+	}
+	server := &http.Server{Handler: admin.Handler(admin.Source{Status: c.Status, Alive: c.Alive}, t.metrics), ReadHeaderTimeout: 10 * time.Second}
+	go server.Serve(listener)
+	defer server.Close()
+	log.Info("sluice", "version", buildVersion(), "status", "http://"+listener.Addr().String()+"/status", "group", cfg.Kafka.Group)
+
+	reach(ctx, c, log)
+	return c.Run(ctx)
+}
+
+// reach tries the brokers until they answer. It says at once what is wrong: a
+// client on its own would retry in silence.
+func reach(ctx context.Context, c *connector.Connector, log *slog.Logger) {
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
+		try, cancel := context.WithTimeout(ctx, 15*time.Second)
+		missing, err := c.Consumer().Reach(try)
+		cancel()
+		if err == nil {
+			for _, t := range missing {
+				log.Warn("SLUICE_KAFKA_TOPICS: a topic does not exist (yet); it is read once it does", "topic", t)
+			}
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		log.Error("kafka is out of reach", "error", err, "next_try", pause)
+		select {
+		case <-ctx.Done():
+		case <-time.After(pause):
+		}
+	}
+}
+
+// options wires the packages together.
+func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Options, error) {
+	var none connector.Options
+	k, err := kafkaOptions(cfg)
+	if err != nil {
+		return none, err
+	}
+	budget := push.NewBudget(cfg.Budget.JobsPerHour, cfg.Budget.Reserve)
+	sink, err := newCelonis(cfg, budget, t)
+	if err != nil {
+		return none, err
+	}
+	table := func(name string) config.Table { return cfg.Tables.Tables[name] }
+	byTopic := map[string]string{}
+	for name, one := range cfg.Tables.Tables {
+		if one.Topic != "" {
+			byTopic[one.Topic] = name
+		}
+	}
+	enc := &batcher.Encoder{
+		Compression:    cfg.Parquet.Compression,
+		Timestamps:     map[string]batcher.Timestamps{"millis": batcher.Millis, "micros": batcher.Micros, "int96": batcher.Int96}[cfg.Timestamp],
+		FullDeletes:    cfg.Celonis.DeleteColumns == "full",
+		MaxChunkBytes:  int(cfg.Parquet.ChunkBytes),
+		RowGroupRows:   cfg.Parquet.RowGroupRows,
+		PageBytes:      int(cfg.Parquet.PageBytes),
+		CreatedBy:      buildVersion(),
+		WithDictionary: cfg.Parquet.Dictionary,
+	}
+	return connector.Options{
+		Kafka: k,
+		Decoder: debezium.Options{
+			Table:           func(id debezium.Identity) string { return config.TargetName(cfg.TargetTable, id) },
+			Keys:            func(name string) []string { return table(name).Keys },
+			TopicTable:      func(topic string) string { return byTopic[topic] },
+			DecimalAsString: cfg.Decimal == "string",
+			BinaryAsHex:     cfg.Binary == "hex",
+			MaxLength:       cfg.Celonis.FallbackVarcharLength,
+			Truncate:        cfg.StringOverflow == "truncate",
+			Placeholder:     cfg.Placeholder,
+		},
+		Policy: func(name string) batcher.Policy {
+			p := batcher.Policy{MaxRows: cfg.Batch.MaxRows, MaxBytes: int64(cfg.Batch.MaxBytes), MaxAge: cfg.Batch.MaxAge}
+			own := table(name)
+			if own.MaxRows > 0 {
+				p.MaxRows = own.MaxRows
+			}
+			if own.Bytes() > 0 {
+				p.MaxBytes = int64(own.Bytes())
+			}
+			if own.MaxAge > 0 {
+				p.MaxAge = own.MaxAge
+			}
+			return p
+		},
+		Exclude: func(name string) bool { return table(name).Exclude },
+		Encode:  enc.Encode,
+		Split:   celonis.Order(cfg.Celonis.JobOrder).Split,
+		Pusher: &push.Pusher{
+			Sink: sink, Budget: budget, Tracer: t.tracer,
+			PollInterval: cfg.Celonis.PollInterval, MaxPollInterval: max(cfg.Celonis.PollInterval, cfg.Celonis.PollMaxInterval),
+			Deadline: cfg.Celonis.JobDeadline, CancelOverdue: cfg.Celonis.JobDeadlineAction == "cancel",
+			Attempts: cfg.Celonis.JobAttempts, MinBackoff: time.Second, MaxBackoff: time.Minute,
+		},
+		Exclusive:       cfg.Celonis.ConflictScope != "table",
+		DeleteJobs:      cfg.Celonis.DeleteJobs,
+		DeadLetterTopic: cfg.DeadLetter.Topic,
+		DeadLetterLimit: cfg.DeadLetter.Limit,
+		MemoryLimit:     int64(cfg.MemoryLimit),
+		DrainTimeout:    cfg.DrainTimeout,
+		Logger:          log,
+		Tracer:          t.tracer,
+		Meter:           t.meter,
+	}, nil
+}
+
+func kafkaOptions(cfg *config.Config) (kafka.Options, error) {
+	k := cfg.Kafka
+	opt := kafka.Options{
+		Brokers: k.Brokers, Group: k.Group, InstanceID: k.InstanceID, Topics: k.Topics,
+		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
+		MetadataAge: k.MetadataMaxAge, FetchBytes: int32(min(int64(k.FetchMaxBytes), 100<<20)),
+	}
+	if t := k.TLS; t.Enabled || t.CAFile != "" || t.CertFile != "" || t.ServerName != "" || t.Insecure {
+		var err error
+		if opt.TLS, err = tlsConfig("SLUICE_KAFKA_TLS_", t.CAFile, t.CertFile, t.KeyFile, t.ServerName, t.Insecure); err != nil {
+			return opt, err
+		}
+	}
+	var err error
+	opt.SASL, err = saslMechanism(cfg)
+	return opt, err
+}
+
+func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis.Sink, error) {
+	c := cfg.Celonis
+	opt := celonis.Options{
+		URL: c.URL, PoolID: c.PoolID, ConnectionID: c.ConnectionID,
+		MultipartField: c.MultipartField, MultipartFilename: c.MultipartFilename, ExecuteSlash: c.ExecuteSlash,
+		Validate: c.Validate, TableSchema: c.TableSchema, FallbackLength: c.FallbackVarcharLength,
+		RequestsPerSecond: cfg.Budget.RequestsPerSecond,
+		CountCreate:       c.CountCreate, Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
+		OnRequest: t.request,
+		Table: func(name string) celonis.TableOptions {
+			own := cfg.Tables.Tables[name]
+			return celonis.TableOptions{
+				AllowDuplicate: own.AllowDuplicate, DuplicateRemovalColumn: own.DuplicateRemovalColumn,
+				TargetSchema: own.TargetSchema, ForeignKeys: own.ForeignKeys,
+				MirrorTargetNames: own.MirrorTargetNames, PostExecutionQuery: own.PostExecutionQuery,
+			}
+		},
+	}
+	if c.UpsertStrategy != "none" {
+		opt.UpsertStrategy = c.UpsertStrategy
+	}
+	if c.CAFile != "" {
+		var err error
+		if opt.TLS, err = tlsConfig("SLUICE_CELONIS_", c.CAFile, "", "", "", false); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case c.OAuth.ClientID != "":
+		o := &celonis.OAuth{TokenURL: c.OAuth.TokenURL, ClientID: c.OAuth.ClientID, Secret: c.OAuth.ClientSecret.Value,
+			Scopes: strings.Fields(c.OAuth.Scope), Post: c.OAuth.AuthStyle == "post"}
+		if o.TokenURL == "" {
+			o.TokenURL = celonis.TokenURL(c.URL)
+		}
+		if opt.TLS != nil {
+			transport := http.DefaultTransport.(*http.Transport).Clone()
+			transport.TLSClientConfig = opt.TLS
+			o.Client = &http.Client{Transport: transport, Timeout: time.Minute}
+		}
+		opt.Auth = o
+	case !c.AppKey.IsZero():
+		opt.Auth = celonis.Key{Scheme: "AppKey", Value: c.AppKey.Value}
+	default:
+		opt.Auth = celonis.Key{Scheme: "Bearer", Value: c.APIKey.Value}
+	}
+	sink, err := celonis.New(opt, nil)
+	if err != nil {
+		return nil, errors.Join(errors.New("SLUICE_CELONIS_URL"), err)
+	}
+	return sink, nil
+}
