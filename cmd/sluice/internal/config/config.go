@@ -167,17 +167,10 @@ func (e *Error) Error() string {
 func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, error) {
 	c := &Config{}
 	e := &Error{}
-	leaves := c.leaves()
-	for _, l := range leaves {
+	for _, l := range c.leaves() {
 		c.load(ctx, l, lookup, e)
 	}
-	known := map[string]bool{}
-	for _, l := range leaves {
-		known[l.name] = true
-	}
-	if len(e.Problems) == 0 || c.Kafka.Brokers != nil {
-		c.check(e)
-	}
+	c.check(e)
 	if c.TablesFile != "" {
 		var err error
 		if c.Tables, err = readTables(c.TablesFile); err != nil {

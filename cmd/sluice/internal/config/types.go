@@ -97,7 +97,10 @@ type Topics []string
 
 // EnvDecode implements envconfig.Decoder.
 func (t *Topics) EnvDecode(v string) error {
-	if v = strings.TrimSpace(v); strings.HasPrefix(v, "^") {
+	if v = strings.TrimSpace(v); v == "" {
+		return nil
+	}
+	if strings.HasPrefix(v, "^") {
 		if _, err := regexp.Compile(v); err != nil {
 			return err
 		}

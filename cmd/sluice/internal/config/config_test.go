@@ -1,0 +1,130 @@
+package config
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func good() map[string]string {
+	return map[string]string{
+		"SLUICE_KAFKA_BROKERS": "b:9092", "SLUICE_KAFKA_TOPICS": `^shop\.(a|b){1,2}$`,
+		"SLUICE_CELONIS_URL": "https://t.c.celonis.cloud", "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "hunter2",
+	}
+}
+
+func load(m map[string]string) (*Config, error) {
+	return Load(context.Background(), func(n string) (string, bool) { v, ok := m[n]; return v, ok })
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := load(good())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Kafka.Topics) != 1 || c.HTTPAddr != "127.0.0.1:8080" || c.TargetTable != "{schema}_{table}" || c.Budget.JobsPerHour != 250 || c.Batch.MaxBytes != 128<<20 {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	dir := t.TempDir()
+	tables := filepath.Join(dir, "tables.yaml")
+	if err := os.WriteFile(tables, []byte("tables:\n  a:\n    key: [id]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ name, value, want string }{
+		{"SLUICE_BATCH_MAX_AGE", "soon", "SLUICE_BATCH_MAX_AGE=soon: want a duration"},
+		{"SLUICE_BATCH_MAX_ROWS", "0", "SLUICE_BATCH_MAX_ROWS=0: want a whole number, at least 1"},
+		{"SLUICE_MEMORY_LIMIT", "much", "SLUICE_MEMORY_LIMIT=much: want a size"},
+		{"SLUICE_SINK", "snowflake", "SLUICE_SINK=snowflake: want one of celonis"},
+		{"SLUICE_CELONIS_URL", "ftp://x", "SLUICE_CELONIS_URL=ftp://x: want https://"},
+		{"SLUICE_KAFKA_TOPICS", "a b", "SLUICE_KAFKA_TOPICS=a b: want topic names"},
+		{"SLUICE_KAFKA_SASL_MECHANISM", "GSSAPI", "Kerberos is not supported"},
+		{"SLUICE_KAFKA_SASL_MECHANISM", "PLAIN", "SLUICE_KAFKA_SASL_USERNAME, SLUICE_KAFKA_SASL_PASSWORD: not set"},
+		{"SLUICE_CELONIS_APP_KEY", "x", "set only one of them"},
+		{"SLUICE_CELONIS_API_KEY_FILE", "/nowhere", "SLUICE_CELONIS_API_KEY: set it or SLUICE_CELONIS_API_KEY_FILE, not both"},
+		{"SLUICE_KAFKA_SASL_PASSWORD_FILE", "/nowhere", "SLUICE_KAFKA_SASL_PASSWORD_FILE=/nowhere"},
+		{"SLUICE_DRAIN_TIMEOUT", "10m", "less than SLUICE_KAFKA_REBALANCE_TIMEOUT"},
+		{"SLUICE_TARGET_TABLE", "x", "want {table} or {topic} in it"},
+		{"SLUICE_TARGET_TABLE", "{table}{shema}", "in braces"},
+		{"SLUICE_BUDGET_RESERVE", "250", "less than SLUICE_BUDGET_JOBS_PER_HOUR"},
+		{"SLUICE_TABLES_FILE", tables, `unknown field "key"`},
+	} {
+		m := good()
+		m[tc.name] = tc.value
+		_, err := load(m)
+		if err == nil || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s=%s: got %v, want %q", tc.name, tc.value, err, tc.want)
+		}
+		if err != nil && strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: the error shows a secret: %v", tc.name, err)
+		}
+	}
+	_, err := load(nil)
+	for _, want := range []string{"KAFKA_BROKERS", "KAFKA_TOPICS: not set", "CELONIS_URL", "POOL_ID", "API_KEY"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with nothing set: %v, want %s", err, want)
+		}
+	}
+}
+
+func TestSecretFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	write := func(s string) {
+		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first\n")
+	m := good()
+	delete(m, "SLUICE_CELONIS_API_KEY")
+	m["SLUICE_CELONIS_API_KEY_FILE"] = path
+	c, err := load(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first", "second"} {
+		write(want + "\n")
+		if got, err := c.Celonis.APIKey.Value(); got != want || err != nil {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	if s := fmt.Sprintf("%v %+v %#v", c, c, c.Celonis.APIKey); strings.Contains(s, "second") {
+		t.Error("printing the settings shows a secret")
+	}
+}
+
+func TestTables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tables.yaml")
+	text := "tables:\n  a_b:\n    topic: x\n    keys: [id, line]\n    maxAge: 10m\n    maxBytes: 1MiB\n    allowDuplicate: false\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := good()
+	m["SLUICE_TABLES_FILE"] = path
+	c, err := load(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := c.Tables.Tables["a_b"]; len(a.Keys) != 2 || a.MaxAge.Minutes() != 10 || a.Bytes() != 1<<20 || a.AllowDuplicate == nil || *a.AllowDuplicate {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestReference: every setting that Load knows is in what `sluice config` prints.
+func TestReference(t *testing.T) {
+	var out bytes.Buffer
+	if err := Reference(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range new(Config).leaves() {
+		if !strings.Contains(out.String(), l.name+" ") || l.field.Tag.Get("help") == "" {
+			t.Errorf("%s is not explained", l.name)
+		}
+	}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+var kills = flag.Int("kills", 20, "how often TestKill kills the program")
+
+// binary builds the program once.
+var binary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sluice-test")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "sluice")
+	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	if path, err := binary(); err == nil {
+		os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+type process struct {
+	cmd *exec.Cmd
+	log *logBuffer
+}
+
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func start(t *testing.T, env map[string]string) *process {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{exec.Command(path, "run"), &logBuffer{}}
+	p.cmd.Stderr = p.log
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "SLUICE_HTTP_ADDR=127.0.0.1:0"}
+	for k, v := range env {
+		p.cmd.Env = append(p.cmd.Env, k+"="+v)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		p.cmd.Process.Kill()
+		p.cmd.Wait()
+	})
+	return p
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("%s: not after 40 s", what)
+}
+
+// TestKill kills the program with SIGKILL at random moments while a shop changes;
+// after the last start every table must equal the shop's. The API fails now and
+// then as well.
+func TestKill(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, shopTopics...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	emu := emulator.New(emulator.Options{Delay: 50 * time.Millisecond, FaultRate: 0.02, Seed: 5})
+	api := httptest.NewServer(emu)
+	defer api.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	env := map[string]string{
+		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\..*`,
+		// A static member takes its own place again at once.
+		"SLUICE_KAFKA_INSTANCE_ID": "one", "SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "k",
+		"SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "100", "SLUICE_BATCH_MAX_AGE": "50ms",
+		"SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000", "SLUICE_LOG_LEVEL": "warn",
+	}
+	dice := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	s := newShop(*kills * 300)
+	for range *kills {
+		p := start(t, env)
+		life := time.Duration(100+dice.IntN(900)) * time.Millisecond
+		for end := time.Now().Add(life); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+			var recs []*kgo.Record
+			for range 5 {
+				recs = append(recs, s.next()...)
+			}
+			if err := client.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		p.cmd.Wait()
+	}
+	p := start(t, env)
+	eventually(t, "tables equal", func() bool {
+		for _, table := range s.tables {
+			if table.mismatches(emu.Snapshot(table.target())) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("SIGTERM: %v, want exit 0\n%s", err, p.log)
+	}
+}
+
+// TestMessages runs the program as someone does who got something wrong: each
+// message names setting, cause and remedy.
+func TestMessages(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, shopTopics...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	api := httptest.NewServer(emulator.New(emulator.Options{Keys: []string{"Bearer right"}}))
+	defer api.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(t.Context(), newShop(1).next()...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	with := func(m map[string]string) map[string]string {
+		all := map[string]string{"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\..*`, "SLUICE_CELONIS_URL": api.URL,
+			"SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "hunter2", "SLUICE_BATCH_MAX_AGE": "10ms"}
+		for k, v := range m {
+			all[k] = v
+		}
+		return all
+	}
+	for _, tc := range []struct {
+		name string
+		env  map[string]string
+		want []string
+		exit int // -1: it goes on and tries again
+	}{
+		{"nothing set", nil, []string{"SLUICE_KAFKA_BROKERS: not set", "SLUICE_KAFKA_TOPICS: not set", "SLUICE_CELONIS_URL: not set", "SLUICE_CELONIS_POOL_ID: not set", "SLUICE_CELONIS_API_KEY: not set"}, exitUsage},
+		{"three wrong", with(map[string]string{"SLUICE_SINK": "x", "SLUICE_BATCH_MAX_AGE": "soon", "SLUICE_MEMORY_LIMIT": "much"}),
+			[]string{"3 problem(s)", "SLUICE_SINK=x: want one of celonis", "SLUICE_BATCH_MAX_AGE=soon: want a duration", "SLUICE_MEMORY_LIMIT=much: want a size"}, exitUsage},
+		{"broker away", with(map[string]string{"SLUICE_KAFKA_BROKERS": "127.0.0.1:1"}), []string{"SLUICE_KAFKA_BROKERS: no broker answers at 127.0.0.1:1", "check addresses", "connection refused"}, -1},
+		{"wrong key", with(nil), []string{"401", "Unauthorized", "SLUICE_CELONIS_API_KEY"}, -1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			p := start(t, tc.env)
+			eventually(t, "the message", func() bool {
+				for _, w := range tc.want {
+					if !strings.Contains(p.log.String(), w) {
+						return false
+					}
+				}
+				return true
+			})
+			if strings.Contains(p.log.String(), "hunter2") {
+				t.Errorf("a secret was printed:\n%s", p.log)
+			}
+			if tc.exit < 0 {
+				p.cmd.Process.Signal(syscall.SIGTERM)
+				if err := p.cmd.Wait(); err != nil {
+					t.Errorf("SIGTERM: %v, want exit 0", err)
+				}
+				return
+			}
+			p.cmd.Wait()
+			if got := p.cmd.ProcessState.ExitCode(); got != tc.exit {
+				t.Errorf("exit %d, want %d", got, tc.exit)
+			}
+		})
+	}
+}
+
+func TestDemo(t *testing.T) {
+	var out bytes.Buffer
+	if code := realMain(context.Background(), []string{"demo", "--events", "3000"}, os.LookupEnv, &out, &out); code != 0 {
+		t.Fatalf("exit %d\n%s", code, &out)
+	}
+	if !strings.Contains(out.String(), "demo: verified ") || !strings.Contains(out.String(), " rows in 3 tables, 0 mismatches\n") {
+		t.Errorf("%s", &out)
+	}
+}
