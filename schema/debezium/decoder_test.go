@@ -245,6 +245,7 @@ func TestBadRecords(t *testing.T) {
 		{"cut short", `{"id":1}`, event("c", "null", `{"id":1}`)[:80], "invalid JSON"},
 		{"text behind the value", `{"id":1}`, event("c", "null", `{"id":1}`) + "x", "invalid JSON"},
 		{"broken number in a row", `{"id":1}`, event("c", "null", `{"id":1,"a":01}`), "malformed number"},
+		{"broken JSON within a value", `{"id":1}`, event("c", "null", `{"id":1,"a":[1 2]}`), "invalid JSON"},
 		{"broken UTF-8", `{"id":1}`, event("c", "null", "{\"id\":1,\"a\":\"\xff\"}"), "column a: a string that is not valid UTF-8"},
 		{"half a surrogate pair", `{"id":1}`, event("c", "null", `{"id":1,"a":"\ud83d"}`), "surrogate"},
 		{"unknown op", `{"id":1}`, event("z", "null", `{"id":1}`), `unknown op "z"`},

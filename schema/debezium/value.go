@@ -3,6 +3,7 @@ package debezium
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -286,6 +287,9 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 		v.AppendFloat(f)
 	default:
 		if !quoted && (lit[0] == '{' || lit[0] == '[') {
+			if !json.Valid(lit) { // the scanner checks no more than brackets and scalars
+				return errSyntax
+			}
 			d.raw = compact(d.raw[:0], lit)
 			lit = d.raw
 		}
