@@ -25,6 +25,11 @@ type Column struct {
 
 const defaultVarchar = 80
 
+// words is an error in the platform's own words.
+type words string
+
+func (w words) Error() string { return string(w) }
+
 // apply does what a job says to its table. Whether deletes or upserts come first
 // is decided by a throw: a client must not depend on it. half stops in the middle,
 // as a job does that ends in ERROR.
@@ -129,7 +134,7 @@ func (t *Table) grow(f *file, d *document) error {
 			continue
 		}
 		if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" {
-			return fmt.Errorf("Columns: (%s) have changed. Table won't be delta loaded. Please perform a full load instead.", c.name)
+			return words(fmt.Sprintf("Columns: (%s) have changed. Table won't be delta loaded. Please perform a full load instead.", c.name))
 		}
 		col := Column{Name: c.name, Type: c.typ}
 		if c.typ == "STRING" {
@@ -147,7 +152,7 @@ func (t *Table) grow(f *file, d *document) error {
 		}
 	}
 	if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
-		return fmt.Errorf("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
+		return words("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
 	}
 	return nil
 }
