@@ -1,6 +1,5 @@
 // Package pushtest is what tests of sinks share: a transport without a network
-// that holds every call against the API's description, and the conformance suite
-// that each sink passes.
+// that holds every call against the API's description.
 package pushtest
 
 import (
