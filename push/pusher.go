@@ -114,9 +114,14 @@ func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		part := d.part
 		err := p.step(ctx, d)
 		if err == nil {
-			wait.Reset()
+			// Only what brings the batch nearer ends a run of failures: finding a job
+			// not submitted after a failed execution does not.
+			if d.part > part || d.step == Polling {
+				wait.Reset()
+			}
 			continue
 		}
 		if ctx.Err() != nil {
@@ -190,7 +195,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			return nil
 		case KindOf(err) == Lost:
 			d.again()
-			return nil
+			return rejected(err)
 		case KindOf(err) == Unavailable, KindOf(err) == Rejected:
 			// It may have been submitted all the same: by this call, or by an earlier
 			// one whose answer was lost, so that this one was refused as a repeat.
@@ -217,7 +222,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	switch {
 	case err != nil && KindOf(err) == Lost:
 		d.again()
-		return nil
+		return rejected(err)
 	case err != nil:
 		return err
 	case s.State != New:
@@ -233,6 +238,9 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	return nil
 }
 
+// newGrace is how long after an accepted execution a job may still show NEW.
+const newGrace = 30 * time.Second
+
 // poll waits for the job to end, asking less and less often.
 func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 	ctx, span := p.span(ctx, "poll status", job, d)
@@ -245,7 +253,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 		if err != nil {
 			if KindOf(err) == Lost {
 				d.again()
-				return nil
+				return rejected(err)
 			}
 			return err
 		}
@@ -262,8 +270,12 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			d.again()
 			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))}
 		case New:
-			d.to(Settling)
-			return nil
+			// The status may lag behind the execution; only after a while is it taken
+			// as never submitted.
+			if time.Since(d.executed) > newGrace {
+				d.to(Settling)
+				return &Error{Op: "job " + d.ticket.ID, Kind: Unavailable, Message: "still NEW after its execution was accepted"}
+			}
 		}
 		if p.Deadline > 0 && time.Since(d.executed) > p.Deadline && p.CancelOverdue {
 			id := d.ticket.ID
@@ -297,6 +309,8 @@ func logs(lines []string) string {
 	return s
 }
 
+// rejected makes a vanished job count as an attempt: one that vanishes each time
+// would otherwise eat the hour's submissions.
 func rejected(err error) error {
 	var e *Error
 	if errors.As(err, &e) {

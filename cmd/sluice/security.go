@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"time"
@@ -78,7 +79,8 @@ func saslMechanism(cfg *config.Config) (sasl.Mechanism, error) {
 				return nil, err
 			}
 			cc := clientcredentials.Config{ClientID: s.ClientID, ClientSecret: secret, TokenURL: s.TokenURL, Scopes: strings.Fields(s.Scope)}
-			return cc.Token(context.Background())
+			client := &http.Client{Timeout: 30 * time.Second}
+			return cc.Token(context.WithValue(context.Background(), oauth2.HTTPClient, client))
 		}), time.Minute)
 		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
 			t, err := source.Token()

@@ -42,13 +42,16 @@ type OAuth struct {
 	Secret   func() (string, error)
 	Scopes   []string
 	Post     bool         // send the credentials in the form instead of HTTP Basic
-	Client   *http.Client // nil: the default one
+	Client   *http.Client // nil: one with a timeout
 
 	mu     sync.Mutex
 	source oauth2.TokenSource
 }
 
-const renewEarly = time.Minute
+const (
+	renewEarly   = time.Minute
+	tokenTimeout = 30 * time.Second
+)
 
 func (o *OAuth) Header(ctx context.Context) (string, error) {
 	o.mu.Lock()
@@ -66,10 +69,11 @@ func (o *OAuth) Header(ctx context.Context) (string, error) {
 			c.AuthStyle = oauth2.AuthStyleInParams
 		}
 		// The token outlives the request that it was fetched for.
-		ctx := context.Background()
-		if o.Client != nil {
-			ctx = context.WithValue(ctx, oauth2.HTTPClient, o.Client)
+		client := o.Client
+		if client == nil {
+			client = &http.Client{Timeout: tokenTimeout}
 		}
+		ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
 		o.source = oauth2.ReuseTokenSourceWithExpiry(nil, fetch{ctx, &c}, renewEarly)
 	}
 	t, err := o.source.Token()

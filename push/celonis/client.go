@@ -208,7 +208,7 @@ func failure(op string, resp *http.Response, text []byte) error {
 		e.Kind = push.Conflict
 	case s == http.StatusTooManyRequests:
 		e.Kind = push.Throttled
-		e.RetryAfter = retryAfter(resp.Header, text, time.Now())
+		e.RetryAfter = retryAfter(op, resp.Header, text, time.Now())
 	case s >= 500, s == http.StatusRequestTimeout, s < 400:
 		e.Kind = push.Unavailable
 		e.RetryAfter = headerSeconds(resp.Header.Get("Retry-After"), time.Now())
@@ -221,8 +221,9 @@ func failure(op string, resp *http.Response, text []byte) error {
 var tryAgainAt = regexp.MustCompile(`try again at (\d\d:\d\d:\d\d) UTC`)
 
 // retryAfter returns how long a 429 asks to wait: by one of the headers, by the
-// text, else until the next full hour, when the quota starts anew.
-func retryAfter(h http.Header, text []byte, now time.Time) time.Duration {
+// text, else, for a submission, until the next full hour, when the quota starts
+// anew. Other calls are limited by the second.
+func retryAfter(op string, h http.Header, text []byte, now time.Time) time.Duration {
 	for _, name := range []string{"X-Ratelimit-Reset", "Retry-After"} {
 		if d := headerSeconds(h.Get(name), now); d > 0 {
 			return d
@@ -232,11 +233,14 @@ func retryAfter(h http.Header, text []byte, now time.Time) time.Duration {
 	if m := tryAgainAt.FindSubmatch(text); m != nil {
 		if t, err := time.Parse("15:04:05", string(m[1])); err == nil {
 			at := time.Date(now.Year(), now.Month(), now.Day(), t.Hour(), t.Minute(), t.Second(), 0, time.UTC)
-			if at.Before(now) {
-				at = at.Add(24 * time.Hour)
+			if now.Sub(at) > 12*time.Hour {
+				at = at.Add(24 * time.Hour) // it names tomorrow; a moment ago is now
 			}
-			return at.Sub(now) + time.Second
+			return max(0, at.Sub(now)) + time.Second
 		}
+	}
+	if op != "execute job" {
+		return 2 * time.Second
 	}
 	return now.Truncate(time.Hour).Add(time.Hour).Sub(now) + time.Second
 }

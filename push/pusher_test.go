@@ -1,0 +1,93 @@
+package push
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// scripted is a sink of functions that counts its calls.
+type scripted struct {
+	execute            func(n int) error
+	status             func(n int) (Status, error)
+	prepares, executes int
+	statuses           int
+}
+
+func (s *scripted) Prepare(context.Context, *Job) (Ticket, error) {
+	s.prepares++
+	return Ticket{ID: "j"}, nil
+}
+
+func (s *scripted) Execute(context.Context, Ticket) error {
+	s.executes++
+	return s.execute(s.executes)
+}
+
+func (s *scripted) Status(context.Context, Ticket) (Status, error) {
+	s.statuses++
+	return s.status(s.statuses)
+}
+
+func (s *scripted) Discard(context.Context, Ticket) error { return nil }
+
+func runScripted(t *testing.T, s *scripted, d time.Duration) error {
+	t.Helper()
+	p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""),
+		PollInterval: 2 * time.Second, MaxPollInterval: 30 * time.Second, Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	return p.Run(ctx, NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}}))
+}
+
+// TestSubmissionsAreNotBurnt: whatever a target keeps answering, a delivery may not
+// eat the hour's submissions.
+func TestSubmissionsAreNotBurnt(t *testing.T) {
+	ok := func(int) error { return nil }
+	gone := &Error{Op: "x", Kind: Lost, Status: 404}
+	down := &Error{Op: "x", Kind: Unavailable, Status: 503}
+	for _, tc := range []struct {
+		name string
+		sink *scripted
+		most int // executions in an hour
+		held bool
+	}{
+		{"execution always 404", &scripted{execute: func(int) error { return gone }, status: func(int) (Status, error) { return Status{}, gone }}, 3, true},
+		{"status always 404", &scripted{execute: ok, status: func(int) (Status, error) { return Status{}, gone }}, 3, true},
+		{"status stays NEW", &scripted{execute: ok, status: func(int) (Status, error) { return Status{}, nil }}, 130, false},
+		{"execution always 503", &scripted{execute: func(int) error { return down }, status: func(int) (Status, error) { return Status{}, nil }}, 100, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				err := runScripted(t, tc.sink, time.Hour)
+				if tc.sink.executes > tc.most {
+					t.Errorf("%d executions in an hour, want at most %d", tc.sink.executes, tc.most)
+				}
+				if held := KindOf(err) == Rejected && err != nil; held != tc.held {
+					t.Errorf("ended with %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestStatusLags: a status that shows NEW for a while after an accepted execution
+// does not make it be executed again.
+func TestStatusLags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{execute: func(int) error { return nil }, status: func(n int) (Status, error) {
+			if n < 3 {
+				return Status{State: New}, nil
+			}
+			return Status{State: Done}, nil
+		}}
+		if err := runScripted(t, s, time.Hour); err != nil || s.executes != 1 {
+			t.Errorf("%v, executed %d times", err, s.executes)
+		}
+	})
+}
