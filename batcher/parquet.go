@@ -64,9 +64,8 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op) ([]schem
 		}
 	}
 	file := e.schema(b, cols)
-	// Blocks of large rows are smaller, so that a chunk cannot overshoot its size.
-	step := min(blockRows, max(1, e.MaxChunkBytes/16/max(1, int(b.rows.Size())/max(1, b.rows.Len()))))
-	block := make([]int, 0, step)
+	block := make([]int, 0, blockRows)
+	text := 0 // bytes of strings in the block
 	var w *chunkWriter
 	var err error
 	finish := func() {
@@ -86,13 +85,19 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op) ([]schem
 			w = e.open(file, b, cols)
 		}
 		err = w.write(block)
-		block = block[:0]
+		block, text = block[:0], 0
 		if err == nil && w.full() {
 			finish()
 		}
 	}
 	b.Each(op, func(row int) bool {
-		if block = append(block, row); len(block) == step {
+		for _, i := range cols {
+			if v := b.Values(i); v.Kind == schema.String {
+				text += len(v.Bytes(row))
+			}
+		}
+		// Blocks of large rows are smaller, so that a chunk cannot overshoot its size.
+		if block = append(block, row); len(block) == blockRows || text >= e.MaxChunkBytes/16 {
 			write()
 		}
 		return err == nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/parquet-go/parquet-go"
@@ -212,5 +213,35 @@ func TestChunkSize(t *testing.T) {
 	}
 	if rows != 20000 || len(chunks) < 4 {
 		t.Errorf("%d rows in %d chunks", rows, len(chunks))
+	}
+}
+
+// TestChunkSizeOfUnevenRows: a cluster of large rows among small ones may not take
+// a chunk past its size.
+func TestChunkSizeOfUnevenRows(t *testing.T) {
+	r := newRun("t", col("s", schema.String))
+	dice := rand.New(rand.NewPCG(1, 1))
+	for id := range int64(20000) {
+		n := 10
+		if id > 5000 && id < 5300 {
+			n = 1 << 14
+		}
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = byte('!' + dice.IntN(90))
+		}
+		r.add(schema.Upsert, id, string(b))
+	}
+	batch, _ := New(anyPolicy).Add(epoch, r.Rows, 0)
+	e := testEncoder()
+	e.MaxChunkBytes, e.PageBytes = 1<<20, 1<<16
+	chunks, err := e.Encode(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range chunks {
+		if len(c.Data) > e.MaxChunkBytes {
+			t.Errorf("a chunk of %d bytes, limit %d", len(c.Data), e.MaxChunkBytes)
+		}
 	}
 }

@@ -164,7 +164,12 @@ func (v *Values) appendText(dst []byte, i int) []byte {
 	case Integer:
 		return strconv.AppendInt(dst, v.Nums[i], 10)
 	case Float:
-		return strconv.AppendFloat(dst, v.Float(i), 'g', -1, 64)
+		f := v.Float(i)
+		form := byte('f') // as encoding/json and ECMAScript write numbers
+		if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+			form = 'e'
+		}
+		return strconv.AppendFloat(dst, f, form, -1, 64)
 	case Boolean:
 		return strconv.AppendBool(dst, v.Nums[i] != 0)
 	}

@@ -148,3 +148,30 @@ func TestFormsMix(t *testing.T) {
 		t.Errorf("a bare number became a timestamp: %v", err)
 	}
 }
+
+// TestLengthGrows: a column that is widened at the source within one run keeps the
+// wider length from then on.
+func TestLengthGrows(t *testing.T) {
+	d := NewDecoder("p.public.t", testOptions())
+	length := func(n string) string { return typed("string", "", `"__debezium.source.column.length":"`+n+`"`) }
+	for range 2 {
+		for _, tc := range []struct{ n, v string }{{"5", "abc"}, {"20", "fifteen letters"}, {"5", "abc"}} {
+			key, val := withSchema(length(tc.n), `"v":"`+tc.v+`"`)
+			if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := d.Take(nil)[0].Columns[1].Type.Length; got != 20 {
+			t.Errorf("length %d, want 20", got)
+		}
+	}
+}
+
+func TestAbsurdScale(t *testing.T) {
+	for _, value := range []string{"1", `"AQ=="`} {
+		key, val := withSchema(typed("bytes", decimalName, `"scale":"2000000000"`), `"v":`+value)
+		if _, err := NewDecoder("t", testOptions()).Decode(Record{Key: []byte(key), Value: []byte(val)}); err == nil {
+			t.Error("a scale of two billion was padded")
+		}
+	}
+}

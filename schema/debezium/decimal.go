@@ -70,7 +70,7 @@ func appendScaled(dst, digits []byte, scale int) []byte {
 // number (decimal.format=NUMERIC), brought to exactly scale fraction digits.
 // More digits than the scale allows are an error: nothing is rounded.
 func appendDecimalLiteral(dst, lit []byte, scale int) ([]byte, error) {
-	if len(lit) == 0 || !validNumber(lit) {
+	if len(lit) == 0 || !validNumber(lit) || scale > maxScale || scale < -maxScale {
 		return dst, errDecimal
 	}
 	neg := lit[0] == '-'

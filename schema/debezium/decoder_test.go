@@ -132,6 +132,16 @@ public_t(id*:INTEGER a:STRING b:STRING)
 		}, `public_t(id*:INTEGER a:STRING)
   0 upsert 1 "0.12345678901234567890"
 `},
+		{"sixteen digits that no double has", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":90071992547409.93}`)},
+		}, `public_t(id*:INTEGER a:STRING)
+  0 upsert 1 "90071992547409.93"
+`},
+		{"seventeen digits that are a double's", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":0.30000000000000004}`)},
+		}, `public_t(id*:INTEGER a:FLOAT)
+  0 upsert 1 0.30000000000000004
+`},
 		{"nested values are compact text", []message{
 			{`{"id":1}`, event("c", "null", `{"id":1,"a":{"x": [1, "a b\" "]},"b":[ ]}`)},
 		}, `public_t(id*:INTEGER a:STRING b:STRING)

@@ -226,7 +226,9 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col
 		if err := d.appendValue(&s, v, &run.Columns[k], &c); err != nil {
 			return k, err
 		}
-		sh.cols[k].Type = run.Columns[k].Type
+		if c.wire == wireInferred {
+			sh.cols[k].Type = run.Columns[k].Type
+		}
 		if more, err = s.next(); err != nil {
 			return -1, fmt.Errorf("key: %w", err)
 		}
@@ -296,7 +298,9 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, p *plan, 
 			if err := d.appendValue(&s, v, &run.Columns[f.col], c); err != nil {
 				return f.col, err
 			}
-			sh.cols[f.col].Type = run.Columns[f.col].Type
+			if c.wire == wireInferred {
+				sh.cols[f.col].Type = run.Columns[f.col].Type
+			}
 		}
 		if more, err = s.next(); err != nil {
 			return -1, err

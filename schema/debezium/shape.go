@@ -66,7 +66,11 @@ func (sh *shape) add(c schema.Column) int {
 func (sh *shape) declare(col int, t schema.Type) (cut bool) {
 	have := &sh.cols[col].Type
 	if have.Kind == t.Kind {
-		*have = t
+		// Rows under the old length stay, so the wider one holds for all.
+		*have, _ = schema.Widen(schema.Type{Kind: have.Kind, Length: have.Length}, t)
+		if sh.run != nil {
+			sh.run.Columns[col].Type = *have
+		}
 		return false
 	}
 	cut = have.Kind != schema.Unknown

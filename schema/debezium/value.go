@@ -299,32 +299,44 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 }
 
 // doubleHolds reports whether a number with fraction or exponent can be taken as
-// a double: 17 significant digits name every double, more are a decimal whose
-// digits a double would drop.
+// a double: up to 15 significant digits every one survives, up to 17 those do that
+// were a double's own; of others digits would be lost.
 func doubleHolds(lit []byte) bool {
-	digits, exponent := 0, false
+	var digits [17]byte
+	n, zeros, fraction, exponent := 0, 0, false, false
 	for _, c := range lit {
 		switch {
+		case c == '.':
+			fraction = true
 		case c == 'e' || c == 'E':
 			exponent = true
-		case c >= '0' && c <= '9' && !exponent && (digits > 0 || c != '0'):
-			digits++
+		case c < '0' || c > '9' || exponent:
+		case c == '0':
+			if n > 0 {
+				zeros++ // significant only if another digit follows
+			}
+		default:
+			if n+zeros+1 > len(digits) {
+				return false
+			}
+			for ; zeros > 0; zeros-- {
+				digits[n] = '0'
+				n++
+			}
+			digits[n] = c
+			n++
 		}
 	}
-	if digits > 17 {
-		return false
-	}
-	isInteger := true
-	for _, c := range lit {
-		if c == '.' || c == 'e' || c == 'E' {
-			isInteger = false
-		}
-	}
-	if isInteger {
+	if !fraction && !exponent {
 		return false // an integer beyond 64 bits
 	}
 	f, err := strconv.ParseFloat(string(lit), 64)
-	return err == nil && !math.IsInf(f, 0)
+	if err != nil || math.IsInf(f, 0) || n <= 15 {
+		return err == nil && !math.IsInf(f, 0)
+	}
+	var buf [32]byte
+	kept := strconv.AppendFloat(buf[:0], math.Abs(f), 'e', n-1, 64) // d.ddd…e±xx
+	return kept[0] == digits[0] && string(kept[2:n+1]) == string(digits[1:n])
 }
 
 // compact appends JSON text without the space between its tokens.
