@@ -3,13 +3,11 @@ package connector
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -40,6 +38,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 		c.ledger.Assign(p)
 		delete(c.commits.committed, p)
 	}
+	c.consumer.Resume(e.Partitions)
 	if len(e.Partitions) > 0 {
 		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts))
 	}
@@ -232,24 +231,27 @@ func (c *Connector) revoke(e kafka.Revoked) {
 		}
 	}
 	seek := map[kafka.Partition]int64{}
-	for _, b := range c.batcher.Batches() {
-		if c.touches(Holder(b.ID), gone) {
-			c.drop(b, gone, seek)
+	dropped := map[string]bool{} // tables: after a batch, the later ones go too, for they land in order
+	for _, l := range c.lanes {
+		if w := l.waiting; w != nil && c.touches(Holder(w.batch.ID), gone) {
+			// Not executed yet, and the new owner sends these rows: never after it.
+			l.waiting = nil
+			dropped[l.table] = true
+			c.abandon(w)
+			c.forget(l.table, Holder(w.batch.ID), gone, seek)
 		}
 	}
-	for p, at := range seek {
-		old := c.parts[p]
-		c.queued -= sizeOf(old.queue)
-		fresh := c.newPartition(p)
-		fresh.taken, fresh.stopped = old.taken, old.stopped
-		c.parts[p] = fresh
-		c.ledger.Rewind(p, at)
+	for _, b := range c.batcher.Batches() {
+		if dropped[b.Table.Name] || c.touches(Holder(b.ID), gone) {
+			dropped[b.Table.Name] = true
+			c.batcher.Seal(b)
+			c.forget(b.Table.Name, Holder(b.ID), gone, seek)
+		}
 	}
-	if len(seek) > 0 {
-		c.consumer.Seek(seek)
-	}
+	c.rewind(seek)
 	if e.Lost {
 		c.log.Warn("partitions lost: this member was taken for dead; what was not committed is read again by its new owner", "partitions", len(e.Partitions))
+		c.cutOff(gone)
 		c.release(e)
 		return
 	}
@@ -271,22 +273,51 @@ func (c *Connector) touches(h Holder, parts map[kafka.Partition]bool) bool {
 	return false
 }
 
-// drop forgets a batch that is not sealed. Its rows of partitions that stay are
-// read again, from the earliest of them on.
-func (c *Connector) drop(b *batcher.Batch, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
-	c.batcher.Seal(b)
+// forget releases what a batch held. Its rows of partitions that stay are read
+// again, from the earliest of them on.
+func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
 	for p, part := range c.parts {
-		first, ok := c.ledger.First(p, Holder(b.ID))
+		first, ok := c.ledger.First(p, h)
 		if !ok || gone[p] {
 			continue
 		}
-		// An earlier batch dropped in the same turn may start before this one.
-		part.taken[b.Table.Name] = min(part.taken[b.Table.Name], first)
+		part.taken[table] = min(part.taken[table], first)
 		if at, ok := seek[p]; !ok || first < at {
 			seek[p] = first
 		}
 	}
-	c.ledger.Done(Holder(b.ID))
+	c.ledger.Done(h)
+}
+
+// rewind has partitions read again. It is only called while the group waits for
+// us, so no poll is under way.
+func (c *Connector) rewind(seek map[kafka.Partition]int64) {
+	for p, at := range seek {
+		old := c.parts[p]
+		c.queued -= sizeOf(old.queue)
+		fresh := c.newPartition(p)
+		fresh.taken, fresh.stopped = old.taken, old.stopped
+		c.parts[p] = fresh
+		c.ledger.Rewind(p, at)
+	}
+	if len(seek) > 0 {
+		c.consumer.Seek(seek)
+	}
+}
+
+// cutOff stops running work with rows of partitions that go although it has not
+// ended: what it has not submitted by now it must not submit after the new owner.
+// The lane stays taken until the worker has returned.
+func (c *Connector) cutOff(gone map[kafka.Partition]bool) {
+	seek := map[kafka.Partition]int64{}
+	for _, l := range c.lanes {
+		if w := l.running; w != nil && c.touches(Holder(w.batch.ID), gone) {
+			w.abandoned = true
+			w.cancel()
+			c.forget(l.table, Holder(w.batch.ID), gone, seek)
+		}
+	}
+	c.rewind(seek)
 }
 
 // settleRevoke finishes a revocation once no running job touches the partitions,
@@ -297,11 +328,11 @@ func (c *Connector) settleRevoke() {
 		return
 	}
 	overdue := !c.now.Before(r.deadline)
+	gone := map[kafka.Partition]bool{}
+	for _, p := range r.Partitions {
+		gone[p] = true
+	}
 	if !overdue {
-		gone := map[kafka.Partition]bool{}
-		for _, p := range r.Partitions {
-			gone[p] = true
-		}
 		for _, l := range c.lanes {
 			if l.running != nil && c.touches(Holder(l.running.batch.ID), gone) {
 				return
@@ -316,6 +347,7 @@ func (c *Connector) settleRevoke() {
 	default:
 		if overdue {
 			c.log.Warn("gave partitions up while a job with their rows was running; their new owner sends these rows again", "waited", c.opt.DrainTimeout)
+			c.cutOff(gone)
 		}
 		c.release(r.Revoked)
 		c.revoking = nil
@@ -329,13 +361,15 @@ func (c *Connector) release(e kafka.Revoked) {
 		delete(c.parts, p)
 		delete(c.commits.committed, p)
 	}
+	held := len(c.holds)
 	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
 		return h.Topic != "" && slices.Contains(e.Partitions, kafka.Partition{Topic: h.Topic, ID: h.Partition}) && h.Table == ""
 	})
+	c.metrics.held(int64(len(c.holds) - held))
 	if e.Lost && c.revoking != nil {
 		close(c.revoking.Done)
 		c.revoking = nil
 	}
-	c.log.Info("partitions given up", "given", len(e.Partitions), "left", len(maps.Clone(c.parts)))
+	c.log.Info("partitions given up", "given", len(e.Partitions), "left", len(c.parts))
 	close(e.Done)
 }

@@ -17,6 +17,7 @@ type commits struct {
 	busy      bool
 	urgent    bool // a batch was delivered
 	last      time.Time
+	refused   time.Time // when the broker last refused one
 	settle    []settle
 }
 
@@ -35,6 +36,7 @@ type committed struct {
 const (
 	commitEvery   = 5 * time.Second // where only skipped records moved the offset
 	commitTimeout = 15 * time.Second
+	refusedPause  = 250 * time.Millisecond
 )
 
 // news returns the offsets that may be committed and are not. They never go back
@@ -54,6 +56,9 @@ func (m *commits) due(c *Connector) bool { return len(m.news(c)) > 0 }
 
 // commit starts a commit when a batch was delivered or some time has passed.
 func (c *Connector) commit() {
+	if c.now.Sub(c.commits.refused) < refusedPause {
+		return
+	}
 	if c.revoking == nil && (c.commits.urgent || c.draining || c.now.Sub(c.commits.last) >= commitEvery) {
 		c.startCommit()
 	}
@@ -94,6 +99,7 @@ func (c *Connector) onCommitted(r committed) {
 		}
 	}
 	if failed != nil {
+		c.commits.refused, c.commits.urgent = c.now, true
 		c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
 	}
 	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(s settle) bool {

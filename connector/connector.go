@@ -55,23 +55,24 @@ type Connector struct {
 	beat     atomic.Int64 // when the loop last turned, for liveness
 
 	// All below belongs to the loop.
-	now        time.Time
-	parts      map[kafka.Partition]*partition
-	ledger     *Ledger
-	batcher    *batcher.Batcher
-	lanes      map[string]*lane
-	inflight   int64 // bytes of sealed batches and their files
-	queued     int64 // bytes of records that wait to be decoded
-	nextHolder Holder
-	asked      bool
-	joined     bool
-	revoking   *revoking
-	commits    commits
-	blocked    blocked
-	draining   bool
-	deadline   time.Time
-	totals     Totals
-	holds      []Hold
+	now          time.Time
+	parts        map[kafka.Partition]*partition
+	ledger       *Ledger
+	batcher      *batcher.Batcher
+	lanes        map[string]*lane
+	inflight     int64 // bytes of sealed batches and their files
+	queued       int64 // bytes of records that wait to be decoded
+	nextHolder   Holder
+	asked        bool
+	joined       bool
+	revoking     *revoking
+	commits      commits
+	blocked      blocked
+	draining     bool
+	deadline     time.Time
+	totals       Totals
+	deadInFlight int // records on their way to the dead-letter topic
+	holds        []Hold
 
 	results chan any // from workers, in the order in which they finish
 	workers sync.WaitGroup
@@ -216,7 +217,7 @@ func (c *Connector) drained() bool {
 	if !c.now.Before(c.deadline) {
 		return true
 	}
-	if c.running() > 0 || c.commits.busy || c.commits.due(c) {
+	if c.running() > 0 || c.commits.busy || c.commits.due(c) || c.revoking != nil || c.deadInFlight > 0 {
 		return false
 	}
 	for _, p := range c.parts {
@@ -237,6 +238,10 @@ func (c *Connector) drained() bool {
 func (c *Connector) close(cancel func()) error {
 	left := c.running()
 	cancel()
+	if c.revoking != nil { // the client waits for it, and we for the client
+		close(c.revoking.Done)
+		c.revoking = nil
+	}
 	closed := make(chan struct{})
 	go func() {
 		c.consumer.Close()

@@ -37,6 +37,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.totals.inWindow++
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
 	part := p.Partition
+	c.deadInFlight++
 	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
 	c.worker(func() any {
 		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
@@ -70,6 +71,7 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 }
 
 func (c *Connector) onDeadLettered(d deadLettered) {
+	c.deadInFlight--
 	p := c.parts[d.part]
 	switch {
 	case d.err == nil:

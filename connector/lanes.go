@@ -41,11 +41,15 @@ type work struct {
 	sealed   time.Time
 	ctx      context.Context // with the batch's trace
 	span     trace.Span
-	oldest   int64
-	ends     map[kafka.Partition]int64 // the offsets behind its rows
-	read     int
-	upserts  int
-	deletes  int
+	cancel   func() // ends the worker
+	// abandoned work has lost its partitions: whatever becomes of it, its rows are
+	// somebody else's to send.
+	abandoned bool
+	oldest    int64
+	ends      map[kafka.Partition]int64 // the offsets behind its rows
+	read      int
+	upserts   int
+	deletes   int
 }
 
 type encoded struct {
@@ -125,7 +129,9 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	}
 	c.inflight += w.bytes
 	l.running = w
-	w.ctx, w.span = c.opt.Tracer.Start(c.hard, "batch "+l.table, trace.WithTimestamp(b.Opened),
+	ctx, cancel := context.WithCancel(c.hard)
+	w.cancel = cancel
+	w.ctx, w.span = c.opt.Tracer.Start(ctx, "batch "+l.table, trace.WithTimestamp(b.Opened),
 		trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("sluice.table", l.table), attribute.String("sluice.batch.reason", b.Reason.String()),
 			attribute.Int("sluice.batch.read", w.read), attribute.Int("sluice.batch.upserts", w.upserts), attribute.Int("sluice.batch.deletes", w.deletes)))
@@ -147,7 +153,7 @@ func (c *Connector) deliver(w *work) {
 			}
 			c.results <- encoded{w, bytes}
 		}
-		return delivered{w, c.opt.Pusher.Run(trace.ContextWithSpan(c.hard, w.span), w.delivery)}
+		return delivered{w, c.opt.Pusher.Run(w.ctx, w.delivery)}
 	})
 }
 
@@ -175,7 +181,12 @@ func (c *Connector) encode(w *work) (int64, error) {
 func (c *Connector) onDelivered(d delivered) {
 	w, l := d.work, d.work.lane
 	l.running = nil
+	if w.abandoned {
+		c.abandon(w)
+		return
+	}
 	if d.err == nil {
+		w.cancel()
 		c.finish(w)
 		return
 	}
@@ -189,12 +200,18 @@ func (c *Connector) onDelivered(d delivered) {
 		l.waiting = w
 	default:
 		w.span.SetStatus(codes.Error, d.err.Error())
-		w.span.End()
-		c.inflight -= w.bytes
+		c.abandon(w)
 		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(),
 			Remedy: "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"})
 		c.transfer(Holder(w.batch.ID), h)
 	}
+}
+
+// abandon ends work that will not be booked as delivered.
+func (c *Connector) abandon(w *work) {
+	w.cancel()
+	w.span.End()
+	c.inflight -= w.bytes
 }
 
 // transfer lets one holder hold what another held.

@@ -120,6 +120,8 @@ func Gone(err error) bool {
 	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss)
 }
 
+var errFenced = errors.New("the member rejoined the group since the partitions were assigned")
+
 func list(m map[string][]int32) (all []Partition) {
 	for topic, ids := range m {
 		for _, id := range ids {
@@ -169,6 +171,16 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]int64) map[
 		}
 		ask[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
 	}
+	// A commit that waited out a rejoin would go out under the new membership,
+	// which the broker takes although others may own the partitions by now (I2).
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.fenced || req.MemberID != c.member {
+			return errFenced
+		}
+		return nil
+	})
 	c.cl.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if err != nil {
 			for p := range results {
@@ -213,9 +225,18 @@ func (c *Consumer) Seek(offsets map[Partition]int64) {
 	c.cl.SetOffsets(to)
 }
 
-// Pause stops fetching a partition, for good.
+// Pause stops fetching a partition, until Resume.
 func (c *Consumer) Pause(p Partition) {
 	c.cl.PauseFetchPartitions(map[string][]int32{p.Topic: {p.ID}})
+}
+
+// Resume fetches partitions again: the client keeps a pause over rebalances.
+func (c *Consumer) Resume(parts []Partition) {
+	m := map[string][]int32{}
+	for _, p := range parts {
+		m[p.Topic] = append(m[p.Topic], p.ID)
+	}
+	c.cl.ResumeFetchPartitions(m)
 }
 
 // Produce writes a record and calls done when it is acknowledged by all in-sync
