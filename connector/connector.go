@@ -262,7 +262,7 @@ func (c *Connector) close(cancel func()) error {
 			if left > 0 {
 				c.log.Warn("stopped with jobs in flight; their changes are read and sent again at the next start", "jobs", left)
 			} else {
-				c.log.Info("stopped", "committed", "yes")
+				c.log.Info("stopped")
 			}
 			return nil
 		}

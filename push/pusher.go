@@ -147,7 +147,7 @@ func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 			}
 		}
 		p.report(d, err, pause)
-		if err := sleep(ctx, pause); err != nil {
+		if err := Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -181,7 +181,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 	case Executing:
 		if !d.granted {
 			if pause := p.Budget.Retry(time.Now()); pause > 0 {
-				return sleep(ctx, pause)
+				return Sleep(ctx, pause)
 			}
 		}
 		d.granted = false
@@ -285,7 +285,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			d.again()
 			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)}
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := Sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -338,7 +338,11 @@ func end(span trace.Span, err error) {
 	span.End()
 }
 
-func sleep(ctx context.Context, d time.Duration) error {
+// Sleep waits for d or until ctx ends, whose error it then returns.
+func Sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

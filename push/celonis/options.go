@@ -6,7 +6,6 @@ package celonis
 import (
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net/url"
 	"strings"
 	"time"
@@ -109,10 +108,8 @@ func baseURL(raw string) (string, error) {
 
 // CheckURL returns why an address cannot be Options.URL, nil if it can.
 func CheckURL(raw string) error {
-	if _, err := baseURL(raw); err != nil {
-		return fmt.Errorf("%w", err)
-	}
-	return nil
+	_, err := baseURL(raw)
+	return err
 }
 
 // TokenURL returns the token endpoint of the team at an address.

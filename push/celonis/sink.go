@@ -87,7 +87,7 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 			if wait == 0 {
 				break
 			}
-			if err := pause(ctx, wait); err != nil {
+			if err := push.Sleep(ctx, wait); err != nil {
 				return push.Ticket{}, err
 			}
 		}
@@ -209,7 +209,7 @@ func (s *Sink) space(ctx context.Context) error {
 	}
 	s.submit = at.Add(s.opt.Spacing)
 	s.mu.Unlock()
-	return pause(ctx, at.Sub(now))
+	return push.Sleep(ctx, at.Sub(now))
 }
 
 var states = map[string]push.State{
@@ -274,18 +274,4 @@ func checkNames(t *schema.Table) error {
 		seen[folded] = c.Name
 	}
 	return nil
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
