@@ -86,6 +86,7 @@ type decoded struct {
 	bad     []badRecord
 	classes [debezium.Classes]int64
 	records int64
+	cut     int64 // strings shortened under SLUICE_STRING_OVERFLOW=truncate
 	next    int64 // the offset after the last record that was taken
 	stopped bool  // by the last of bad, which was not taken
 }
@@ -111,6 +112,7 @@ func (c *Connector) decode(p *partition) {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: sizeOf(recs)}
+		cut := p.decoder.Truncated
 		for _, r := range recs {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
 			if err != nil {
@@ -125,6 +127,7 @@ func (c *Connector) decode(p *partition) {
 			d.records++
 			d.next = r.Offset + 1
 		}
+		d.cut = p.decoder.Truncated - cut
 		d.runs = p.decoder.Take(nil)
 		return d
 	})
@@ -152,6 +155,10 @@ func (c *Connector) onDecoded(d decoded) {
 				c.totals.Skipped += n
 			}
 		}
+	}
+	if d.cut > 0 { // I6
+		c.metrics.cut(p.Topic, d.cut)
+		c.log.Warn("strings were cut at their column's length, as SLUICE_STRING_OVERFLOW says", "topic", p.Topic, "partition", p.ID, "strings", d.cut)
 	}
 	bad := d.bad
 	if d.stopped {

@@ -2,8 +2,10 @@ package connector
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -300,3 +302,30 @@ func TestSplitJobs(t *testing.T) {
 	w.put("shop.public.a", "u", 2, "y")
 	w.eventually("changes", w.equal)
 }
+
+// TestCutStringsAreSaid: with truncation allowed, a string is cut by characters,
+// and the log says so (I6).
+func TestCutStringsAreSaid(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Decoder.MaxLength, opt.Decoder.Truncate = 3, true
+	var mu sync.Mutex
+	var log strings.Builder
+	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(p)
+	}), nil))
+	_, stop := w.run(opt)
+	w.put("shop.public.a", "c", 1, "äöüß")
+	w.model["public_a"][1] = "äöü"
+	w.eventually("the cut row", w.equal)
+	stop()
+	if !strings.Contains(log.String(), "SLUICE_STRING_OVERFLOW") || !strings.Contains(log.String(), "strings=1") {
+		t.Errorf("the log does not say that a string was cut:\n%s", &log)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
