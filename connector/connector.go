@@ -157,9 +157,10 @@ func (c *Connector) turn() {
 	c.publish()
 }
 
-// ask polls for records while memory allows (I5).
+// ask polls for records while memory allows (I5). Records that wait for a decoder
+// count, for they are about to be rows.
 func (c *Connector) ask() {
-	if c.asked || c.draining || c.revoking != nil || c.memory() >= c.opt.MemoryLimit || c.queued >= maxQueued {
+	if c.asked || c.draining || c.revoking != nil || c.memory()+c.queued >= c.opt.MemoryLimit || c.queued >= maxQueued {
 		return
 	}
 	c.asked = true
