@@ -139,6 +139,9 @@ func (e *Encoder) node(b *Batch, col int) parquet.Node {
 		}
 		return parquet.Timestamp(parquet.Millisecond)
 	}
+	if t := b.Table.Columns[col].Type; t.Precision > 0 {
+		return parquet.Decimal(t.Scale, t.Precision, parquet.FixedLenByteArrayType(decimalBytes(t.Precision)))
+	}
 	if e.WithDictionary && repeats(&b.rows.Values[col]) {
 		return parquet.Encoded(parquet.String(), &parquet.RLEDictionary)
 	}
@@ -163,14 +166,15 @@ func repeats(v *schema.Values) bool {
 
 // chunkWriter writes one file.
 type chunkWriter struct {
-	e      *Encoder
-	b      *Batch
-	cols   []int
-	out    bytes.Buffer
-	w      *parquet.GenericWriter[any]
-	leaves []*parquet.ColumnWriter
-	values []parquet.Value
-	rows   int
+	e        *Encoder
+	b        *Batch
+	cols     []int
+	out      bytes.Buffer
+	w        *parquet.GenericWriter[any]
+	leaves   []*parquet.ColumnWriter
+	values   []parquet.Value
+	unscaled []byte // scratch for the digits of decimals
+	rows     int
 }
 
 var zstdFastest = &zstd.Codec{Level: zstd.SpeedFastest} // shared, for it pools its encoders
@@ -218,7 +222,14 @@ func (w *chunkWriter) full() bool {
 // write appends a block of rows, column by column.
 func (w *chunkWriter) write(block []int) error {
 	for i, col := range w.cols {
-		w.values = w.e.appendValues(w.values[:0], w.b.Values(col), block)
+		if t := w.b.Table.Columns[col].Type; t.Precision > 0 {
+			var err error
+			if w.values, w.unscaled, err = appendDecimals(w.values[:0], w.unscaled[:0], w.b.Values(col), block, t); err != nil {
+				return fmt.Errorf("column %s: %w", w.b.Table.Columns[col].Name, err)
+			}
+		} else {
+			w.values = w.e.appendValues(w.values[:0], w.b.Values(col), block)
+		}
 		if _, err := w.leaves[i].WriteRowValues(w.values); err != nil {
 			return err
 		}

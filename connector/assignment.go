@@ -18,10 +18,11 @@ import (
 // the pointer and dropped.
 type partition struct {
 	kafka.Partition
-	decoder *debezium.Decoder
-	queue   []*kgo.Record // waiting for the decoder
-	busy    bool          // the decoder is at work
-	stopped bool          // on hold: nothing more is taken
+	decoder  *debezium.Decoder
+	queue    []*kgo.Record // waiting for the decoder
+	busy     bool          // the decoder is at work
+	stopped  bool          // on hold: nothing more is taken
+	dropping bool          // it was said that values are left out
 	// taken is, per table, the offset up to which its rows are in live batches or
 	// DONE: when the partition is read again, they are not added twice.
 	taken map[string]int64
@@ -87,6 +88,7 @@ type decoded struct {
 	classes [debezium.Classes]int64
 	records int64
 	cut     int64 // strings shortened under SLUICE_STRING_OVERFLOW=truncate
+	dropped int64 // values left out under SLUICE_BINARY=drop
 	next    int64 // the offset after the last record that was taken
 	stopped bool  // by the last of bad, which was not taken
 }
@@ -112,7 +114,7 @@ func (c *Connector) decode(p *partition) {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: sizeOf(recs)}
-		cut := p.decoder.Truncated
+		cut, dropped := p.decoder.Truncated, p.decoder.Dropped
 		for _, r := range recs {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
 			if err != nil {
@@ -127,7 +129,7 @@ func (c *Connector) decode(p *partition) {
 			d.records++
 			d.next = r.Offset + 1
 		}
-		d.cut = p.decoder.Truncated - cut
+		d.cut, d.dropped = p.decoder.Truncated-cut, p.decoder.Dropped-dropped
 		d.runs = p.decoder.Take(nil)
 		return d
 	})
@@ -156,8 +158,15 @@ func (c *Connector) onDecoded(d decoded) {
 			}
 		}
 	}
+	if d.dropped > 0 { // I6
+		c.metrics.lost(c.metrics.dropped, p.Topic, d.dropped)
+		if !p.dropping {
+			p.dropping = true
+			c.log.Warn("columns of bytes are left out from here on, as SLUICE_BINARY says; sluice.values.dropped counts their values", "topic", p.Topic, "partition", p.ID)
+		}
+	}
 	if d.cut > 0 { // I6
-		c.metrics.cut(p.Topic, d.cut)
+		c.metrics.lost(c.metrics.truncated, p.Topic, d.cut)
 		c.log.Warn("strings were cut at their column's length, as SLUICE_STRING_OVERFLOW says", "topic", p.Topic, "partition", p.ID, "strings", d.cut)
 	}
 	bad := d.bad

@@ -11,10 +11,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, lossy metric.Int64Counter
-	holds                                         metric.Int64UpDownCounter
-	duration                                      metric.Float64Histogram
-	last                                          atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped metric.Int64Counter
+	holds                                                      metric.Int64UpDownCounter
+	duration                                                   metric.Float64Histogram
+	last                                                       atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -35,7 +35,8 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
 	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
 	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
-	x.lossy = counter("sluice.strings.truncated", "{string}", "Strings cut at their column's length, by source topic.")
+	x.dropped = counter("sluice.values.dropped", "{value}", "Values left out under a setting, by source topic.")
+	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings cut at their column's length, by source topic.")
 	var e error
 	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
 	note(e)
@@ -81,8 +82,9 @@ func (x *metrics) deadLettered(topic string) {
 	add(x.deadLetter, 1, attribute.String("messaging.destination.name", topic))
 }
 
-func (x *metrics) cut(topic string, n int64) {
-	add(x.lossy, n, attribute.String("messaging.destination.name", topic))
+// lost counts what a setting allows to be lost (I6).
+func (x *metrics) lost(c metric.Int64Counter, topic string, n int64) {
+	add(c, n, attribute.String("messaging.destination.name", topic))
 }
 
 func (x *metrics) commits(topic, outcome string) {

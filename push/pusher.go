@@ -27,6 +27,7 @@ type Pusher struct {
 	MaxPollInterval time.Duration
 	Deadline        time.Duration // of a job from its execution; 0: none
 	CancelOverdue   bool          // cancel and repeat a job past its deadline instead of waiting on
+	FreeConflicts   bool          // a 409 costs no submission
 	Attempts        int           // of a job that the target rejects or fails
 	MinBackoff      time.Duration
 	MaxBackoff      time.Duration
@@ -193,6 +194,8 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			d.executed = time.Now()
 			d.to(Polling)
 			return nil
+		case KindOf(err) == Conflict:
+			d.granted = p.FreeConflicts
 		case KindOf(err) == Lost:
 			d.again()
 			return rejected(err)

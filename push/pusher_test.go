@@ -91,3 +91,30 @@ func TestStatusLags(t *testing.T) {
 		}
 	})
 }
+
+// TestConflictsCost: a 409 takes a submission from the hour, or does not, as it is set.
+func TestConflictsCost(t *testing.T) {
+	for free, want := range map[bool]int{false: 4, true: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := &scripted{
+				execute: func(n int) error {
+					if n <= 4 {
+						return &Error{Op: "x", Kind: Conflict, Status: 409}
+					}
+					return nil
+				},
+				status: func(int) (Status, error) { return Status{State: Done}, nil },
+			}
+			budget := NewBudget(250, 25)
+			p := &Pusher{Sink: sink, Budget: budget, Tracer: noop.NewTracerProvider().Tracer(""), FreeConflicts: free,
+				PollInterval: time.Second, MaxPollInterval: time.Second, Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+			if err := p.Run(t.Context(), NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})); err != nil {
+				t.Fatal(err)
+			}
+			// The first submission was granted before, so what is spent here is for repeats.
+			if left, _ := budget.Left(time.Now()); 250-left != want {
+				t.Errorf("free %v: %d submissions spent on four conflicts, want %d", free, 250-left, want)
+			}
+		})
+	}
+}

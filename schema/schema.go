@@ -43,6 +43,10 @@ type Type struct {
 	Kind Kind
 	// Length is the declared length of a String in characters, 0 if none is known.
 	Length int
+	// Precision and Scale are the declared digits of a decimal, and how many of them
+	// stand behind the point. A Float that was a decimal has a Scale only; a String
+	// with a Precision is the text of a decimal that fits it.
+	Precision, Scale int
 	// Inferred marks a type that was read off values instead of a schema. It may
 	// widen when a later value does not fit; it never narrows.
 	Inferred bool

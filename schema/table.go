@@ -116,11 +116,17 @@ func hasKey(cols []Column, name string) bool {
 // whether there is one. INTEGER widens to FLOAT, as when a database column does;
 // types that were both inferred from plain JSON also widen to STRING.
 func Widen(a, b Type) (Type, bool) {
-	w := Type{Kind: a.Kind, Length: max(a.Length, b.Length), Inferred: a.Inferred && b.Inferred}
+	w := Type{Kind: a.Kind, Length: max(a.Length, b.Length), Scale: max(a.Scale, b.Scale), Inferred: a.Inferred && b.Inferred}
 	switch {
 	case a.Kind == b.Kind:
 		if a.Kind == String && (a.Length == 0 || b.Length == 0) {
 			w.Length = 0 // unknown, hence not bounded by the other
+		}
+		switch {
+		case a.Precision > 0 && b.Precision > 0:
+			w.Precision = max(a.Precision-a.Scale, b.Precision-b.Scale) + w.Scale
+		case a.Kind == String:
+			w.Scale = 0 // one of them is any text
 		}
 		return w, true
 	case a.Kind == Unknown:

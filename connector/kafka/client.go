@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -146,6 +147,8 @@ func explain(err error, brokers []string) error {
 		return fmt.Errorf("SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is not trusted: %w", list, err)
 	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "SASL"):
 		return fmt.Errorf("SLUICE_KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD: the brokers at %s refuse the credentials: %w", list, err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants: %w", list, err)
 	case errors.As(err, &dns):
 		return fmt.Errorf("SLUICE_KAFKA_BROKERS: %s does not resolve; check the host names: %w", list, err)
 	case errors.As(err, &dial), errors.Is(err, context.DeadlineExceeded):

@@ -34,6 +34,11 @@ type Options struct {
 	UpsertStrategy    string
 	FallbackLength    int // VARCHAR length of strings without a declared one
 
+	// OrderColumn is the duplicateRemovalColumn of tables that name none, "" is none.
+	OrderColumn   string
+	MaxNameLength int  // of tables and columns, in bytes; 0 is 128
+	KeepCase      bool // the platform tells names apart that differ in case only
+
 	RequestsPerSecond float64
 	// CountCreate counts the creation of a job as a submission too.
 	CountCreate bool

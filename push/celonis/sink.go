@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -19,15 +18,20 @@ type Sink struct {
 	c   *client
 	opt Options
 
-	mu     sync.Mutex
-	submit time.Time // when the next submission may start, under Options.Spacing
+	// Under Options.Spacing: the turn of the one that submits, who owns the time of
+	// the last submission.
+	turn      chan struct{}
+	submitted time.Time
 }
 
 // New returns the sink for opt. transport is nil but in tests.
 func New(opt Options, transport http.RoundTripper) (*Sink, error) {
-	s := &Sink{opt: opt}
+	s := &Sink{opt: opt, turn: make(chan struct{}, 1)}
 	if s.opt.Table == nil {
 		s.opt.Table = func(string) TableOptions { return TableOptions{} }
+	}
+	if s.opt.MaxNameLength == 0 {
+		s.opt.MaxNameLength = 128 // octets, as in the store that is known to be behind the platform
 	}
 	var err error
 	s.c, err = newClient(&s.opt, transport)
@@ -78,7 +82,7 @@ type chunkDocument struct {
 // what was sent. A job of which any of that failed is discarded: an upload whose
 // answer was lost may still land after the list was read.
 func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) {
-	if err := checkNames(job.Table); err != nil {
+	if err := s.checkNames(job.Table); err != nil {
 		return push.Ticket{}, err
 	}
 	if s.opt.CountCreate && s.opt.Budget != nil {
@@ -170,8 +174,11 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 		if c.Type.Kind == schema.Unknown {
 			continue
 		}
-		col := columnDocument{ColumnName: c.Name, ColumnType: c.Type.Kind.String(), PKField: c.Key}
-		if c.Type.Kind == schema.String {
+		col := columnDocument{ColumnName: c.Name, ColumnType: c.Type.Kind.String(), PKField: c.Key, Decimals: c.Type.Scale}
+		switch {
+		case c.Type.Precision > 0:
+			col.ColumnType = schema.Float.String() // the platform has no DECIMAL
+		case c.Type.Kind == schema.String:
 			if col.FieldLength = c.Type.Length; col.FieldLength == 0 {
 				col.FieldLength = s.opt.FallbackLength
 			}
@@ -183,33 +190,31 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 
 // Execute submits the job.
 func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
-	if err := s.space(ctx); err != nil {
-		return err
+	if s.opt.Spacing > 0 {
+		// One at a time, for a request may wait for its turn among others.
+		select {
+		case s.turn <- struct{}{}:
+			defer func() { <-s.turn }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := push.Sleep(ctx, time.Until(s.submitted.Add(s.opt.Spacing))); err != nil {
+			return err
+		}
+		defer func() { s.submitted = time.Now() }()
 	}
 	path := url.PathEscape(t.ID)
 	if s.opt.ExecuteSlash {
 		path += "/"
 	}
-	if column := s.opt.Table(t.Table).DuplicateRemovalColumn; column != "" {
+	column := s.opt.Table(t.Table).DuplicateRemovalColumn
+	if column == "" {
+		column = s.opt.OrderColumn
+	}
+	if column != "" {
 		path += "?duplicateRemovalColumn=" + url.QueryEscape(column)
 	}
 	return s.c.call(ctx, "execute job", http.MethodPost, path, nil, nil)
-}
-
-// space waits until Spacing has passed since the last submission.
-func (s *Sink) space(ctx context.Context) error {
-	if s.opt.Spacing <= 0 {
-		return nil
-	}
-	s.mu.Lock()
-	now := time.Now()
-	at := s.submit
-	if at.Before(now) {
-		at = now
-	}
-	s.submit = at.Add(s.opt.Spacing)
-	s.mu.Unlock()
-	return push.Sleep(ctx, at.Sub(now))
 }
 
 var states = map[string]push.State{
@@ -248,27 +253,30 @@ func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 	return err
 }
 
-// maxIdentifier is the longest name in the store behind the platform, in bytes.
-const maxIdentifier = 128
-
-// checkNames refuses tables that the platform would mangle: it folds case, and
-// has columns of its own.
-func checkNames(t *schema.Table) error {
+// checkNames refuses tables that the platform would mangle: it folds case, has a
+// limit on the length of names, and columns of its own.
+func (s *Sink) checkNames(t *schema.Table) error {
+	most := s.opt.MaxNameLength
 	refuse := func(format string, args ...any) error {
-		return &push.Error{Op: "check names", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...)}
+		return &push.Error{Op: "check names", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...),
+			Hint: "give it another name under tables." + t.Name + ".columns in the tables file"}
 	}
-	if len(t.Name) > maxIdentifier || !utf8.ValidString(t.Name) {
-		return refuse("the name is longer than %d bytes or not UTF-8", maxIdentifier)
+	if len(t.Name) > most || !utf8.ValidString(t.Name) {
+		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "SLUICE_TARGET_TABLE, SLUICE_CELONIS_NAME_MAX_LENGTH",
+			Message: fmt.Sprintf("the name of table %s is longer than %d bytes or not UTF-8", t.Name, most)}
 	}
 	seen := map[string]string{}
 	for _, c := range t.Columns {
-		folded := strings.ToLower(c.Name)
+		folded := c.Name
+		if !s.opt.KeepCase {
+			folded = strings.ToLower(c.Name)
+		}
 		switch other, dup := seen[folded]; {
 		case dup:
 			return refuse("columns %q and %q are one name to the target, which ignores case", other, c.Name)
-		case len(c.Name) > maxIdentifier:
-			return refuse("column %.40q… is longer than %d bytes", c.Name, maxIdentifier)
-		case strings.HasPrefix(folded, "_celonis_"):
+		case len(c.Name) > most:
+			return refuse("column %.40q… is longer than %d bytes", c.Name, most)
+		case strings.HasPrefix(strings.ToLower(c.Name), "_celonis_"):
 			return refuse("column %q has a prefix that the platform keeps for itself", c.Name)
 		}
 		seen[folded] = c.Name

@@ -1,8 +1,6 @@
 package celonis_test
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -28,6 +26,7 @@ type rig struct {
 	t         *testing.T
 	emu       *emulator.Emulator
 	transport *pushtest.Transport
+	opt       celonis.Options
 	sink      *celonis.Sink
 	pusher    *push.Pusher
 }
@@ -52,6 +51,7 @@ func newRig(t *testing.T, eo emulator.Options, change func(*celonis.Options)) *r
 	if change != nil {
 		change(&opt)
 	}
+	r.opt = opt
 	var err error
 	if r.sink, err = celonis.New(opt, r.transport); err != nil {
 		t.Fatal(err)
@@ -354,23 +354,6 @@ func TestFlavours(t *testing.T) {
 			})
 		})
 	}
-}
-
-func TestNamesRefused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, emulator.Options{}, nil)
-		for _, names := range [][]string{{"Id", "id"}, {"_CELONIS_CHANGE_DATE"}, {strings.Repeat("x", 129)}} {
-			table := &schema.Table{Name: "t"}
-			for _, n := range names {
-				table.Columns = append(table.Columns, schema.Column{Name: n})
-			}
-			_, err := r.sink.Prepare(context.Background(), &push.Job{Table: table})
-			var e *push.Error
-			if !errors.As(err, &e) || e.Kind != push.Rejected {
-				t.Errorf("%v: %v", names, err)
-			}
-		}
-	})
 }
 
 func clientOf(h http.Handler) *http.Client {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -53,17 +54,19 @@ const (
 	wireMicros
 	wireNanos
 	wireInstant // ISO 8601 text with offset
+	wireDropped // left out, as Options.Binary says
 	wireRefused // a type that is not supported; see codec.name
 )
 
 // codec is how a column of one schema is read and what it becomes.
 type codec struct {
-	wire   wire
-	kind   schema.Kind
-	bits   uint8  // of an integer
-	scale  int    // of a decimal
-	length int    // declared characters of a string, 0 if unknown
-	name   string // the source's name for the type, for messages
+	wire      wire
+	kind      schema.Kind
+	bits      uint8  // of an integer
+	scale     int    // of a decimal
+	length    int    // declared length of a string, 0 if unknown
+	precision int    // of a decimal that is kept as text with so many digits
+	name      string // the source's name for the type, for messages
 }
 
 // plainCodecs are the base types without a semantic name (Kafka Connect's
@@ -118,9 +121,17 @@ func (o *Options) codecOf(f *connectSchema) codec {
 		return codec{wire: wireRefused, name: f.Type}
 	}
 	c.name = f.Type
-	if c.wire == wireString {
+	switch c.wire {
+	case wireBytes:
+		if o.Binary == BinaryDrop {
+			return codec{wire: wireDropped, kind: schema.String, name: f.Type}
+		}
+	case wireString:
 		// Sent with the connector's column.propagate.source.type setting.
 		n, err := strconv.Atoi(f.Parameters["__debezium.source.column.length"])
+		if o.LengthInBytes {
+			n *= utf8.UTFMax
+		}
 		if err == nil && n > 0 && (o.MaxLength == 0 || n <= o.MaxLength) {
 			c.length = n
 		}
@@ -140,8 +151,19 @@ func (o *Options) decimalCodec(f *connectSchema) codec {
 	switch {
 	case scale <= 0 && precision > 0 && precision-scale <= 18:
 		c.kind = schema.Integer
-	case scale > 0 && !o.DecimalAsString:
+	case scale > 0 && o.Decimals == DecimalsFloat:
 		c.kind = schema.Float
+	case scale > 0 && o.Decimals == DecimalsExact && precision >= scale:
+		c.precision = precision
 	}
 	return c
+}
+
+// typ is the type of the column that the codec fills.
+func (c *codec) typ() schema.Type {
+	t := schema.Type{Kind: c.kind, Length: c.length, Precision: c.precision}
+	if c.kind == schema.Float || c.precision > 0 {
+		t.Scale = c.scale
+	}
+	return t
 }

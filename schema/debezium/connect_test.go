@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 func withSchema(fields, row string) (key, value string) {
@@ -108,7 +110,7 @@ func TestTypes(t *testing.T) {
 
 func TestDecimalAsString(t *testing.T) {
 	opt := testOptions()
-	opt.DecimalAsString = true
+	opt.Decimals = DecimalsText
 	for value, want := range map[string]string{`"JxA="`: "100.00", `"/w=="`: "-0.01", `1E+2`: "100.00", `0.5`: "0.50", `-0`: "0.00", `"AA=="`: "0.00"} {
 		key, val := withSchema(typed("bytes", decimalName, `"scale":"2"`), `"v":`+value)
 		got := decodeAll(t, opt, message{key, val})
@@ -172,6 +174,78 @@ func TestAbsurdScale(t *testing.T) {
 		key, val := withSchema(typed("bytes", decimalName, `"scale":"2000000000"`), `"v":`+value)
 		if _, err := NewDecoder("t", testOptions()).Decode(Record{Key: []byte(key), Value: []byte(val)}); err == nil {
 			t.Error("a scale of two billion was padded")
+		}
+	}
+}
+
+// TestDecimalExact: a decimal keeps its digits and tells the file's writer how many
+// it may have.
+func TestDecimalExact(t *testing.T) {
+	opt := testOptions()
+	opt.Decimals = DecimalsExact
+	key, val := withSchema(typed("bytes", decimalName, `"scale":"2","connect.decimal.precision":"5"`), `"v":"AN6t"`)
+	d := NewDecoder("p.public.t", opt)
+	if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)}); err != nil {
+		t.Fatal(err)
+	}
+	rows := d.Take(nil)[0]
+	if got, want := rows.Columns[1].Type, (schema.Type{Kind: schema.String, Precision: 5, Scale: 2}); got != want || cell(&rows.Values[1], 0) != `"570.05"` {
+		t.Errorf("got %+v %s, want %+v", got, cell(&rows.Values[1], 0), want)
+	}
+	key, val = withSchema(typed("bytes", decimalName, `"scale":"2","connect.decimal.precision":"5"`), `"v":1234.56`)
+	if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)}); err == nil || !strings.Contains(err.Error(), "beyond its declared precision") {
+		t.Errorf("six digits in a column of five: %v", err)
+	}
+}
+
+// TestBinaryDrop: columns of bytes are left out and counted, except of the key.
+func TestBinaryDrop(t *testing.T) {
+	opt := testOptions()
+	opt.Binary = BinaryDrop
+	key, val := withSchema(typed("bytes", "", "")+","+strings.Replace(typed("string", "", ""), `"v"`, `"s"`, 1), `"v":"/w==","s":"x"`)
+	d := NewDecoder("p.public.t", opt)
+	for i := range 2 {
+		if _, err := d.Decode(Record{Offset: int64(i), Key: []byte(key), Value: []byte(val)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := "public_t(id*:INTEGER s:STRING)\n  0 upsert 1 \"x\"\n  1 upsert 1 \"x\"\n"
+	if got := text(d.Take(nil)); got != want || d.Dropped != 2 {
+		t.Errorf("dropped %d, got\n%swant\n%s", d.Dropped, got, want)
+	}
+	opt.Keys = func(string) []string { return []string{"v"} }
+	got := decodeAll(t, opt, message{"-", val})
+	if want := "public_t(id:INTEGER v*:STRING s:STRING)\n  0 upsert 1 \"/w==\" \"x\"\n"; got != want {
+		t.Errorf("a key of bytes: got\n%swant\n%s", got, want)
+	}
+}
+
+// TestLengthUnit: under bytes a declared length of characters has room for any of
+// them, and what is over the limit is measured and cut in bytes.
+func TestLengthUnit(t *testing.T) {
+	for _, tc := range []struct {
+		bytes, truncate bool
+		length, value   string
+		want            string
+	}{
+		{false, false, "3", "äöü", `"äöü"`},
+		{false, false, "3", "abcd", "4 characters where 3 are declared"},
+		{true, false, "2", "äöüÄ", `"äöüÄ"`},
+		{true, false, "2", "äöüÄÖ", "10 bytes where 8 are declared"},
+		{true, true, "1", "aäöü", `"aä"`},
+		{false, true, "3", "aäöü", `"aäö"`},
+	} {
+		opt := testOptions()
+		opt.LengthInBytes, opt.Truncate = tc.bytes, tc.truncate
+		key, val := withSchema(typed("string", "", `"__debezium.source.column.length":"`+tc.length+`"`), `"v":"`+tc.value+`"`)
+		d := NewDecoder("p.public.t", opt)
+		_, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)})
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = cell(&d.Take(nil)[0].Values[1], 0)
+		}
+		if !strings.Contains(got, tc.want) || (d.Truncated == 1) != tc.truncate {
+			t.Errorf("%+v: got %s, %d cut", tc, got, d.Truncated)
 		}
 	}
 }

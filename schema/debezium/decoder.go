@@ -31,14 +31,41 @@ type Options struct {
 	// that do not say their table; "" if none is.
 	TopicTable func(topic string) string
 
-	DecimalAsString bool // decimals with a scale become STRING, not FLOAT
-	BinaryAsHex     bool // bytes become hexadecimal, not base64
-	MaxLength       int  // of a string without declared length, in characters; 0: any
-	Truncate        bool // cut longer strings instead of refusing the record
+	// Column names the target's column of a source column; nil: the same.
+	Column func(table, source string) string
+	// OrderColumn is the name of an INTEGER column to add to every table, which holds
+	// the Kafka offset of a row's last change: it grows with each change of a key,
+	// for a key stays in its partition. "": none.
+	OrderColumn string
+
+	Decimals      Decimals
+	Binary        Binary
+	MaxLength     int  // of a string without declared length; 0: any
+	LengthInBytes bool // lengths count bytes of UTF-8, not characters
+	Truncate      bool // cut longer strings instead of refusing the record
 
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
 }
+
+// Decimals says what a decimal with a scale becomes. (Without a scale it is an
+// INTEGER where its precision fits, else a STRING.)
+type Decimals uint8
+
+const (
+	DecimalsFloat Decimals = iota // FLOAT: 15 digits survive
+	DecimalsText                  // STRING, exact
+	DecimalsExact                 // text with Type.Precision, for files that have decimals
+)
+
+// Binary says what bytes become.
+type Binary uint8
+
+const (
+	BinaryBase64 Binary = iota // STRING
+	BinaryHex                  // STRING
+	BinaryDrop                 // nothing: the column is left out where a schema declares it
+)
 
 // BadRecord is the error of a record that cannot be applied. The record has left
 // no trace in any run.
@@ -65,8 +92,9 @@ func (e *BadRecord) Unwrap() error { return e.Err }
 // serves one goroutine at a time; the decoders of several partitions share
 // nothing and run at once.
 type Decoder struct {
-	// Truncated counts strings that were cut under Options.Truncate.
-	Truncated int64
+	// Truncated counts strings that were cut under Options.Truncate, Dropped values
+	// that were left out under BinaryDrop.
+	Truncated, Dropped int64
 
 	opt    Options
 	topic  string

@@ -326,3 +326,48 @@ func TestConfiguredKeys(t *testing.T) {
 		t.Errorf("delete without before image: %v", err)
 	}
 }
+
+// TestOrderColumn: every upsert carries its offset, in plain JSON and under a schema.
+func TestOrderColumn(t *testing.T) {
+	opt := testOptions()
+	opt.OrderColumn = "change_no"
+	got := decodeAll(t, opt,
+		message{`{"id":1}`, event("c", "null", `{"id":1,"s":"a"}`)},
+		message{`{"id":1}`, event("d", `{"id":1}`, "null")},
+		message{`{"id":1}`, event("u", "null", `{"id":1,"s":"b","more":true}`)})
+	want := `public_t(id*:INTEGER s:STRING change_no:INTEGER more:BOOLEAN)
+  0 upsert 1 "a" 0 NULL
+  1 delete 1 NULL NULL NULL
+  2 upsert 1 "b" 2 true
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	_, err := NewDecoder("p.public.t", opt).Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", `{"id":1,"change_no":5}`))})
+	if err == nil || !strings.Contains(err.Error(), `"change_no"`) {
+		t.Errorf("a source column of that name: %v", err)
+	}
+}
+
+// TestColumnNames: columns are renamed for the target, key and configured key
+// included; two of one name are refused.
+func TestColumnNames(t *testing.T) {
+	opt := testOptions()
+	opt.Column = func(_, source string) string { return strings.ReplaceAll(source, " ", "_") }
+	msgs := []message{
+		{`{"the id":1}`, event("c", "null", `{"a b":2,"the id":1}`)},
+		{`{"the id":1}`, event("d", `{"the id":1}`, "null")},
+	}
+	want := "public_t(a_b:INTEGER the_id*:INTEGER)\n  0 upsert 2 1\n  1 delete NULL 1\n"
+	if got := decodeAll(t, opt, msgs...); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	opt.Keys = func(string) []string { return []string{"the id"} }
+	if got := decodeAll(t, opt, msgs...); got != want {
+		t.Errorf("configured key: got\n%swant\n%s", got, want)
+	}
+	_, err := NewDecoder("p.public.t", opt).Decode(Record{Value: []byte(event("c", "null", `{"the id":1,"a b":2,"a_b":3}`))})
+	if err == nil || !strings.Contains(err.Error(), `"a b" and "a_b" are both named "a_b"`) {
+		t.Errorf("two columns of one name: %v", err)
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -68,14 +69,23 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, keyPlan *plan, key 
 		if err := d.arrange(sh, p, image); err != nil {
 			return err
 		}
+		if name := d.opt.OrderColumn; name != "" {
+			col, err := d.add(sh, "(order column)", schema.Column{Name: name, Type: schema.Type{Kind: schema.Integer}})
+			if err != nil {
+				return err
+			}
+			sh.order = col
+		}
 	}
 	for {
 		if p != nil {
-			d.bind(p, sh)
+			if err := d.bind(p, sh); err != nil {
+				return &BadRecord{Table: sh.table, Err: err}
+			}
 		}
 		run := sh.current()
 		n := run.Len()
-		col, err := d.fill(sh, run, op, keyPlan, key, p, image)
+		col, err := d.fill(sh, run, op, offset, keyPlan, key, p, image)
 		if err == nil {
 			run.Ops = append(run.Ops, op)
 			run.Offsets = append(run.Offsets, offset)
@@ -107,7 +117,9 @@ func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
 	var names []string
 	if p != nil && p != &sh.plain {
 		for i := range p.fields {
-			names = append(names, p.fields[i].name)
+			if f := &p.fields[i]; f.codec.wire != wireDropped || sh.index(f.name) >= 0 {
+				names = append(names, f.name)
+			}
 		}
 	} else if image != nil {
 		s := scanner{b: image}
@@ -129,28 +141,19 @@ func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
 	if len(names) == 0 || len(sh.cols) > len(sh.keys) {
 		return nil
 	}
-	keyCols := sh.cols
-	keys := map[string]int{} // position among the keys
-	for i, c := range keyCols {
-		keys[c.Name] = i
-	}
-	sh.cols = nil
-	place := func(c schema.Column) {
-		if k, ok := keys[c.Name]; ok {
-			sh.keys[k] = len(sh.cols)
-			c = keyCols[k]
-			delete(keys, c.Name)
+	keys := sh.sources // the key columns are all that there is so far
+	sh.cols, sh.sources = nil, nil
+	for _, name := range append(names, keys...) {
+		if sh.index(name) >= 0 {
+			continue
 		}
-		sh.cols = append(sh.cols, c)
-	}
-	for _, name := range names {
-		if sh.index(name) < 0 {
-			place(schema.Column{Name: name})
+		k := slices.Index(keys, name)
+		col, err := d.add(sh, name, schema.Column{Key: k >= 0})
+		if err != nil {
+			return err
 		}
-	}
-	for _, c := range keyCols {
-		if _, left := keys[c.Name]; left {
-			place(c)
+		if k >= 0 {
+			sh.keys[k] = col
 		}
 	}
 	return nil
@@ -158,7 +161,7 @@ func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
 
 // fill appends the values of a row, and its canonical key, to the run. col is
 // the column at fault if there is an error, -1 if none is.
-func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, keyPlan *plan, key []byte, p *plan, image []byte) (col int, err error) {
+func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, keyPlan *plan, key []byte, p *plan, image []byte) (col int, err error) {
 	n := run.Len()
 	if !sh.fromRow {
 		if col, err = d.fillKey(sh, run, keyPlan, key); err != nil {
@@ -176,6 +179,13 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, keyPlan *plan,
 			return k, errors.New("a key column without a value")
 		}
 		run.Keys = schema.AppendKey(run.Keys, v, n)
+	}
+	if sh.order >= 0 && op == schema.Upsert {
+		v := &run.Values[sh.order]
+		if v.Len() != n {
+			return sh.order, errors.New("twice in the row")
+		}
+		v.AppendNum(offset)
 	}
 	for i := range run.Values {
 		if run.Values[i].Len() == n {
@@ -217,7 +227,7 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col
 			}
 			if v.Kind == schema.Unknown {
 				v.Become(c.kind)
-				sh.cols[k].Type = schema.Type{Kind: c.kind, Length: c.length}
+				sh.cols[k].Type = c.typ()
 				run.Columns[k].Type = sh.cols[k].Type
 			} else if v.Kind != c.kind && c.wire != wireRefused {
 				return k, fmt.Errorf("the type of a key column changed from %v to %v", v.Kind, c.kind)
@@ -239,21 +249,25 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col
 	return -1, nil
 }
 
-// asKey returns how a key column is read: its decimals keep every digit.
+// asKey returns how a key column is read: its decimals keep every digit, and it
+// is never left out.
 func (c codec) asKey() codec {
 	if c.wire == wireDecimal && c.kind == schema.Float {
 		c.kind = schema.String
+	}
+	if c.wire == wireDropped {
+		c.wire = wireBytes
 	}
 	return c
 }
 
 // findKey returns the column of a key member, where hint is its place in the key.
 func (sh *shape) findKey(name []byte, hint int) int {
-	if hint < len(sh.keys) && string(name) == sh.cols[sh.keys[hint]].Name {
+	if hint < len(sh.keys) && string(name) == sh.sources[sh.keys[hint]] {
 		return sh.keys[hint]
 	}
 	for _, k := range sh.keys {
-		if string(name) == sh.cols[k].Name {
+		if string(name) == sh.sources[k] {
 			return k
 		}
 	}
@@ -282,8 +296,12 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, p *plan, 
 		f := &p.fields[at]
 		hint = at
 		if f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)) {
-			if _, err := s.skip(); err != nil {
+			val, err := s.skip()
+			if err != nil {
 				return -1, err
+			}
+			if f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert && !isNull(val) {
+				d.Dropped++
 			}
 		} else {
 			v := &run.Values[f.col]
@@ -316,7 +334,10 @@ func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 	}
 	col := sh.index(string(name))
 	if col < 0 {
-		col = sh.add(schema.Column{Name: string(name)})
+		var err error
+		if col, err = d.add(sh, string(name), schema.Column{}); err != nil {
+			return 0, err
+		}
 	}
 	if sh.isKey(col) && !sh.fromRow {
 		col = -1

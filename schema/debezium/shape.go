@@ -13,9 +13,11 @@ import (
 // are the key, and the run of rows being filled.
 type shape struct {
 	table   string
-	cols    []schema.Column
-	keys    []int // positions of the key columns, in key order
-	fromRow bool  // the key is configured and read from the row image
+	cols    []schema.Column // under their names at the target
+	sources []string        // their names at the source, parallel to cols
+	order   int             // position of Options.OrderColumn, -1 if there is none
+	keys    []int           // positions of the key columns, in key order
+	fromRow bool            // the key is configured and read from the row image
 	run     *schema.Rows
 	version int  // grows when cols or run change
 	plain   plan // the members of plain JSON rows, in the order first seen
@@ -27,13 +29,16 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 // new memory. It may be called from any goroutine.
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
-func newShape(table string, keys []string, fromRow bool) *shape {
-	sh := &shape{table: table, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
+func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
+	sh := &shape{table: table, order: -1, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
 	for _, k := range keys {
-		sh.keys = append(sh.keys, len(sh.cols))
-		sh.cols = append(sh.cols, schema.Column{Name: k, Key: true})
+		col, err := d.add(sh, k, schema.Column{Key: true})
+		if err != nil {
+			return nil, err
+		}
+		sh.keys = append(sh.keys, col)
 	}
-	return sh
+	return sh, nil
 }
 
 // current returns the run to append to.
@@ -45,20 +50,31 @@ func (sh *shape) current() *schema.Rows {
 	return sh.run
 }
 
-func (sh *shape) index(name string) int {
-	return slices.IndexFunc(sh.cols, func(c schema.Column) bool { return c.Name == name })
-}
+// index returns the position of a source column, or -1.
+func (sh *shape) index(source string) int { return slices.Index(sh.sources, source) }
 
 func (sh *shape) isKey(col int) bool { return slices.Contains(sh.keys, col) }
 
-// add gives the table a column. Rows of the run so far are NULL there.
-func (sh *shape) add(c schema.Column) int {
+// add gives the table a column for one of the source's, under the name that it has
+// at the target. Rows of the run so far are NULL there.
+func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
+	if c.Name == "" {
+		c.Name = source
+		if d.opt.Column != nil {
+			c.Name = d.opt.Column(sh.table, source)
+		}
+	}
+	if at := slices.IndexFunc(sh.cols, func(have schema.Column) bool { return have.Name == c.Name }); at >= 0 {
+		return -1, fmt.Errorf("columns %q and %q are both named %q at the target; give one another name under tables.%s.columns in the tables file",
+			sh.sources[at], source, c.Name, sh.table)
+	}
 	sh.cols = append(sh.cols, c)
+	sh.sources = append(sh.sources, source)
 	if sh.run != nil {
 		sh.run.AddColumn(c)
 	}
 	sh.version++
-	return len(sh.cols) - 1
+	return len(sh.cols) - 1, nil
 }
 
 // declare gives a column the type that a schema declares. It reports whether the
@@ -67,7 +83,9 @@ func (sh *shape) declare(col int, t schema.Type) (cut bool) {
 	have := &sh.cols[col].Type
 	if have.Kind == t.Kind {
 		// Rows under the old length stay, so the wider one holds for all.
-		*have, _ = schema.Widen(schema.Type{Kind: have.Kind, Length: have.Length}, t)
+		declared := *have
+		declared.Inferred = false
+		*have, _ = schema.Widen(declared, t)
 		if sh.run != nil {
 			sh.run.Columns[col].Type = *have
 		}
@@ -84,9 +102,9 @@ func (sh *shape) declare(col int, t schema.Type) (cut bool) {
 }
 
 // bind finds the columns for a plan's fields, adding and declaring them.
-func (d *Decoder) bind(p *plan, sh *shape) {
+func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 	if p.shape == sh && p.version == sh.version {
-		return
+		return nil
 	}
 	cut := false
 	for i := range p.fields {
@@ -96,15 +114,18 @@ func (d *Decoder) bind(p *plan, sh *shape) {
 		if col >= 0 && sh.isKey(col) {
 			c = c.asKey()
 		}
-		t := schema.Type{Kind: c.kind, Length: c.length}
 		switch {
+		case c.wire == wireDropped && (col < 0 || !sh.isKey(col)):
+			col = -1
 		case col < 0:
-			col = sh.add(schema.Column{Name: f.name, Type: t})
+			if col, err = d.add(sh, f.name, schema.Column{Type: c.typ()}); err != nil {
+				return err
+			}
 		case sh.isKey(col) && !sh.fromRow:
 			col = -1
 		case f.codec.wire == wireRefused || f.codec.wire == wireInferred:
 		default:
-			cut = sh.declare(col, t) || cut
+			cut = sh.declare(col, c.typ()) || cut
 		}
 		f.col = col
 	}
@@ -112,6 +133,7 @@ func (d *Decoder) bind(p *plan, sh *shape) {
 		d.cut(sh)
 	}
 	p.shape, p.version = sh, sh.version
+	return nil
 }
 
 // cut ends the run, so that the next row starts one under the columns as they
@@ -169,7 +191,10 @@ func (d *Decoder) learn(id Identity, key []byte) (*shape, error) {
 			return nil, &BadRecord{Table: table, Err: fmt.Errorf("key: an object without members")}
 		}
 	}
-	sh := newShape(table, keys, fromRow)
+	sh, err := d.newShape(table, keys, fromRow)
+	if err != nil {
+		return nil, &BadRecord{Table: table, Err: err}
+	}
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil

@@ -1,6 +1,7 @@
 package debezium
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -143,11 +144,15 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
 		length = d.opt.MaxLength
 	}
 	if length > 0 && len(text) > length {
-		if n := utf8.RuneCount(text); n > length {
+		n, unit := len(text), "bytes"
+		if !d.opt.LengthInBytes {
+			n, unit = utf8.RuneCount(text), "characters"
+		}
+		if n > length {
 			if !d.opt.Truncate {
-				return fmt.Errorf("a string of %d characters where %d are declared; a longer one would be cut by the target", n, length)
+				return fmt.Errorf("a string of %d %s where %d are declared; a longer one would be cut by the target", n, unit, length)
 			}
-			text = firstRunes(text, length)
+			text = d.cutText(text, length)
 			d.Truncated++
 		}
 	}
@@ -155,13 +160,19 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
 	return nil
 }
 
-func firstRunes(b []byte, n int) []byte {
+// cutText shortens valid UTF-8 to a length, between two characters.
+func (d *Decoder) cutText(text []byte, length int) []byte {
 	end := 0
-	for range n {
-		_, size := utf8.DecodeRune(b[end:])
+	if d.opt.LengthInBytes {
+		for end = length; !utf8.RuneStart(text[end]); end-- {
+		}
+		return text[:end]
+	}
+	for range length {
+		_, size := utf8.DecodeRune(text[end:])
 		end += size
 	}
-	return b[:end]
+	return text[:end]
 }
 
 func (d *Decoder) appendBytes(v *schema.Values, lit []byte, quoted bool, c *codec) error {
@@ -175,7 +186,7 @@ func (d *Decoder) appendBytes(v *schema.Values, lit []byte, quoted bool, c *code
 	if string(d.raw) == d.opt.Placeholder {
 		return errUnavailable
 	}
-	if d.opt.BinaryAsHex {
+	if d.opt.Binary == BinaryHex {
 		d.text = hex.AppendEncode(d.text[:0], d.raw)
 	} else {
 		d.text = base64.StdEncoding.AppendEncode(d.text[:0], d.raw)
@@ -214,7 +225,21 @@ func (d *Decoder) appendDecimal(v *schema.Values, lit []byte, quoted bool, c *co
 		v.AppendFloat(f)
 		return nil
 	}
+	if c.precision > 0 && digits(text) > c.precision {
+		return fmt.Errorf("%s: a value beyond its declared precision", c.name)
+	}
 	return d.appendText(v, text, 0)
+}
+
+// digits counts the significant digits of a decimal's text, those of its scale
+// included.
+func digits(text []byte) (n int) {
+	for _, c := range bytes.TrimLeft(text, "-0.") {
+		if c != '.' {
+			n++
+		}
+	}
+	return n
 }
 
 func mismatch(lit []byte, quoted bool, c *codec) error {

@@ -70,7 +70,12 @@ type Config struct {
 
 		UpsertStrategy        string        `env:"UPSERT_STRATEGY, default=UPSERT_WITH_NULLIFICATION" oneof:"UPSERT_WITH_NULLIFICATION,UPSERT_WITH_UNCHANGED_METADATA,none" help:"upsertStrategy of the jobs; none leaves it out"`
 		TableSchema           bool          `env:"TABLE_SCHEMA, default=true" help:"send column types and lengths with each job"`
-		FallbackVarcharLength int           `env:"FALLBACK_VARCHAR_LENGTH, default=16250" min:"1" help:"length in characters of strings whose source tells none, at most 65000; the platform's own default of 80 cuts silently"`
+		FallbackVarcharLength int           `env:"FALLBACK_VARCHAR_LENGTH, default=16250" min:"1" help:"length of strings whose source tells none, at most 65000; the platform's own default of 80 cuts silently"`
+		LengthUnit            string        `env:"LENGTH_UNIT, default=chars" oneof:"chars,bytes" help:"what string lengths count; under bytes a source's length is declared fourfold, the most that UTF-8 takes"`
+		OrderColumn           string        `env:"ORDER_COLUMN" help:"name of a column to add to every table, with the Kafka offset of the row's last change; it is the duplicateRemovalColumn of tables that set none"`
+		NameMaxLength         int           `env:"NAME_MAX_LENGTH, default=128" min:"1" help:"longest name of a table or column in bytes; a longer one holds the table"`
+		NameReplace           Replace       `env:"NAME_REPLACE" help:"characters to replace in names of tables and columns, as from=to separated by commas, such as .=_,$=USD"`
+		NameCase              string        `env:"NAME_CASE, default=fold" oneof:"fold,keep" help:"whether the platform ignores case: fold holds a table with two columns that differ in case only"`
 		JobOrder              string        `env:"JOB_ORDER, default=single-job" oneof:"single-job,deletes-then-upserts,upserts-then-deletes" help:"whether the deletes and upserts of a batch share a job"`
 		DeleteColumns         string        `env:"DELETE_COLUMNS, default=keys" oneof:"keys,full" help:"columns of delete chunks; full sends all, the others NULL"`
 		MultipartField        string        `env:"MULTIPART_FIELD, default=file" oneof:"file,chunk" help:"name of the form field of a chunk"`
@@ -80,6 +85,7 @@ type Config struct {
 		ConflictScope         string        `env:"CONFLICT_SCOPE, default=table" oneof:"table,connection,pool,team" help:"what the platform takes for one target: more than table runs one job at a time"`
 		SubmitSpacing         time.Duration `env:"SUBMIT_SPACING, default=0s" help:"least time between two submissions"`
 		CountCreate           bool          `env:"COUNT_CREATE" help:"count the creation of a job as a submission too"`
+		CountConflict         bool          `env:"COUNT_CONFLICT, default=true" help:"count a submission that is answered with 409"`
 		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" help:"first wait for a job's status; it grows by half each time"`
 		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" help:"longest wait for a job's status"`
 		JobDeadline           time.Duration `env:"JOB_DEADLINE, default=2h" help:"how long a job may take from its execution; 0s is no limit"`
@@ -102,8 +108,8 @@ type Config struct {
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
 	} `env:", prefix=PARQUET_"`
 	Timestamp      string `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
-	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string" help:"decimals with a scale: FLOAT, exact to 15 digits, or STRING, exact"`
-	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex" help:"text form of bytes"`
+	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
+	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
 	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate" help:"a string longer than its column: a bad record, or cut"`
 	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
 	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
@@ -261,6 +267,8 @@ func accepted(l leaf) string {
 		return "a whole number"
 	case float64:
 		return "a number"
+	case Replace:
+		return "from=to separated by commas, such as .=_,$=USD"
 	case []string:
 		return "a list separated by commas"
 	case Topics:

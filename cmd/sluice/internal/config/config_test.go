@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 func good() map[string]string {
@@ -53,6 +55,7 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_TARGET_TABLE", "x", "want {table} or {topic} in it"},
 		{"SLUICE_TARGET_TABLE", "{table}{shema}", "in braces"},
 		{"SLUICE_BUDGET_RESERVE", "250", "less than SLUICE_BUDGET_JOBS_PER_HOUR"},
+		{"SLUICE_CELONIS_NAME_REPLACE", ".=_,x", "SLUICE_CELONIS_NAME_REPLACE=.=_,x: want from=to separated by commas"},
 		{"SLUICE_TABLES_FILE", tables, `unknown field "key"`},
 	} {
 		m := good()
@@ -113,6 +116,29 @@ func TestTables(t *testing.T) {
 	}
 	if a := c.Tables.Tables["a_b"]; len(a.Keys) != 2 || a.MaxAge.Minutes() != 10 || a.Bytes() != 1<<20 || a.AllowDuplicate == nil || *a.AllowDuplicate {
 		t.Errorf("%+v", a)
+	}
+}
+
+// TestNames: what names become at the target.
+func TestNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tables.yaml")
+	if err := os.WriteFile(path, []byte("tables:\n  s_a_b:\n    columns: {Id: id2}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := good()
+	m["SLUICE_TABLES_FILE"] = path
+	m["SLUICE_CELONIS_NAME_REPLACE"] = ` =_,$=USD,==is,ß=ss`
+	c, err := load(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.TableName(debezium.Identity{Schema: "s", Table: "a b"}); got != "s_a_b" {
+		t.Errorf("table %s", got)
+	}
+	for source, want := range map[string]string{"Id": "id2", "a=b $": "aisb_USD", "Straße": "Strasse", "plain": "plain"} {
+		if got := c.ColumnName("s_a_b", source); got != want {
+			t.Errorf("column %q became %q, want %q", source, got, want)
+		}
 	}
 }
 

@@ -21,12 +21,13 @@ type Tables struct {
 
 // Table is the settings of one table. What is not set is as for all.
 type Table struct {
-	Topic    string        `yaml:"topic"`    // the topic of records that do not name their table
-	Keys     []string      `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
-	Exclude  bool          `yaml:"exclude"`  // read and dropped
-	MaxRows  int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
-	MaxBytes string        `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
-	MaxAge   time.Duration `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
+	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
+	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
+	Columns  map[string]string `yaml:"columns"`  // target names of source columns
+	Exclude  bool              `yaml:"exclude"`  // read and dropped
+	MaxRows  int               `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
+	MaxBytes string            `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
+	MaxAge   time.Duration     `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
 
 	AllowDuplicate         *bool    `yaml:"allowDuplicate"`
 	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn"`
@@ -61,16 +62,30 @@ func readTables(path string) (t Tables, err error) {
 				return t, fmt.Errorf("tables.%s.maxBytes: %q: want a size such as 64MiB", name, one.MaxBytes)
 			}
 		}
+		for source, target := range one.Columns {
+			if target == "" {
+				return t, fmt.Errorf("tables.%s.columns.%s: want the column's name at the target", name, source)
+			}
+		}
 		t.Tables[name] = one
 	}
 	return t, nil
 }
 
-// TargetName fills the template for target tables.
-func TargetName(template string, id debezium.Identity) string {
+// ColumnName returns the target's name of a table's source column.
+func (c *Config) ColumnName(table, source string) string {
+	if name, ok := c.Tables.Tables[table].Columns[source]; ok {
+		return name
+	}
+	return c.Celonis.NameReplace.Apply(source)
+}
+
+// TableName fills the template for target tables.
+func (c *Config) TableName(id debezium.Identity) string {
 	schema := id.Schema
 	if schema == "" {
 		schema = id.Database
 	}
-	return strings.NewReplacer("{database}", id.Database, "{schema}", schema, "{table}", id.Table, "{topic}", id.Topic).Replace(template)
+	name := strings.NewReplacer("{database}", id.Database, "{schema}", schema, "{table}", id.Table, "{topic}", id.Topic).Replace(c.TargetTable)
+	return c.Celonis.NameReplace.Apply(name)
 }

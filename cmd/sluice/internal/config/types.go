@@ -92,6 +92,34 @@ func (b Bytes) String() string {
 	return strconv.FormatInt(int64(b), 10)
 }
 
+// Replace is what to put in the place of characters in names.
+type Replace []string // from, to, from, to, …
+
+// EnvDecode implements envconfig.Decoder.
+func (r *Replace) EnvDecode(v string) error {
+	if v == "" {
+		return nil
+	}
+	for pair := range strings.SplitSeq(v, ",") {
+		// The text to replace may begin with =.
+		at := strings.IndexByte(pair[min(1, len(pair)):], '=') + 1
+		if at == 0 {
+			return errors.New("not a replacement")
+		}
+		from, to := pair[:at], pair[at+1:]
+		*r = append(*r, from, to)
+	}
+	return nil
+}
+
+// Apply returns the name with everything replaced, from left to right.
+func (r Replace) Apply(name string) string {
+	if len(r) == 0 {
+		return name
+	}
+	return strings.NewReplacer(r...).Replace(name)
+}
+
 // Topics is a list of names, or one pattern that begins with ^.
 type Topics []string
 
