@@ -106,10 +106,6 @@ func (c *Connector) decode(p *partition) {
 	}
 	recs := p.queue
 	p.queue, p.busy = nil, true
-	allowed := 0 // bad records that may be dead-lettered
-	if c.opt.DeadLetterTopic != "" {
-		allowed = c.deadLettersLeft()
-	}
 	c.worker(func() any {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
@@ -119,7 +115,7 @@ func (c *Connector) decode(p *partition) {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
 			if err != nil {
 				d.bad = append(d.bad, badRecord{r, err})
-				if len(d.bad) > allowed {
+				if !c.deadLetters.Allow() {
 					d.stopped = true
 					break
 				}

@@ -13,6 +13,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -71,7 +72,8 @@ type Connector struct {
 	draining     bool
 	deadline     time.Time
 	totals       Totals
-	deadInFlight int // records on their way to the dead-letter topic
+	deadLetters  *rate.Limiter // shared with the decoders
+	deadInFlight int           // records on their way to the dead-letter topic
 	holds        []Hold
 
 	results chan any // from workers, in the order in which they finish
@@ -106,6 +108,7 @@ func New(opt Options) (*Connector, error) {
 		batcher: batcher.New(opt.Policy), lanes: map[string]*lane{},
 		nextHolder: 1 << 62, // batches are numbered from 1
 		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		deadLetters: newDeadLetters(&opt),
 	}
 	c.commits.committed = map[kafka.Partition]int64{}
 	c.status.Store(&Status{State: Starting})

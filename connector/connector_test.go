@@ -255,6 +255,36 @@ func TestUnauthorizedWaits(t *testing.T) {
 	}
 }
 
+// TestOneJobAtATime: where the platform takes more than a table for one target, no
+// two jobs run at once.
+func TestOneJobAtATime(t *testing.T) {
+	topics := []string{"shop.public.a", "shop.public.b", "shop.public.c"}
+	for _, exclusive := range []bool{true, false} {
+		w := newWorld(t, emulator.Options{Delay: 100 * time.Millisecond}, topics...)
+		opt := w.options(topics...)
+		opt.Exclusive = exclusive
+		for _, topic := range topics {
+			w.insert(topic, 0, 10)
+		}
+		_, stop := w.run(opt)
+		w.eventually("tables equal", w.equal)
+		stop()
+		most, now := 0, 0
+		for _, l := range w.timeline {
+			switch {
+			case strings.HasSuffix(l, " QUEUED"):
+				now++
+				most = max(most, now)
+			case strings.HasSuffix(l, " DONE"):
+				now--
+			}
+		}
+		if (most == 1) != exclusive {
+			t.Errorf("exclusive %v: %d jobs at once", exclusive, most)
+		}
+	}
+}
+
 // TestMemoryLimit delivers far more than the limit while the target is slow: the
 // bytes held stay under it (I5) and everything arrives.
 func TestMemoryLimit(t *testing.T) {

@@ -7,25 +7,25 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/sluice-cdc/sluice/connector/kafka"
+	"golang.org/x/time/rate"
 )
 
 // deadLettered is the end of a record's way to the dead-letter topic.
 type deadLettered struct {
-	part   kafka.Partition
+	part   *partition
 	offset int64
 	holder Holder
 	err    error
 }
 
-// deadLettersLeft returns how many bad records may be put aside now. A source
-// that sends nothing but bad records is broken, and its table better held.
-func (c *Connector) deadLettersLeft() int {
-	if c.now.Sub(c.totals.window) >= time.Minute {
-		c.totals.window, c.totals.inWindow = c.now, 0
+// newDeadLetters returns what allows bad records to be put aside, to all decoders
+// together: a source that sends nothing but bad records is broken, and its table
+// better held.
+func newDeadLetters(opt *Options) *rate.Limiter {
+	if opt.DeadLetterTopic == "" {
+		return rate.NewLimiter(0, 0)
 	}
-	return max(0, c.opt.DeadLetterLimit-c.totals.inWindow)
+	return rate.NewLimiter(rate.Every(time.Minute/time.Duration(opt.DeadLetterLimit)), opt.DeadLetterLimit)
 }
 
 // deadLetter writes a bad record, whole, to the dead-letter topic. The ledger
@@ -34,9 +34,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.nextHolder++
 	id, at := c.nextHolder, b.rec.Offset
 	c.ledger.Hold(p.Partition, at, id)
-	c.totals.inWindow++
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
-	part := p.Partition
 	c.deadInFlight++
 	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
 	c.worker(func() any {
@@ -44,7 +42,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 		defer cancel()
 		done := make(chan error, 1)
 		c.consumer.Produce(ctx, rec, func(err error) { done <- err })
-		return deadLettered{part, at, id, <-done}
+		return deadLettered{p, at, id, <-done}
 	})
 }
 
@@ -72,17 +70,16 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 
 func (c *Connector) onDeadLettered(d deadLettered) {
 	c.deadInFlight--
-	p := c.parts[d.part]
 	switch {
 	case d.err == nil:
 		c.totals.DeadLettered++
 		c.metrics.deadLettered(d.part.Topic)
 		c.ledger.Done(d.holder)
 		c.commits.urgent = true
-	case c.hard.Err() != nil || p == nil:
+	case c.hard.Err() != nil || c.parts[d.part.Partition] != d.part: // or read again by now
 	default:
 		// The offset stays held.
-		c.holdPartition(p, Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
+		c.holdPartition(d.part, Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
 			Remedy: fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)})
 	}
 }

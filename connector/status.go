@@ -27,9 +27,6 @@ type Totals struct {
 	Filtered     int64 `json:"filtered"`
 	Skipped      int64 `json:"skipped"`
 	DeadLettered int64 `json:"deadLettered"`
-
-	window   time.Time // of the dead-letter limit
-	inWindow int
 }
 
 // Status is a picture of the connector, made by the loop and never changed.

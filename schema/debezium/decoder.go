@@ -270,7 +270,12 @@ func (d *Decoder) tableOfTopic(key []byte) (*shape, error) {
 			}
 		}
 		if id, ok := fromTopic(d.topic); ok {
-			return d.learn(id, key)
+			// The topic's name does not tell the database.
+			other := id
+			other.Database = "?"
+			if d.opt.Table(id) == d.opt.Table(other) {
+				return d.learn(id, key)
+			}
 		}
 	}
 	return nil, fmt.Errorf("a tombstone does not name its table and topic %s may hold several; "+

@@ -371,3 +371,18 @@ func TestColumnNames(t *testing.T) {
 		t.Errorf("two columns of one name: %v", err)
 	}
 }
+
+// TestTombstoneFirst: a tombstone before any row finds its table by the topic's
+// name, if that tells all that the target's name is made of.
+func TestTombstoneFirst(t *testing.T) {
+	want := "public_t(id*:INTEGER)\n  0 delete 1\n"
+	if got := decodeAll(t, testOptions(), message{`{"id":1}`, "-"}); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	opt := testOptions()
+	opt.Table = func(id Identity) string { return id.Database + "_" + id.Table }
+	_, err := NewDecoder("p.public.t", opt).Decode(Record{Key: []byte(`{"id":1}`)})
+	if err == nil || !strings.Contains(err.Error(), "tables.<table>.topic") {
+		t.Errorf("a table without its database: %v", err)
+	}
+}
