@@ -30,7 +30,8 @@ func TestLayout(t *testing.T) {
 func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"schema":                     {},
-		"schema/debezium":            {"schema"},
+		"schema/avro":                {},
+		"schema/debezium":            {"schema", "schema/avro"},
 		"batcher":                    {"schema"},
 		"push":                       {"schema"},
 		"push/celonis":               {"schema", "push"},

@@ -1,8 +1,9 @@
 // Package debezium turns Debezium's change events into rows of typed columns.
 //
-// Decoder is the way in. It reads JSON with and without schema; what Debezium
-// sends is described in its documentation, "Data change events" of each
-// connector, and in Kafka Connect's JsonConverter.
+// Decoder is the way in. It reads JSON with and without schema, and Avro under the
+// schemas of a registry; what Debezium sends is described in its documentation,
+// "Data change events" of each connector, in Kafka Connect's JsonConverter, and in
+// AvroData of the Avro converters.
 package debezium
 
 import (
@@ -11,6 +12,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/avro"
 )
 
 // Record is a Kafka record, as far as decoding needs it. The bytes are read
@@ -38,6 +40,14 @@ type Options struct {
 	// for a key stays in its partition. "": none.
 	OrderColumn string
 
+	Format Format
+	// IDBytes is the length of the schema id in an Avro record's frame: 4, as
+	// Confluent's serializers write it, or 8, as Apicurio's older ones do. 0 is 4.
+	IDBytes int
+	// Schema returns the writer's schema of an id; nil without an error means that
+	// it is not known yet, and Decode returns a *NeedSchema.
+	Schema func(id uint64) (*avro.Type, error)
+
 	Decimals      Decimals
 	Binary        Binary
 	MaxLength     int  // of a string without declared length; 0: any
@@ -47,6 +57,15 @@ type Options struct {
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
 }
+
+// Format says how keys and values are written.
+type Format uint8
+
+const (
+	Auto Format = iota // Avro where the first byte is 0, with which no JSON begins
+	JSON
+	Avro
+)
 
 // Decimals says what a decimal with a scale becomes. (Without a scale it is an
 // INTEGER where its precision fits, else a STRING.)
@@ -107,7 +126,8 @@ type Decoder struct {
 	lastOrigin [3][]byte
 
 	keyPlans, valuePlans wrappers
-	name, text, raw      []byte // scratch
+	avroPlans            [2]map[uint64]*plan // of values, of keys
+	name, text, raw      []byte              // scratch
 }
 
 // NewDecoder returns a decoder for a partition of topic.
@@ -132,11 +152,22 @@ func (d *Decoder) Take(dst []*schema.Rows) []*schema.Rows {
 	return dst
 }
 
+// NeedSchema is the error of a record whose writer's schema is not known yet. The
+// record has left no trace; decode it again once Options.Schema knows the id.
+type NeedSchema struct{ ID uint64 }
+
+func (e *NeedSchema) Error() string { return fmt.Sprintf("schema %d is not known yet", e.ID) }
+
 // Decode appends the change in a record to the run of its table, or says which
-// class of record it is that changes no table. Any error is a *BadRecord.
+// class of record it is that changes no table. An error is a *NeedSchema or a
+// *BadRecord.
 func (d *Decoder) Decode(rec Record) (Class, error) {
 	class, sh, err := d.decode(rec)
 	if err != nil {
+		var need *NeedSchema
+		if errors.As(err, &need) {
+			return class, need
+		}
 		var bad *BadRecord
 		if !errors.As(err, &bad) {
 			bad = &BadRecord{Err: err}
@@ -150,83 +181,98 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 }
 
 func (d *Decoder) decode(rec Record) (Class, *shape, error) {
-	keyPlan, key, err := d.unwrap(rec.Key, &d.keyPlans, true)
+	key, err := d.open(rec.Key, true)
 	if err != nil {
 		return Row, nil, fmt.Errorf("key: %w", err)
 	}
-	if isTombstone(rec.Value) {
-		return d.tombstone(rec, keyPlan, key)
-	}
-	valuePlan, payload, err := d.unwrap(rec.Value, &d.valuePlans, false)
+	value, err := d.open(rec.Value, false)
 	if err != nil {
 		return Row, nil, err
 	}
-	if isNull(bytes.TrimSpace(payload)) {
-		return d.tombstone(rec, keyPlan, key)
+	if value.data == nil {
+		return d.tombstone(rec.Offset, key)
 	}
-	e, err := d.parseEnvelope(payload)
-	if err != nil {
-		return Row, nil, err
+	e, err := d.change(value)
+	if err != nil || e.class != Row {
+		return e.class, nil, err
 	}
-	if !e.isEnvelope() {
-		name := ""
-		if valuePlan != nil {
-			name = valuePlan.name
-		}
-		if class, ok := e.side(name); ok {
-			return class, nil, nil
-		}
-		return Row, nil, errors.New("not a Debezium change event: it has no op and source; " +
-			"if a transform such as ExtractNewRecordState unwraps the events, remove it")
-	}
-	if len(e.op) != 3 || e.op[0] != '"' {
-		return Row, nil, fmt.Errorf("unknown op %.20s", e.op)
-	}
-	op := e.op[1] | 0x20
-	if op == 'm' {
-		return Message, nil, nil
-	}
-	from, err := d.parseSource(e.source)
-	if err != nil {
-		return Row, nil, fmt.Errorf("source: %w", err)
-	}
-	if isSignalTable(from.table) {
+	if isSignalTable(e.from.table) {
 		return Signal, nil, nil
 	}
-	sh, err := d.shapeOf(from, key)
+	sh, err := d.shapeOf(e.from, key)
 	if err != nil {
 		return Row, nil, err
 	}
-	switch op {
+	switch e.op {
 	case 'r', 'c', 'u':
-		err = d.upsert(sh, rec.Offset, keyPlan, key, valuePlan, &e)
+		err = d.upsert(sh, rec.Offset, key, &e)
 	case 'd':
-		err = d.delete(sh, rec.Offset, keyPlan, key, valuePlan, e.before)
+		err = d.delete(sh, rec.Offset, key, e.before)
 	case 't':
 		err = errors.New("a TRUNCATE, which has no key and no order against the table's other events; " +
 			"empty the target table by hand, or let the connector skip truncates (skipped.operations=t)")
 	default:
-		err = fmt.Errorf("unknown op %.20s", e.op)
+		err = fmt.Errorf("unknown op %q", string(e.op))
 	}
-	if err == nil && from.millis > 0 {
-		if run := sh.run; run.Oldest == 0 || from.millis < run.Oldest {
-			run.Oldest = from.millis
+	if err == nil && e.from.millis > 0 {
+		if run := sh.run; run.Oldest == 0 || e.from.millis < run.Oldest {
+			run.Oldest = e.from.millis
 		}
 	}
 	return Row, sh, err
 }
 
-func isTombstone(value []byte) bool { return len(value) == 0 || string(value) == "null" }
+// payload is a record's key or value without its wrapping: what it is under, nil
+// for plain JSON, and its bytes, nil for null.
+type payload struct {
+	plan *plan
+	data []byte
+}
+
+// open takes the wrapping off a key or value: the registry's frame of Avro, or the
+// JSON object that carries its schema.
+func (d *Decoder) open(raw []byte, isKey bool) (payload, error) {
+	if len(raw) == 0 {
+		return payload{}, nil
+	}
+	if d.opt.Format == Avro || (d.opt.Format == Auto && raw[0] == 0) {
+		return d.openAvro(raw, isKey)
+	}
+	known := &d.valuePlans
+	if isKey {
+		known = &d.keyPlans
+	}
+	p, text, err := d.unwrap(raw, known, isKey)
+	if err != nil || isNull(bytes.TrimSpace(text)) {
+		return payload{}, err
+	}
+	return payload{p, text}, nil
+}
+
+// change is what a record's value says.
+type change struct {
+	class         Class
+	op            byte // of a Row: r, c, u, d or t
+	from          origin
+	before, after payload // data nil: not there
+}
+
+func (d *Decoder) change(value payload) (change, error) {
+	if value.plan != nil && value.plan.avro != nil {
+		return d.avroChange(value)
+	}
+	return d.jsonChange(value)
+}
 
 // shapeOf returns the shape of the table that a row event is of.
-func (d *Decoder) shapeOf(o origin, key []byte) (*shape, error) {
+func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 	if d.last != nil && bytes.Equal(o.table, d.lastOrigin[2]) && bytes.Equal(o.schema, d.lastOrigin[1]) && bytes.Equal(o.db, d.lastOrigin[0]) {
 		return d.last, nil
 	}
 	if len(o.table) == 0 {
 		return nil, errors.New("source does not name a table")
 	}
-	id := Identity{Topic: d.topic, Database: plainName(o.db), Schema: plainName(o.schema), Table: plainName(o.table)}
+	id := Identity{Topic: d.topic, Database: o.name(o.db), Schema: o.name(o.schema), Table: o.name(o.table)}
 	sh, err := d.learn(id, key)
 	if err == nil {
 		d.last = sh
@@ -235,17 +281,10 @@ func (d *Decoder) shapeOf(o origin, key []byte) (*shape, error) {
 	return sh, err
 }
 
-func plainName(raw []byte) string {
-	if text, err := unescape(nil, raw); err == nil {
-		return string(text)
-	}
-	return string(raw)
-}
-
 // tombstone deletes by key: after a delete it changes nothing, and where log
 // compaction has removed the delete it is what is left of it.
-func (d *Decoder) tombstone(rec Record, keyPlan *plan, key []byte) (Class, *shape, error) {
-	if len(key) == 0 || isNull(key) {
+func (d *Decoder) tombstone(offset int64, key payload) (Class, *shape, error) {
+	if key.data == nil {
 		return Tombstone, nil, nil // no row is named
 	}
 	sh, err := d.tableOfTopic(key)
@@ -255,11 +294,11 @@ func (d *Decoder) tombstone(rec Record, keyPlan *plan, key []byte) (Class, *shap
 	if sh == nil || sh.fromRow {
 		return Tombstone, nil, nil // a side topic's, or one that names no row by its key
 	}
-	return Tombstone, sh, d.delete(sh, rec.Offset, keyPlan, key, nil, nil)
+	return Tombstone, sh, d.delete(sh, offset, key, payload{})
 }
 
 // tableOfTopic finds the table of a record that does not name it.
-func (d *Decoder) tableOfTopic(key []byte) (*shape, error) {
+func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
 	switch len(d.order) {
 	case 1:
 		return d.order[0], nil
@@ -282,7 +321,7 @@ func (d *Decoder) tableOfTopic(key []byte) (*shape, error) {
 		"name the topic under tables.<table>.topic in the tables file", d.topic)
 }
 
-func (d *Decoder) learnNamed(table string, key []byte) (*shape, error) {
+func (d *Decoder) learnNamed(table string, key payload) (*shape, error) {
 	named := d.opt.Table
 	defer func() { d.opt.Table = named }()
 	d.opt.Table = func(Identity) string { return table }

@@ -2,6 +2,8 @@ package debezium
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -131,16 +133,65 @@ func (e *envelope) side(schemaName string) (Class, bool) {
 	return 0, false
 }
 
+// jsonChange reads a value of JSON.
+func (d *Decoder) jsonChange(value payload) (ev change, err error) {
+	e, err := d.parseEnvelope(value.data)
+	if err != nil {
+		return ev, err
+	}
+	if !e.isEnvelope() {
+		name := ""
+		if value.plan != nil {
+			name = value.plan.name
+		}
+		if class, ok := e.side(name); ok {
+			return change{class: class}, nil
+		}
+		return ev, errNoEvent
+	}
+	if len(e.op) != 3 || e.op[0] != '"' {
+		return ev, fmt.Errorf("unknown op %.20s", e.op)
+	}
+	if ev.op = e.op[1] | 0x20; ev.op == 'm' {
+		return change{class: Message}, nil
+	}
+	if ev.from, err = d.parseSource(e.source); err != nil {
+		return ev, fmt.Errorf("source: %w", err)
+	}
+	if len(e.before) > 0 && !isNull(e.before) {
+		ev.before = payload{value.plan, e.before}
+	}
+	if len(e.after) > 0 && !isNull(e.after) {
+		ev.after = payload{value.plan, e.after}
+	}
+	return ev, nil
+}
+
+var errNoEvent = errors.New("not a Debezium change event: it has no op and source; " +
+	"if a transform such as ExtractNewRecordState unwraps the events, remove it")
+
 // origin is what a row event says of where it comes from.
 type origin struct {
-	db, schema, table []byte
+	db, schema, table []byte // in JSON with its escapes
+	json              bool
 	millis            int64
+}
+
+// name returns the text of one of the names.
+func (o *origin) name(raw []byte) string {
+	if o.json {
+		if text, err := unescape(nil, raw); err == nil {
+			return string(text)
+		}
+	}
+	return string(raw)
 }
 
 // parseSource reads the members of the source block that identify a table, and
 // the commit time. Which of them a database fills differs: MySQL has no schema,
 // Vitess calls it keyspace, MongoDB calls a table collection.
 func (d *Decoder) parseSource(text []byte) (o origin, err error) {
+	o.json = true
 	s := scanner{b: text}
 	more, err := s.open()
 	for more && err == nil {

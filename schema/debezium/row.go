@@ -10,42 +10,42 @@ import (
 )
 
 // upsert appends the row that a create, update or snapshot read left behind.
-func (d *Decoder) upsert(sh *shape, offset int64, keyPlan *plan, key []byte, p *plan, e *envelope) error {
-	if len(e.after) == 0 || isNull(e.after) {
-		return errors.New("op " + string(e.op) + " without an after image")
+func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error {
+	if e.after.data == nil {
+		return fmt.Errorf("op %c without an after image", e.op)
 	}
-	if sh.fromRow && len(e.before) > 0 && !isNull(e.before) {
-		if err := d.keyMoved(sh, offset, p, e); err != nil {
+	if sh.fromRow && e.before.data != nil {
+		if err := d.keyMoved(sh, offset, e); err != nil {
 			return err
 		}
 	}
-	return d.row(sh, schema.Upsert, offset, keyPlan, key, p, e.after)
+	return d.row(sh, schema.Upsert, offset, key, e.after)
 }
 
 // delete appends the removal of the row that the key names. Where the key is
 // configured instead, it is read from the before image.
-func (d *Decoder) delete(sh *shape, offset int64, keyPlan *plan, key []byte, p *plan, before []byte) error {
+func (d *Decoder) delete(sh *shape, offset int64, key, before payload) error {
 	if !sh.fromRow {
-		return d.row(sh, schema.Delete, offset, keyPlan, key, nil, nil)
+		return d.row(sh, schema.Delete, offset, key, payload{})
 	}
-	if len(before) == 0 || isNull(before) {
+	if before.data == nil {
 		return errors.New("a delete without a before image, which the configured keys are read from; " +
 			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it")
 	}
-	return d.row(sh, schema.Delete, offset, nil, nil, p, before)
+	return d.row(sh, schema.Delete, offset, payload{}, before)
 }
 
 // keyMoved appends the removal of the old key if an update changed a configured
 // key: without a record key Debezium does not split such an update in two.
-func (d *Decoder) keyMoved(sh *shape, offset int64, p *plan, e *envelope) error {
-	if err := d.row(sh, schema.Delete, offset, nil, nil, p, e.before); err != nil {
+func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
+	if err := d.row(sh, schema.Delete, offset, payload{}, e.before); err != nil {
 		return err
 	}
 	run := sh.run
 	n := run.Len() - 1
 	old := bytes.Clone(run.Key(n))
 	run.Truncate(n)
-	if err := d.row(sh, schema.Upsert, offset, nil, nil, p, e.after); err != nil {
+	if err := d.row(sh, schema.Upsert, offset, payload{}, e.after); err != nil {
 		return err
 	}
 	moved := !bytes.Equal(old, sh.run.Key(sh.run.Len()-1))
@@ -53,20 +53,20 @@ func (d *Decoder) keyMoved(sh *shape, offset int64, p *plan, e *envelope) error 
 	if !moved {
 		return nil
 	}
-	return d.row(sh, schema.Delete, offset, nil, nil, p, e.before)
+	return d.row(sh, schema.Delete, offset, payload{}, e.before)
 }
 
 // row appends one row, or leaves the run as it was. A value that widens its
 // column's inferred type ends the run and the row is read again: at most twice
 // a column, for types widen in two steps.
-func (d *Decoder) row(sh *shape, op schema.Op, offset int64, keyPlan *plan, key []byte, p *plan, image []byte) error {
-	if image != nil && p == nil {
-		p = &sh.plain
+func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload) error {
+	if image.data != nil && image.plan == nil {
+		image.plan = &sh.plain
 	}
 	if sh.plain.shape == nil {
 		// The table's columns stand in the order of its rows, so note their names
 		// before the key adds its own.
-		if err := d.arrange(sh, p, image); err != nil {
+		if err := d.arrange(sh, image); err != nil {
 			return err
 		}
 		if name := d.opt.OrderColumn; name != "" {
@@ -78,14 +78,14 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, keyPlan *plan, key 
 		}
 	}
 	for {
-		if p != nil {
-			if err := d.bind(p, sh); err != nil {
+		if image.plan != nil {
+			if err := d.bind(image.plan, sh); err != nil {
 				return &BadRecord{Table: sh.table, Err: err}
 			}
 		}
 		run := sh.current()
 		n := run.Len()
-		col, err := d.fill(sh, run, op, offset, keyPlan, key, p, image)
+		col, err := d.fill(sh, run, op, offset, key, image)
 		if err == nil {
 			run.Ops = append(run.Ops, op)
 			run.Offsets = append(run.Offsets, offset)
@@ -111,18 +111,18 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, keyPlan *plan, key 
 }
 
 // arrange puts the columns of a new table in the order of its first row image.
-func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
+func (d *Decoder) arrange(sh *shape, image payload) error {
 	sh.plain.shape = sh
 	sh.plain.version = -1
 	var names []string
-	if p != nil && p != &sh.plain {
+	if p := image.plan; p != nil && p != &sh.plain {
 		for i := range p.fields {
 			if f := &p.fields[i]; f.codec.wire != wireDropped || sh.index(f.name) >= 0 {
 				names = append(names, f.name)
 			}
 		}
-	} else if image != nil {
-		s := scanner{b: image}
+	} else if p != nil {
+		s := scanner{b: image.data}
 		more, err := s.open()
 		for more && err == nil {
 			var name []byte
@@ -161,15 +161,15 @@ func (d *Decoder) arrange(sh *shape, p *plan, image []byte) error {
 
 // fill appends the values of a row, and its canonical key, to the run. col is
 // the column at fault if there is an error, -1 if none is.
-func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, keyPlan *plan, key []byte, p *plan, image []byte) (col int, err error) {
+func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, key, image payload) (col int, err error) {
 	n := run.Len()
 	if !sh.fromRow {
-		if col, err = d.fillKey(sh, run, keyPlan, key); err != nil {
+		if col, err = d.fillKey(sh, run, key); err != nil {
 			return col, err
 		}
 	}
-	if image != nil {
-		if col, err = d.fillImage(sh, run, op, p, image); err != nil {
+	if image.data != nil {
+		if col, err = d.fillImage(sh, run, op, image); err != nil {
 			return col, err
 		}
 	}
@@ -196,12 +196,16 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 }
 
 // fillKey appends the key columns from the payload of a record's key.
-func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col int, err error) {
-	if len(key) == 0 || isNull(key) {
+func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, err error) {
+	p := key.plan
+	switch {
+	case key.data == nil:
 		return -1, fmt.Errorf("the record has no key; name the table's key columns under tables.%s.keys in the tables file", sh.table)
+	case p != nil && p.avro != nil:
+		return d.fillAvroKey(sh, run, key)
 	}
 	n := run.Len()
-	s := scanner{b: key}
+	s := scanner{b: key.data}
 	more, err := s.open()
 	if err != nil {
 		return -1, fmt.Errorf("key: %w", err)
@@ -223,14 +227,9 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col
 		if p != nil {
 			if at := p.find(name, hint); at >= 0 {
 				c = p.fields[at].codec
-				c = c.asKey()
 			}
-			if v.Kind == schema.Unknown {
-				v.Become(c.kind)
-				sh.cols[k].Type = c.typ()
-				run.Columns[k].Type = sh.cols[k].Type
-			} else if v.Kind != c.kind && c.wire != wireRefused {
-				return k, fmt.Errorf("the type of a key column changed from %v to %v", v.Kind, c.kind)
+			if c, err = sh.keyCodec(run, k, c); err != nil {
+				return k, err
 			}
 		}
 		if err := d.appendValue(&s, v, &run.Columns[k], &c); err != nil {
@@ -247,6 +246,21 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, p *plan, key []byte) (col
 		return -1, fmt.Errorf("key: %w", err)
 	}
 	return -1, nil
+}
+
+// keyCodec returns how key column k is read under a schema, after giving the column
+// its type or holding it against the one it has.
+func (sh *shape) keyCodec(run *schema.Rows, k int, c codec) (codec, error) {
+	c = c.asKey()
+	v := &run.Values[k]
+	if v.Kind == schema.Unknown {
+		v.Become(c.kind)
+		sh.cols[k].Type = c.typ()
+		run.Columns[k].Type = sh.cols[k].Type
+	} else if v.Kind != c.kind && c.wire != wireRefused {
+		return c, fmt.Errorf("the type of a key column changed from %v to %v", v.Kind, c.kind)
+	}
+	return c, nil
 }
 
 // asKey returns how a key column is read: its decimals keep every digit, and it
@@ -275,9 +289,13 @@ func (sh *shape) findKey(name []byte, hint int) int {
 }
 
 // fillImage appends the columns of a row image; of a deleted row only the key.
-func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, p *plan, image []byte) (col int, err error) {
+func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image payload) (col int, err error) {
+	p := image.plan
+	if p.avro != nil {
+		return d.fillAvroImage(sh, run, op, image)
+	}
 	n := run.Len()
-	s := scanner{b: image}
+	s := scanner{b: image.data}
 	more, err := s.open()
 	if err != nil {
 		return -1, err

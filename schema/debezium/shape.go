@@ -1,6 +1,7 @@
 package debezium
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -156,9 +157,8 @@ type Identity struct {
 	Table    string
 }
 
-// learn makes the shape of a table met for the first time. key is the decoded
-// payload of the record's key.
-func (d *Decoder) learn(id Identity, key []byte) (*shape, error) {
+// learn makes the shape of a table met for the first time.
+func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	table := d.opt.Table(id)
 	if sh := d.shapes[table]; sh != nil {
 		return sh, nil
@@ -169,26 +169,13 @@ func (d *Decoder) learn(id Identity, key []byte) (*shape, error) {
 	}
 	fromRow := len(keys) > 0
 	if !fromRow {
-		if len(key) == 0 || isNull(key) {
+		if key.data == nil {
 			return nil, &BadRecord{Table: table, Err: fmt.Errorf("the record has no key and the table none configured; "+
 				"name its key columns under tables.%s.keys in the tables file, or give the source table a primary key", table)}
 		}
-		s := scanner{b: key}
-		more, err := s.open()
-		for more && err == nil {
-			var name []byte
-			if name, err = s.name(&d.name); err == nil {
-				keys = append(keys, string(name))
-				if _, err = s.skip(); err == nil {
-					more, err = s.next()
-				}
-			}
-		}
-		if err != nil {
+		var err error
+		if keys, err = d.keyNames(key); err != nil {
 			return nil, &BadRecord{Table: table, Err: fmt.Errorf("key: %w", err)}
-		}
-		if len(keys) == 0 {
-			return nil, &BadRecord{Table: table, Err: fmt.Errorf("key: an object without members")}
 		}
 	}
 	sh, err := d.newShape(table, keys, fromRow)
@@ -198,6 +185,34 @@ func (d *Decoder) learn(id Identity, key []byte) (*shape, error) {
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil
+}
+
+// keyNames lists the columns of a key in order.
+func (d *Decoder) keyNames(key payload) (names []string, err error) {
+	if key.plan != nil && key.plan.avro != nil {
+		for i := range key.plan.fields {
+			names = append(names, key.plan.fields[i].name)
+		}
+	} else {
+		s := scanner{b: key.data}
+		more, err := s.open()
+		for more && err == nil {
+			var name []byte
+			if name, err = s.name(&d.name); err == nil {
+				names = append(names, string(name))
+				if _, err = s.skip(); err == nil {
+					more, err = s.next()
+				}
+			}
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("no columns in it")
+	}
+	return names, nil
 }
 
 // fromTopic guesses the identity of a record without source from the topic's

@@ -183,13 +183,18 @@ func (d *Decoder) appendBytes(v *schema.Values, lit []byte, quoted bool, c *code
 	if d.raw, err = decodeBase64(d.raw[:0], lit); err != nil {
 		return mismatch(lit, quoted, c)
 	}
-	if string(d.raw) == d.opt.Placeholder {
+	return d.appendRaw(v, d.raw)
+}
+
+// appendRaw appends bytes in the text form that they are to have.
+func (d *Decoder) appendRaw(v *schema.Values, raw []byte) error {
+	if string(raw) == d.opt.Placeholder {
 		return errUnavailable
 	}
 	if d.opt.Binary == BinaryHex {
-		d.text = hex.AppendEncode(d.text[:0], d.raw)
+		d.text = hex.AppendEncode(d.text[:0], raw)
 	} else {
-		d.text = base64.StdEncoding.AppendEncode(d.text[:0], d.raw)
+		d.text = base64.StdEncoding.AppendEncode(d.text[:0], raw)
 	}
 	return d.appendText(v, d.text, 0)
 }
@@ -209,6 +214,11 @@ func (d *Decoder) appendDecimal(v *schema.Values, lit []byte, quoted bool, c *co
 	if err != nil {
 		return fmt.Errorf("%s with scale %d: %w", c.name, c.scale, err)
 	}
+	return d.appendDecimalText(v, text, c)
+}
+
+// appendDecimalText appends a decimal in the kind that its column has.
+func (d *Decoder) appendDecimalText(v *schema.Values, text []byte, c *codec) error {
 	switch v.Kind {
 	case schema.Integer:
 		n, ok := parseInt(text)

@@ -5,7 +5,8 @@ import "bytes"
 // plan is what a schema says of the rows under it, compiled once: the fields of
 // its row image in the order in which the converter writes them.
 type plan struct {
-	name   string // the schema's name, "" for plain JSON
+	name   string    // the schema's name, "" for plain JSON
+	avro   *avroPlan // nil for JSON
 	fields []field
 	byName map[string]int
 
@@ -18,6 +19,7 @@ type plan struct {
 type field struct {
 	name  string
 	codec codec
+	avro  avroField
 	col   int // in the shape; -1: a key column, filled from the record's key
 }
 

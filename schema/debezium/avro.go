@@ -1,0 +1,304 @@
+package debezium
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/sluice-cdc/sluice/schema/avro"
+)
+
+// avroPlan is the part of a plan that is for Avro: of an envelope, where its
+// members are; of a key or row image nothing more than that it is Avro.
+type avroPlan struct {
+	envelope bool
+	members  []avroMember
+	source   []avroMember
+}
+
+// avroField says how a field's bytes are read. Most fields of a database are
+// nullable: a union of null, at either place, and one type.
+type avroField struct {
+	all   *avro.Type // what Skip is to skip
+	value *avro.Type // without null
+	null  int        // the branch that is null, -1 if there is none
+}
+
+func avroFieldOf(t *avro.Type) avroField {
+	f := avroField{all: t, value: t, null: -1}
+	if t.Kind == avro.Union && len(t.Union) == 2 {
+		for i, branch := range t.Union {
+			if branch.Kind == avro.Null {
+				f.null, f.value = i, t.Union[1-i]
+			}
+		}
+	}
+	return f
+}
+
+// present reads the branch of a nullable field.
+func (f *avroField) present(r *avro.Reader) bool {
+	return f.null < 0 || r.Index(2) != f.null
+}
+
+type role uint8
+
+const (
+	roleOther role = iota
+	roleBefore
+	roleAfter
+	roleSource
+	roleOp
+	roleDB
+	roleSchema
+	roleTable
+	roleMillis
+)
+
+// avroMember is a field of an envelope or of its source block.
+type avroMember struct {
+	avroField
+	role role
+	plan *plan // of a row image
+}
+
+// openAvro takes the frame off a key or value: a zero byte and the schema's id
+// (Confluent, "Wire format"; Apicurio Registry, "Kafka serializers").
+func (d *Decoder) openAvro(raw []byte, isKey bool) (payload, error) {
+	size := 4
+	if d.opt.IDBytes == 8 {
+		size = 8
+	}
+	if raw[0] != 0 || len(raw) < 1+size {
+		return payload{}, fmt.Errorf("not Avro in a registry's frame: it begins with %#.2x; SLUICE_FORMAT and SLUICE_SCHEMA_REGISTRY_FRAMING say what is expected", raw[0])
+	}
+	var id uint64
+	if size == 4 {
+		id = uint64(binary.BigEndian.Uint32(raw[1:]))
+	} else {
+		id = binary.BigEndian.Uint64(raw[1:])
+	}
+	at := 0
+	if isKey {
+		at = 1
+	}
+	p := d.avroPlans[at][id]
+	if p == nil {
+		if d.opt.Schema == nil {
+			return payload{}, errors.New("it is Avro, and SLUICE_SCHEMA_REGISTRY_URL is not set")
+		}
+		t, err := d.opt.Schema(id)
+		switch {
+		case err != nil:
+			return payload{}, err
+		case t == nil:
+			return payload{}, &NeedSchema{id}
+		}
+		p = d.opt.compileAvro(t, isKey)
+		if d.avroPlans[at] == nil {
+			d.avroPlans[at] = map[uint64]*plan{}
+		}
+		d.avroPlans[at][id] = p
+	}
+	return payload{p, raw[1+size:]}, nil
+}
+
+// compileAvro makes the plan of a key, or of an envelope and its row images.
+func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
+	p := &plan{name: t.Connect.Name, avro: &avroPlan{}, byName: map[string]int{}}
+	if p.name == "" {
+		p.name = t.Name
+	}
+	if t.Kind != avro.Record {
+		return p
+	}
+	if isKey {
+		o.addAvroFields(p, t)
+		return p
+	}
+	images := map[*avro.Type]*plan{}
+	seen := map[role]bool{}
+	for _, f := range t.Fields {
+		m := avroMember{avroField: avroFieldOf(f.Type)}
+		kind := m.value.Kind
+		switch {
+		case kind == avro.Record && (f.Name == "before" || f.Name == "after"):
+			if m.role = roleBefore; f.Name == "after" {
+				m.role = roleAfter
+			}
+			if m.plan = images[m.value]; m.plan == nil {
+				m.plan = &plan{name: m.value.Name, avro: &avroPlan{}, byName: map[string]int{}}
+				o.addAvroFields(m.plan, m.value)
+				images[m.value] = m.plan
+			}
+		case kind == avro.Record && f.Name == "source" && m.null < 0:
+			m.role = roleSource
+			p.avro.source = sourceMembers(m.value)
+		case kind == avro.String && f.Name == "op" && m.null < 0:
+			m.role = roleOp
+		}
+		seen[m.role] = true
+		p.avro.members = append(p.avro.members, m)
+	}
+	p.avro.envelope = seen[roleOp] && seen[roleSource]
+	return p
+}
+
+func sourceMembers(t *avro.Type) (members []avroMember) {
+	for _, f := range t.Fields {
+		m := avroMember{avroField: avroFieldOf(f.Type)}
+		switch kind := m.value.Kind; f.Name {
+		case "db", "schema", "keyspace", "table", "collection":
+			if kind == avro.String {
+				m.role = map[string]role{"db": roleDB, "schema": roleSchema, "keyspace": roleSchema, "table": roleTable, "collection": roleTable}[f.Name]
+			}
+		case "ts_ms":
+			if kind == avro.Long {
+				m.role = roleMillis
+			}
+		}
+		members = append(members, m)
+	}
+	return members
+}
+
+func (o *Options) addAvroFields(p *plan, t *avro.Type) {
+	for _, f := range t.Fields {
+		af := avroFieldOf(f.Type)
+		at := p.add(f.Name, o.avroCodec(af.value))
+		p.fields[at].avro = af
+	}
+}
+
+// logicalNames are the Connect schemas that Avro's own logical types stand for,
+// where a writer has not noted them.
+var logicalNames = map[string]string{
+	"decimal":                decimalName,
+	"date":                   "org.apache.kafka.connect.data.Date",
+	"time-millis":            "org.apache.kafka.connect.data.Time",
+	"time-micros":            "io.debezium.time.MicroTime",
+	"timestamp-millis":       "org.apache.kafka.connect.data.Timestamp",
+	"timestamp-micros":       "io.debezium.time.MicroTimestamp",
+	"timestamp-nanos":        "io.debezium.time.NanoTimestamp",
+	"local-timestamp-millis": "org.apache.kafka.connect.data.Timestamp",
+	"local-timestamp-micros": "io.debezium.time.MicroTimestamp",
+	"local-timestamp-nanos":  "io.debezium.time.NanoTimestamp",
+	"uuid":                   "io.debezium.data.Uuid",
+}
+
+var connectTypes = map[avro.Kind]string{avro.Boolean: "boolean", avro.Int: "int32", avro.Long: "int64", avro.Float: "float", avro.Double: "double",
+	avro.String: "string", avro.Enum: "string", avro.Bytes: "bytes", avro.Fixed: "bytes"}
+
+// avroCodec returns how a field is read, by the Connect schema that it was made of.
+func (o *Options) avroCodec(t *avro.Type) codec {
+	f := connectSchema{Type: connectTypes[t.Kind], Name: t.Connect.Name, Parameters: t.Connect.Parameters}
+	if t.Connect.Type != "" {
+		f.Type = t.Connect.Type
+	}
+	if f.Name == "" {
+		f.Name = logicalNames[t.Logical]
+	}
+	if f.Name == decimalName && f.Parameters["scale"] == "" {
+		f.Parameters = map[string]string{"scale": strconv.Itoa(t.Scale), "connect.decimal.precision": strconv.Itoa(t.Precision)}
+	}
+	c := o.codecOf(&f)
+	if c.name == "" {
+		c.name = t.Kind.String()
+	}
+	if c.wire != wireRefused && !c.wire.readsFrom(t.Kind) {
+		return codec{wire: wireRefused, name: strings.TrimSpace(c.name + " written as " + t.Kind.String())}
+	}
+	return c
+}
+
+// readsFrom reports whether values of an Avro type can be read in a wire form.
+func (w wire) readsFrom(k avro.Kind) bool {
+	switch w {
+	case wireBool:
+		return k == avro.Boolean
+	case wireFloat:
+		return k == avro.Float || k == avro.Double
+	case wireString:
+		return k == avro.String || k == avro.Enum
+	case wireInstant:
+		return k == avro.String
+	case wireBytes, wireDecimal, wireDropped:
+		return k == avro.Bytes || k == avro.Fixed
+	}
+	return k == avro.Int || k == avro.Long
+}
+
+var errAvro = errors.New("bytes that do not fit their Avro schema")
+
+// avroChange reads an envelope: where the images are, and what it says of them.
+func (d *Decoder) avroChange(value payload) (ev change, err error) {
+	a := value.plan.avro
+	if !a.envelope {
+		var none envelope
+		if class, ok := none.side(value.plan.name); ok {
+			return change{class: class}, nil
+		}
+		return ev, errNoEvent
+	}
+	r := avro.Reader{Data: value.data}
+	var op []byte
+	for i := range a.members {
+		switch m := &a.members[i]; m.role {
+		case roleBefore, roleAfter:
+			if !m.present(&r) {
+				continue
+			}
+			image := payload{m.plan, r.Skip(m.value)}
+			if m.role == roleBefore {
+				ev.before = image
+			} else {
+				ev.after = image
+			}
+		case roleSource:
+			ev.from = readSource(&r, a.source)
+		case roleOp:
+			op = r.Bytes()
+		default:
+			r.Skip(m.all)
+		}
+		if r.Failed {
+			return ev, errAvro
+		}
+	}
+	switch {
+	case r.Left() > 0:
+		return ev, errAvro
+	case len(op) != 1:
+		return ev, fmt.Errorf("unknown op %.20q", op)
+	}
+	if ev.op = op[0]; ev.op == 'm' {
+		return change{class: Message}, nil
+	}
+	return ev, nil
+}
+
+func readSource(r *avro.Reader, members []avroMember) (o origin) {
+	for i := range members {
+		m := &members[i]
+		if m.role == roleOther {
+			r.Skip(m.all)
+			continue
+		}
+		if !m.present(r) {
+			continue
+		}
+		switch m.role {
+		case roleDB:
+			o.db = r.Bytes()
+		case roleSchema:
+			o.schema = r.Bytes()
+		case roleTable:
+			o.table = r.Bytes()
+		case roleMillis:
+			o.millis = r.Long()
+		}
+	}
+	return o
+}

@@ -1,0 +1,148 @@
+package debezium
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/avro"
+)
+
+// fillAvroKey appends the key columns from a record's key.
+func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int, err error) {
+	n := run.Len()
+	r := avro.Reader{Data: key.data}
+	for i := range key.plan.fields {
+		f := &key.plan.fields[i]
+		k := -1
+		if i < len(sh.keys) && sh.sources[sh.keys[i]] == f.name {
+			k = sh.keys[i]
+		} else if k = sh.findKey([]byte(f.name), i); k < 0 {
+			return -1, fmt.Errorf("key: column %.80s is new in it; a table's key cannot change while it is loaded", f.name)
+		}
+		v := &run.Values[k]
+		if v.Len() != n {
+			return k, errors.New("twice in the key")
+		}
+		c, err := sh.keyCodec(run, k, f.codec)
+		if err == nil {
+			err = d.appendAvro(&r, v, &c, &f.avro)
+		}
+		if err != nil {
+			return k, err
+		}
+	}
+	if r.Failed || r.Left() > 0 {
+		return -1, fmt.Errorf("key: %w", errAvro)
+	}
+	return -1, nil
+}
+
+// fillAvroImage appends the columns of a row image; of a deleted row only the key.
+func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image payload) (col int, err error) {
+	n := run.Len()
+	r := avro.Reader{Data: image.data}
+	for i := range image.plan.fields {
+		f := &image.plan.fields[i]
+		if f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)) {
+			present := f.avro.present(&r)
+			if present {
+				r.Skip(f.avro.value)
+			}
+			if present && f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert {
+				d.Dropped++
+			}
+			continue
+		}
+		v := &run.Values[f.col]
+		if v.Len() != n {
+			return f.col, errors.New("twice in the row")
+		}
+		c := &f.codec
+		if sh.fromRow && sh.isKey(f.col) {
+			key := c.asKey()
+			c = &key
+		}
+		if err := d.appendAvro(&r, v, c, &f.avro); err != nil {
+			return f.col, err
+		}
+	}
+	if r.Failed || r.Left() > 0 {
+		return -1, errAvro
+	}
+	return -1, nil
+}
+
+// appendAvro reads a field's value into v under codec c. Where the bytes are wrong
+// the reader says so in the end.
+func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avroField) error {
+	if c.wire == wireRefused {
+		return fmt.Errorf("its type %s is not supported", c.name)
+	}
+	if !f.present(r) {
+		v.AppendNull()
+		return nil
+	}
+	var err error
+	switch c.wire {
+	case wireString:
+		text := []byte(nil)
+		if f.value.Kind == avro.Enum {
+			text = append(d.text[:0], f.value.Symbols[r.Index(len(f.value.Symbols))]...)
+			d.text = text
+		} else {
+			text = r.Bytes()
+		}
+		err = d.appendText(v, text, c.length)
+	case wireInstant:
+		var us int64
+		if us, err = parseInstant(r.Bytes()); err == nil {
+			v.AppendNum(us)
+		}
+	case wireBool:
+		n := int64(0)
+		if r.Boolean() {
+			n = 1
+		}
+		v.AppendNum(n)
+	case wireFloat:
+		x := 0.0
+		if f.value.Kind == avro.Float {
+			// The shortest text of a float is what JSON has, and what people mean by it.
+			d.text = strconv.AppendFloat(d.text[:0], float64(r.Float()), 'g', -1, 32)
+			x, err = strconv.ParseFloat(string(d.text), 64)
+		} else {
+			x = r.Double()
+		}
+		if err == nil && (math.IsInf(x, 0) || math.IsNaN(x)) {
+			err = errors.New("a value that is no number")
+		}
+		v.AppendFloat(x)
+	case wireBytes, wireDecimal:
+		raw := []byte(nil)
+		if f.value.Kind == avro.Fixed {
+			raw = r.Fixed(f.value.Size)
+		} else {
+			raw = r.Bytes()
+		}
+		if c.wire == wireBytes {
+			err = d.appendRaw(v, raw)
+		} else if d.text, err = appendDecimal(d.text[:0], raw, c.scale); err == nil {
+			err = d.appendDecimalText(v, d.text, c)
+		}
+	default:
+		var n int64
+		if n, err = c.number(r.Long()); err == nil {
+			v.AppendNum(n)
+		}
+	}
+	switch {
+	case r.Failed:
+		return errAvro
+	case err == errUnavailable || err == nil:
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.name, err)
+}
