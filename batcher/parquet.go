@@ -36,6 +36,7 @@ type Encoder struct {
 	PageBytes      int
 	CreatedBy      string // version of the program, for the file's footer
 	WithDictionary bool   // for strings that repeat
+	PageVersion    int    // of data pages, 1 or 2; 0 is 1
 }
 
 // Encode returns the batch's rows as files below MaxChunkBytes: upserts with all
@@ -195,7 +196,7 @@ func (e *Encoder) open(file *parquet.Schema, b *Batch, cols []int) *chunkWriter 
 	w := &chunkWriter{e: e, b: b, cols: cols}
 	opts := []parquet.WriterOption{file,
 		parquet.Compression(e.codec()),
-		parquet.DataPageVersion(1),
+		parquet.DataPageVersion(max(e.PageVersion, 1)),
 		parquet.DataPageStatistics(false),
 		parquet.PageBufferSize(e.PageBytes),
 		parquet.DictionaryMaxBytes(1 << 20), // then plain: the sample may mislead

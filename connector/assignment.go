@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/schema"
@@ -18,11 +19,11 @@ import (
 // the pointer and dropped.
 type partition struct {
 	kafka.Partition
-	decoder  *debezium.Decoder
-	queue    []*kgo.Record // waiting for the decoder
-	busy     bool          // the decoder is at work
-	stopped  bool          // on hold: nothing more is taken
-	dropping bool          // it was said that values are left out
+	decoder *debezium.Decoder
+	queue   []*kgo.Record // waiting for the decoder
+	busy    bool          // the decoder is at work
+	stopped bool          // on hold: nothing more is taken
+	said    debezium.Lost // the losses of which the log has told
 	// taken is, per table, the offset up to which its rows are in live batches or
 	// DONE: when the partition is read again, they are not added twice.
 	taken map[string]int64
@@ -87,8 +88,7 @@ type decoded struct {
 	bad     []badRecord
 	classes [debezium.Classes]int64
 	records int64
-	cut     int64 // strings shortened under SLUICE_STRING_OVERFLOW=truncate
-	dropped int64 // values left out under SLUICE_BINARY=drop
+	lost    debezium.Lost
 	next    int64 // the offset after the last record that was taken
 	stopped bool  // by the last of bad, which was not taken
 }
@@ -110,7 +110,7 @@ func (c *Connector) decode(p *partition) {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: sizeOf(recs)}
-		cut, dropped := p.decoder.Truncated, p.decoder.Dropped
+		lost := p.decoder.Lost
 		for _, r := range recs {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
 			if err != nil {
@@ -125,7 +125,7 @@ func (c *Connector) decode(p *partition) {
 			d.records++
 			d.next = r.Offset + 1
 		}
-		d.cut, d.dropped = p.decoder.Truncated-cut, p.decoder.Dropped-dropped
+		d.lost = p.decoder.Lost.Sub(lost)
 		d.runs = p.decoder.Take(nil)
 		return d
 	})
@@ -154,17 +154,7 @@ func (c *Connector) onDecoded(d decoded) {
 			}
 		}
 	}
-	if d.dropped > 0 { // I6
-		c.metrics.lost(c.metrics.dropped, p.Topic, d.dropped)
-		if !p.dropping {
-			p.dropping = true
-			c.log.Warn("columns of bytes are left out from here on, as SLUICE_BINARY says; sluice.values.dropped counts their values", "topic", p.Topic, "partition", p.ID)
-		}
-	}
-	if d.cut > 0 { // I6
-		c.metrics.lost(c.metrics.truncated, p.Topic, d.cut)
-		c.log.Warn("strings were cut at their column's length, as SLUICE_STRING_OVERFLOW says", "topic", p.Topic, "partition", p.ID, "strings", d.cut)
-	}
+	c.sayLost(p, d.lost)
 	bad := d.bad
 	if d.stopped {
 		bad = bad[:len(bad)-1]
@@ -184,6 +174,30 @@ func (c *Connector) onDecoded(d decoded) {
 		return
 	}
 	c.decode(p)
+}
+
+// sayLost counts what settings allow to be lost, and logs each kind once a
+// partition (I6).
+func (c *Connector) sayLost(p *partition, lost debezium.Lost) {
+	for _, kind := range []struct {
+		n       int64
+		said    *int64
+		counter metric.Int64Counter
+		text    string
+	}{
+		{lost.Strings, &p.said.Strings, c.metrics.truncated, "strings longer than their column are cut, here or by the target, as SLUICE_STRING_OVERFLOW says; sluice.strings.truncated counts them"},
+		{lost.Values, &p.said.Values, c.metrics.dropped, "columns of bytes are left out, as SLUICE_BINARY says; sluice.values.dropped counts their values"},
+		{lost.Digits, &p.said.Digits, c.metrics.rounded, "digits are cut that the files do not hold, as SLUICE_DECIMAL and SLUICE_TIMESTAMP say; sluice.values.rounded counts the values"},
+	} {
+		if kind.n == 0 {
+			continue
+		}
+		c.metrics.lost(kind.counter, p.Topic, kind.n)
+		if *kind.said == 0 {
+			c.log.Warn(kind.text, "topic", p.Topic, "partition", p.ID)
+		}
+		*kind.said += kind.n
+	}
 }
 
 func (c *Connector) recycle(runs []*schema.Rows) {
@@ -373,11 +387,7 @@ func (c *Connector) release(e kafka.Revoked) {
 		delete(c.parts, p)
 		delete(c.commits.committed, p)
 	}
-	held := len(c.holds)
-	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
-		return h.Topic != "" && slices.Contains(e.Partitions, kafka.Partition{Topic: h.Topic, ID: h.Partition}) && h.Table == ""
-	})
-	c.metrics.held(int64(len(c.holds) - held))
+	c.unhold(e.Partitions)
 	if e.Lost && c.revoking != nil {
 		close(c.revoking.Done)
 		c.revoking = nil

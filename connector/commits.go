@@ -103,25 +103,34 @@ func (c *Connector) onCommitted(r committed) {
 		c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
 	}
 	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(s settle) bool {
+		given := false // away before the commit: the new owner may have to look at the job
 		for p, at := range s.need {
-			if c.parts[p] != nil && c.commits.committed[p] < at {
+			if c.parts[p] == nil {
+				given = true
+			} else if c.commits.committed[p] < at {
 				return false
 			}
 		}
-		_, span := c.opt.Tracer.Start(s.work.ctx, "commit", trace.WithTimestamp(r.started))
-		span.End()
-		s.work.span.End()
-		if c.opt.DeleteJobs {
-			c.discard(s.work.delivery.Tickets())
+		if !given {
+			_, span := c.opt.Tracer.Start(s.work.ctx, "commit", trace.WithTimestamp(r.started))
+			span.End()
+			if c.opt.DeleteJobs {
+				c.discard(s.work.delivery.Tickets())
+			}
 		}
+		s.work.span.End()
 		return true
 	})
 }
 
+// discarded says that a discard is over.
+type discarded struct{}
+
 // discard deletes jobs that are DONE and committed. It is a courtesy: what fails
 // stays listed at the target until it expires.
 func (c *Connector) discard(tickets []push.Ticket) {
-	c.workers.Go(func() {
+	c.discarding++
+	c.worker(func() any {
 		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
 		defer cancel()
 		for _, t := range tickets {
@@ -129,5 +138,6 @@ func (c *Connector) discard(tickets []push.Ticket) {
 				c.log.Debug("a finished job could not be deleted", "job", t.ID, "error", err)
 			}
 		}
+		return discarded{}
 	})
 }

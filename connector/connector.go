@@ -74,6 +74,7 @@ type Connector struct {
 	totals       Totals
 	deadLetters  *rate.Limiter // shared with the decoders
 	deadInFlight int           // records on their way to the dead-letter topic
+	discarding   int           // workers that delete finished jobs
 	holds        []Hold
 
 	results chan any // from workers, in the order in which they finish
@@ -199,6 +200,8 @@ func (c *Connector) onResult(r any) {
 		c.onDelivered(r)
 	case committed:
 		c.onCommitted(r)
+	case discarded:
+		c.discarding--
 	case deadLettered:
 		c.onDeadLettered(r)
 	}
@@ -221,7 +224,7 @@ func (c *Connector) drained() bool {
 	if !c.now.Before(c.deadline) {
 		return true
 	}
-	if c.running() > 0 || c.commits.busy || c.commits.due(c) || c.revoking != nil || c.deadInFlight > 0 {
+	if c.running() > 0 || c.commits.busy || c.commits.due(c) || c.revoking != nil || c.deadInFlight > 0 || c.discarding > 0 {
 		return false
 	}
 	for _, p := range c.parts {

@@ -8,11 +8,13 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/time/rate"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
 // deadLettered is the end of a record's way to the dead-letter topic.
 type deadLettered struct {
-	part   *partition
+	part   kafka.Partition
 	offset int64
 	holder Holder
 	err    error
@@ -35,6 +37,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	id, at := c.nextHolder, b.rec.Offset
 	c.ledger.Hold(p.Partition, at, id)
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
+	part := p.Partition
 	c.deadInFlight++
 	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
 	c.worker(func() any {
@@ -42,7 +45,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 		defer cancel()
 		done := make(chan error, 1)
 		c.consumer.Produce(ctx, rec, func(err error) { done <- err })
-		return deadLettered{p, at, id, <-done}
+		return deadLettered{part, at, id, <-done}
 	})
 }
 
@@ -70,16 +73,16 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 
 func (c *Connector) onDeadLettered(d deadLettered) {
 	c.deadInFlight--
-	switch {
-	case d.err == nil:
+	if d.err == nil {
 		c.totals.DeadLettered++
 		c.metrics.deadLettered(d.part.Topic)
 		c.ledger.Done(d.holder)
 		c.commits.urgent = true
-	case c.hard.Err() != nil || c.parts[d.part.Partition] != d.part: // or read again by now
-	default:
-		// The offset stays held.
-		c.holdPartition(d.part, Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
+		return
+	}
+	// The offset stays held, unless the partition was given away.
+	if _, held := c.ledger.First(d.part, d.holder); held && c.hard.Err() == nil {
+		c.holdPartition(c.parts[d.part], Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
 			Remedy: fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)})
 	}
 }

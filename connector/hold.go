@@ -2,8 +2,10 @@ package connector
 
 import (
 	"errors"
+	"slices"
 	"time"
 
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -91,4 +93,28 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 	}
 	c.ledger.Advance(p.Partition, b.rec.Offset)
 	c.ledger.Hold(p.Partition, b.rec.Offset, c.holdTable(h.Table, h))
+}
+
+// unhold forgets the holds of partitions that were given up: their new owner meets
+// the cause itself. A table stays held while a partition that feeds it stays here.
+func (c *Connector) unhold(gone []kafka.Partition) {
+	before := len(c.holds)
+	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
+		if h.Table == "" {
+			return slices.Contains(gone, kafka.Partition{Topic: h.Topic, ID: h.Partition})
+		}
+		for _, p := range c.parts {
+			if _, feeds := p.taken[h.Table]; feeds {
+				return false
+			}
+		}
+		for p := range c.parts {
+			if _, ok := c.ledger.First(p, c.lane(h.Table).holder); ok {
+				return false
+			}
+		}
+		c.lane(h.Table).held = ""
+		return true
+	})
+	c.metrics.held(int64(len(c.holds) - before))
 }

@@ -11,10 +11,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped metric.Int64Counter
-	holds                                                      metric.Int64UpDownCounter
-	duration                                                   metric.Float64Histogram
-	last                                                       atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded metric.Int64Counter
+	holds                                                               metric.Int64UpDownCounter
+	duration                                                            metric.Float64Histogram
+	last                                                                atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -36,7 +36,8 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
 	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
 	x.dropped = counter("sluice.values.dropped", "{value}", "Values left out under a setting, by source topic.")
-	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings cut at their column's length, by source topic.")
+	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings longer than their column that a setting lets be cut, by source topic.")
+	x.rounded = counter("sluice.values.rounded", "{value}", "Decimals and times of which the files do not hold every digit, by source topic.")
 	var e error
 	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
 	note(e)

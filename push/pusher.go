@@ -26,12 +26,21 @@ type Pusher struct {
 	PollInterval    time.Duration // first wait for a status; it grows by half each time
 	MaxPollInterval time.Duration
 	Deadline        time.Duration // of a job from its execution; 0: none
-	CancelOverdue   bool          // cancel and repeat a job past its deadline instead of waiting on
-	FreeConflicts   bool          // a 409 costs no submission
-	Attempts        int           // of a job that the target rejects or fails
+	Overdue         Overdue
+	FreeConflicts   bool // a 409 costs no submission
+	Attempts        int  // of a job that the target rejects or fails
 	MinBackoff      time.Duration
 	MaxBackoff      time.Duration
 }
+
+// Overdue says what becomes of a job past its deadline.
+type Overdue uint8
+
+const (
+	OverdueWait   Overdue = iota // it is waited for
+	OverdueCancel                // it is cancelled and repeated, as an attempt
+	OverdueHold                  // Run returns an error of kind Rejected; the job goes on at the target
+)
 
 // Step is where a delivery stands.
 type Step string
@@ -280,7 +289,13 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 				return &Error{Op: "job " + d.ticket.ID, Kind: Unavailable, Message: "still NEW after its execution was accepted"}
 			}
 		}
-		if p.Deadline > 0 && time.Since(d.executed) > p.Deadline && p.CancelOverdue {
+		overdue := p.Deadline > 0 && time.Since(d.executed) > p.Deadline
+		if overdue && p.Overdue == OverdueHold {
+			d.attempts = p.Attempts // it is not to be repeated beside the one that runs
+			return &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("still %v after %v", s.State, p.Deadline),
+				Hint: "it may still end: look at it in the platform; SLUICE_CELONIS_JOB_DEADLINE"}
+		}
+		if overdue && p.Overdue == OverdueCancel {
 			id := d.ticket.ID
 			if err := p.Sink.Discard(ctx, d.ticket); err != nil {
 				return err

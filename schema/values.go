@@ -164,14 +164,19 @@ func (v *Values) appendText(dst []byte, i int) []byte {
 	case Integer:
 		return strconv.AppendInt(dst, v.Nums[i], 10)
 	case Float:
-		f := v.Float(i)
-		form := byte('f') // as encoding/json and ECMAScript write numbers
-		if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
-			form = 'e'
-		}
-		return strconv.AppendFloat(dst, f, form, -1, 64)
+		return AppendFloatText(dst, v.Float(i))
 	case Boolean:
 		return strconv.AppendBool(dst, v.Nums[i] != 0)
 	}
 	panic(fmt.Sprintf("schema: %v has no text form", v.Kind))
+}
+
+// AppendFloatText appends the text of a number as encoding/json and ECMAScript
+// write it.
+func AppendFloatText(dst []byte, f float64) []byte {
+	form := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		form = 'e'
+	}
+	return strconv.AppendFloat(dst, f, form, -1, 64)
 }

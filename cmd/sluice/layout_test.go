@@ -40,7 +40,7 @@ func TestImports(t *testing.T) {
 		"connector/kafka":            {},
 		"connector":                  {"schema", "schema/debezium", "batcher", "push", "connector/kafka"},
 		"connector/admin":            {"connector"},
-		"cmd/sluice/internal/config": {"schema/debezium", "push/celonis"},
+		"cmd/sluice/internal/config": {"schema", "schema/debezium", "push/celonis"},
 		"cmd/sluice":                 {"schema", "schema/debezium", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/admin", "cmd/sluice/internal/config"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()

@@ -106,7 +106,11 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 			if err != nil {
 				return err
 			}
-			return fail(run(cmd.Context(), cfg, newLogger(cfg, errOut), nil))
+			log := newLogger(cfg, errOut)
+			for _, name := range config.Unknown(os.Environ()) {
+				log.Warn("no such setting; sluice config prints all of them", "variable", name)
+			}
+			return fail(run(cmd.Context(), cfg, log, nil))
 		},
 	})
 

@@ -116,12 +116,14 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		PageBytes:      int(cfg.Parquet.PageBytes),
 		CreatedBy:      buildVersion(),
 		WithDictionary: cfg.Parquet.Dictionary,
+		PageVersion:    cfg.Parquet.PageVersion,
 	}
 	return connector.Options{
 		Kafka: k,
 		Decoder: debezium.Options{
 			Table:         cfg.TableName,
 			Column:        cfg.ColumnName,
+			Types:         cfg.ColumnType,
 			OrderColumn:   cfg.Celonis.OrderColumn,
 			Keys:          func(name string) []string { return table(name).Keys },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
@@ -129,7 +131,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Binary:        map[string]debezium.Binary{"hex": debezium.BinaryHex, "drop": debezium.BinaryDrop}[cfg.Binary],
 			MaxLength:     cfg.Celonis.FallbackVarcharLength,
 			LengthInBytes: cfg.Celonis.LengthUnit == "bytes",
-			Truncate:      cfg.StringOverflow == "truncate",
+			Overflow:      map[string]debezium.Overflow{"truncate": debezium.OverflowTruncate, "warn": debezium.OverflowPass}[cfg.StringOverflow],
+			TimeUnit:      map[string]int64{"millis": 1000}[cfg.Timestamp],
 			Placeholder:   cfg.Placeholder,
 		},
 		Policy: func(name string) batcher.Policy {
@@ -152,7 +155,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		Pusher: &push.Pusher{
 			Sink: sink, Budget: budget, Tracer: t.tracer,
 			PollInterval: cfg.Celonis.PollInterval, MaxPollInterval: max(cfg.Celonis.PollInterval, cfg.Celonis.PollMaxInterval),
-			Deadline: cfg.Celonis.JobDeadline, CancelOverdue: cfg.Celonis.JobDeadlineAction == "cancel",
+			Deadline: cfg.Celonis.JobDeadline, Overdue: map[string]push.Overdue{"cancel": push.OverdueCancel, "hold": push.OverdueHold}[cfg.Celonis.JobDeadlineAction],
 			FreeConflicts: !cfg.Celonis.CountConflict,
 			Attempts:      cfg.Celonis.JobAttempts, MinBackoff: time.Second, MaxBackoff: time.Minute,
 		},

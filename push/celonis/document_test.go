@@ -148,12 +148,13 @@ func TestCountCreate(t *testing.T) {
 	}
 }
 
-// TestOverdue: a job that takes too long is cancelled and repeated, or waited for.
+// TestOverdue: a job that takes too long is waited for, cancelled and repeated, or
+// its table held.
 func TestOverdue(t *testing.T) {
-	for _, cancel := range []bool{true, false} {
+	for _, overdue := range []push.Overdue{push.OverdueWait, push.OverdueCancel, push.OverdueHold} {
 		synctest.Test(t, func(t *testing.T) {
 			r, wire := tapped(t, emulator.Options{Delay: 3 * time.Hour}, nil)
-			r.pusher.Deadline, r.pusher.CancelOverdue = time.Hour, cancel
+			r.pusher.Deadline, r.pusher.Overdue = time.Hour, overdue
 			err := r.deliver(map[int64]string{1: "a"})
 			cancelled := 0
 			for _, c := range wire.calls {
@@ -162,10 +163,13 @@ func TestOverdue(t *testing.T) {
 				}
 			}
 			switch {
-			case !cancel && (err != nil || cancelled != 0):
+			case overdue == push.OverdueWait && (err != nil || cancelled != 0):
 				t.Errorf("waiting on: %v, %d cancelled", err, cancelled)
-			case !cancel:
+			case overdue == push.OverdueWait:
 				r.want(map[int64]string{1: "a"})
+			case overdue == push.OverdueHold && (err == nil || !strings.Contains(err.Error(), "SLUICE_CELONIS_JOB_DEADLINE") || cancelled != 0 || r.emu.Counts().Submitted != 1):
+				t.Errorf("holding: %v, %d cancelled, %d submitted", err, cancelled, r.emu.Counts().Submitted)
+			case overdue == push.OverdueHold:
 			case push.KindOf(err) != push.Rejected || err == nil || !strings.Contains(err.Error(), "cancelled: still"):
 				t.Errorf("got %v", err)
 			case cancelled != 3:

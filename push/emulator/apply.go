@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -128,7 +130,7 @@ func (t *Table) grow(f *file, d *document) error {
 	for _, c := range f.columns {
 		at := t.index(c.name)
 		if at >= 0 {
-			if t.Columns[at].Type != c.typ {
+			if err := t.widen(at, c.typ); err != nil {
 				return fmt.Errorf("column %s of %s is %s, the file has %s", c.name, t.Name, t.Columns[at].Type, c.typ)
 			}
 			continue
@@ -155,6 +157,37 @@ func (t *Table) grow(f *file, d *document) error {
 		return words("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
 	}
 	return nil
+}
+
+// widen gives a column the type of a file's, if that holds all that the column has
+// held so far. A file of a narrower type is refused: what the platform does with it
+// is not known.
+func (t *Table) widen(at int, typ string) error {
+	have := t.Columns[at].Type
+	switch {
+	case have == typ:
+		return nil
+	case have == "INTEGER" && typ == "FLOAT":
+		t.convert(at, func(v any) any { return float64(v.(int64)) })
+	case typ == "STRING" && (have == "INTEGER" || have == "FLOAT" || have == "BOOLEAN"):
+		t.convert(at, func(v any) any {
+			text, _ := json.Marshal(v)
+			return string(text)
+		})
+		t.Columns[at].Length = defaultVarchar
+	default:
+		return errors.New("not a wider type")
+	}
+	t.Columns[at].Type = typ
+	return nil
+}
+
+func (t *Table) convert(at int, f func(any) any) {
+	for _, row := range t.Rows {
+		if row[at] != nil {
+			row[at] = f(row[at])
+		}
+	}
 }
 
 func (t *Table) index(name string) int {

@@ -237,7 +237,7 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	a := value.plan.avro
 	if !a.envelope {
 		var none envelope
-		if class, ok := none.side(value.plan.name); ok {
+		if class, ok := none.side(value.plan.name, nil); ok {
 			return change{class: class}, nil
 		}
 		return ev, errNoEvent
@@ -247,6 +247,7 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	for i := range a.members {
 		switch m := &a.members[i]; m.role {
 		case roleBefore, roleAfter:
+			ev.rows = m.plan
 			if !m.present(&r) {
 				continue
 			}

@@ -52,7 +52,7 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 				r.Skip(f.avro.value)
 			}
 			if present && f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert {
-				d.Dropped++
+				d.Lost.Values++
 			}
 			continue
 		}
@@ -97,9 +97,9 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 		}
 		err = d.appendText(v, text, c.length)
 	case wireInstant:
-		var us int64
-		if us, err = parseInstant(r.Bytes()); err == nil {
-			v.AppendNum(us)
+		us, cut := int64(0), false
+		if us, cut, err = parseInstant(r.Bytes()); err == nil {
+			d.appendTime(v, us, cut)
 		}
 	case wireBool:
 		n := int64(0)
@@ -133,10 +133,7 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 			err = d.appendDecimalText(v, d.text, c)
 		}
 	default:
-		var n int64
-		if n, err = c.number(r.Long()); err == nil {
-			v.AppendNum(n)
-		}
+		err = d.appendNumber(v, r.Long(), c)
 	}
 	switch {
 	case r.Failed:

@@ -153,7 +153,7 @@ func (o *Options) decimalCodec(f *connectSchema) codec {
 		c.kind = schema.Integer
 	case scale > 0 && o.Decimals == DecimalsFloat:
 		c.kind = schema.Float
-	case scale > 0 && o.Decimals == DecimalsExact && precision >= scale:
+	case scale >= 0 && o.Decimals == DecimalsExact && precision >= max(scale, 1):
 		c.precision = precision
 	}
 	return c

@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,8 +211,8 @@ func TestBinaryDrop(t *testing.T) {
 		}
 	}
 	want := "public_t(id*:INTEGER s:STRING)\n  0 upsert 1 \"x\"\n  1 upsert 1 \"x\"\n"
-	if got := text(d.Take(nil)); got != want || d.Dropped != 2 {
-		t.Errorf("dropped %d, got\n%swant\n%s", d.Dropped, got, want)
+	if got := text(d.Take(nil)); got != want || d.Lost.Values != 2 {
+		t.Errorf("dropped %d, got\n%swant\n%s", d.Lost.Values, got, want)
 	}
 	opt.Keys = func(string) []string { return []string{"v"} }
 	got := decodeAll(t, opt, message{"-", val})
@@ -236,7 +237,10 @@ func TestLengthUnit(t *testing.T) {
 		{false, true, "3", "aäöü", `"aäö"`},
 	} {
 		opt := testOptions()
-		opt.LengthInBytes, opt.Truncate = tc.bytes, tc.truncate
+		opt.LengthInBytes = tc.bytes
+		if tc.truncate {
+			opt.Overflow = OverflowTruncate
+		}
 		key, val := withSchema(typed("string", "", `"__debezium.source.column.length":"`+tc.length+`"`), `"v":"`+tc.value+`"`)
 		d := NewDecoder("p.public.t", opt)
 		_, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)})
@@ -244,8 +248,92 @@ func TestLengthUnit(t *testing.T) {
 		if err == nil {
 			got = cell(&d.Take(nil)[0].Values[1], 0)
 		}
-		if !strings.Contains(got, tc.want) || (d.Truncated == 1) != tc.truncate {
-			t.Errorf("%+v: got %s, %d cut", tc, got, d.Truncated)
+		if !strings.Contains(got, tc.want) || (d.Lost.Strings == 1) != tc.truncate {
+			t.Errorf("%+v: got %s, %d cut", tc, got, d.Lost.Strings)
+		}
+	}
+}
+
+// TestKeyForms: a key is of the same type and value in every form, and whether its
+// type is told by its own schema or by the row's.
+func TestKeyForms(t *testing.T) {
+	for _, tc := range []struct{ field, literal, want string }{
+		{typed("int64", "", ""), `7`, "INTEGER 7"},
+		{typed("int32", "io.debezium.time.Date", ""), `17109`, "DATE 2016-11-04"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T13:14:15Z"`, "DATETIME 2016-11-04T13:14:15"},
+		{typed("bytes", decimalName, `"scale":"0"`), `"JxA="`, `STRING "10000"`},
+		{typed("bytes", decimalName, `"scale":"2","connect.decimal.precision":"5"`), `"JxA="`, `STRING "100.00"`},
+		{typed("bytes", "", ""), `"/w=="`, `STRING "/w=="`},
+	} {
+		_, row := withSchema(tc.field, `"v":`+tc.literal)
+		field := tc.field
+		withKey := `{"schema":{"type":"struct","fields":[` + field + `],"name":"p.public.t.Key"},"payload":{"v":` + tc.literal + `}}`
+		plainKey := `{"v":` + tc.literal + `}`
+		gone := strings.Replace(row, `"op":"c"`, `"op":"d"`, 1)
+		for name, msgs := range map[string][]message{
+			"with schema":                       {{withKey, row}},
+			"plain key":                         {{plainKey, row}},
+			"plain key, then tombstone":         {{plainKey, row}, {plainKey, "-"}},
+			"plain key, a delete first of all":  {{plainKey, gone}},
+			"with schema, tombstone before all": {{withKey, "-"}, {withKey, row}},
+		} {
+			d := NewDecoder("p.public.t", testOptions())
+			for i, m := range msgs {
+				rec := Record{Offset: int64(i), Key: []byte(m.key), Value: []byte(m.value)}
+				if m.value == "-" {
+					rec.Value = nil
+				}
+				if _, err := d.Decode(rec); err != nil {
+					t.Fatalf("%s, %s: %v", tc.want, name, err)
+				}
+			}
+			for _, rows := range d.Take(nil) {
+				at := slices.IndexFunc(rows.Columns, func(c schema.Column) bool { return c.Name == "v" })
+				for i := range rows.Len() {
+					if got := fmt.Sprintf("%v %s", rows.Columns[at].Type.Kind, cell(&rows.Values[at], i)); got != tc.want || !rows.Columns[at].Key {
+						t.Errorf("%s: got %s, want %s as the key", name, got, tc.want)
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestNothingIsCoerced: what is not of its type is a bad record, and digits that are
+// lost are counted.
+func TestNothingIsCoerced(t *testing.T) {
+	for _, tc := range []struct{ field, literal string }{
+		{typed("boolean", "", ""), `"true"`}, {typed("boolean", "", ""), `1`},
+		{typed("double", "", ""), `"0x1p-2"`}, {typed("double", "", ""), `"Infinity"`}, {typed("double", "", ""), `"1_0"`},
+		{typed("int32", "", ""), `2147483648`}, {typed("int64", "", ""), `1.5`}, {typed("string", "", ""), `5`},
+	} {
+		key, row := withSchema(tc.field, `"v":`+tc.literal)
+		if _, err := NewDecoder("t", testOptions()).Decode(Record{Key: []byte(key), Value: []byte(row)}); err == nil {
+			t.Errorf("%s was taken for a %s", tc.literal, tc.field)
+		}
+	}
+	decimal := typed("bytes", decimalName, `"scale":"4","connect.decimal.precision":"30"`)
+	for _, tc := range []struct {
+		field, literal string
+		unit           int64
+		lost           int64
+	}{
+		{decimal, `123456789.0123`, 1, 0}, {decimal, `12345678901234567.8901`, 1, 1}, {decimal, `12345678901234567890.0000`, 1, 1},
+		{typed("int64", "io.debezium.time.MicroTimestamp", ""), `1700000000123000`, 1000, 0},
+		{typed("int64", "io.debezium.time.MicroTimestamp", ""), `1700000000123456`, 1000, 1},
+		{typed("int64", "io.debezium.time.MicroTimestamp", ""), `1700000000123456`, 1, 0},
+		{typed("int64", "io.debezium.time.NanoTimestamp", ""), `1700000000123456789`, 1, 1},
+		{typed("int64", "io.debezium.time.NanoTimestamp", ""), `1700000000123456000`, 1, 0},
+		{typed("int64", "io.debezium.time.MicroTime", ""), `3600000001`, 1, 1},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2020-01-01T00:00:00.123456789Z"`, 1, 1},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2020-01-01T00:00:00.123456000Z"`, 1, 0},
+	} {
+		opt := testOptions()
+		opt.TimeUnit = tc.unit
+		d := NewDecoder("t", opt)
+		key, row := withSchema(tc.field, `"v":`+tc.literal)
+		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(row)}); err != nil || d.Lost.Digits != tc.lost {
+			t.Errorf("%s in steps of %d µs: %d values lost digits, want %d; %v", tc.literal, tc.unit, d.Lost.Digits, tc.lost, err)
 		}
 	}
 }

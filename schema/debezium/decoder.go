@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
@@ -35,6 +36,9 @@ type Options struct {
 
 	// Column names the target's column of a source column; nil: the same.
 	Column func(table, source string) string
+	// Types returns the kind of a column of plain JSON that is not to be inferred
+	// from values, Unknown for the others; nil: all are.
+	Types func(table, source string) schema.Kind
 	// OrderColumn is the name of an INTEGER column to add to every table, which holds
 	// the Kafka offset of a row's last change: it grows with each change of a key,
 	// for a key stays in its partition. "": none.
@@ -52,7 +56,10 @@ type Options struct {
 	Binary        Binary
 	MaxLength     int  // of a string without declared length; 0: any
 	LengthInBytes bool // lengths count bytes of UTF-8, not characters
-	Truncate      bool // cut longer strings instead of refusing the record
+	Overflow      Overflow
+	// TimeUnit is how many microseconds the files' times are multiples of; finer
+	// ones are cut. 0 is 1.
+	TimeUnit int64
 
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
@@ -86,6 +93,27 @@ const (
 	BinaryDrop                 // nothing: the column is left out where a schema declares it
 )
 
+// Overflow says what happens to a string longer than its column.
+type Overflow uint8
+
+const (
+	OverflowReject   Overflow = iota // the record is bad
+	OverflowTruncate                 // it is cut
+	OverflowPass                     // it is sent whole, for the target to do with as it likes
+)
+
+// Lost counts values that are not whole any more, so that none goes silently.
+type Lost struct {
+	Strings int64 // longer than their column: cut, or passed for the target to cut
+	Values  int64 // left out under BinaryDrop
+	Digits  int64 // decimals that a double does not hold, times finer than TimeUnit
+}
+
+// Sub returns what was lost since an earlier count.
+func (l Lost) Sub(before Lost) Lost {
+	return Lost{l.Strings - before.Strings, l.Values - before.Values, l.Digits - before.Digits}
+}
+
 // BadRecord is the error of a record that cannot be applied. The record has left
 // no trace in any run.
 type BadRecord struct {
@@ -111,9 +139,8 @@ func (e *BadRecord) Unwrap() error { return e.Err }
 // serves one goroutine at a time; the decoders of several partitions share
 // nothing and run at once.
 type Decoder struct {
-	// Truncated counts strings that were cut under Options.Truncate, Dropped values
-	// that were left out under BinaryDrop.
-	Truncated, Dropped int64
+	// Lost counts what the options allow to be lost.
+	Lost Lost
 
 	opt    Options
 	topic  string
@@ -124,6 +151,8 @@ type Decoder struct {
 	// The source table of the last row, which most often is that of the next.
 	last       *shape
 	lastOrigin [3][]byte
+	deleted    []byte // the key of the last record if it was a delete, else empty
+	undo       undo
 
 	keyPlans, valuePlans wrappers
 	avroPlans            [2]map[uint64]*plan // of values, of keys
@@ -132,6 +161,7 @@ type Decoder struct {
 
 // NewDecoder returns a decoder for a partition of topic.
 func NewDecoder(topic string, opt Options) *Decoder {
+	opt.TimeUnit = max(opt.TimeUnit, 1)
 	if opt.Placeholder == "" {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
@@ -171,10 +201,15 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 		var bad *BadRecord
 		if !errors.As(err, &bad) {
 			bad = &BadRecord{Err: err}
+			err = bad
+		}
+		if bad.Table == "" {
+			if sh == nil {
+				sh, _ = d.tableOfTopic(payload{})
+			}
 			if sh != nil {
 				bad.Table = sh.table
 			}
-			err = bad
 		}
 	}
 	return class, err
@@ -190,9 +225,10 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		return Row, nil, err
 	}
 	if value.data == nil {
-		return d.tombstone(rec.Offset, key)
+		return d.tombstone(rec, key)
 	}
-	e, err := d.change(value)
+	d.deleted = d.deleted[:0]
+	e, err := d.change(key, value)
 	if err != nil || e.class != Row {
 		return e.class, nil, err
 	}
@@ -207,7 +243,8 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	case 'r', 'c', 'u':
 		err = d.upsert(sh, rec.Offset, key, &e)
 	case 'd':
-		err = d.delete(sh, rec.Offset, key, e.before)
+		err = d.delete(sh, rec.Offset, key, &e)
+		d.deleted = append(d.deleted, rec.Key...)
 	case 't':
 		err = errors.New("a TRUNCATE, which has no key and no order against the table's other events; " +
 			"empty the target table by hand, or let the connector skip truncates (skipped.operations=t)")
@@ -254,14 +291,15 @@ type change struct {
 	class         Class
 	op            byte // of a Row: r, c, u, d or t
 	from          origin
+	rows          *plan   // of the row images, nil for plain JSON
 	before, after payload // data nil: not there
 }
 
-func (d *Decoder) change(value payload) (change, error) {
+func (d *Decoder) change(key, value payload) (change, error) {
 	if value.plan != nil && value.plan.avro != nil {
 		return d.avroChange(value)
 	}
-	return d.jsonChange(value)
+	return d.jsonChange(key, value)
 }
 
 // shapeOf returns the shape of the table that a row event is of.
@@ -281,47 +319,61 @@ func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 	return sh, err
 }
 
-// tombstone deletes by key: after a delete it changes nothing, and where log
-// compaction has removed the delete it is what is left of it.
-func (d *Decoder) tombstone(offset int64, key payload) (Class, *shape, error) {
-	if key.data == nil {
-		return Tombstone, nil, nil // no row is named
+// tombstone deletes by key: where log compaction has removed the delete before it,
+// it is what is left of it. After that delete it changes nothing.
+func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
+	follows := len(d.deleted) > 0 && bytes.Equal(d.deleted, rec.Key)
+	d.deleted = d.deleted[:0]
+	if key.data == nil || follows {
+		return Tombstone, nil, nil
 	}
 	sh, err := d.tableOfTopic(key)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Tombstone, nil, err
+	case sh == nil:
+		return Tombstone, nil, fmt.Errorf("a tombstone does not name its table, and neither does its topic %s; "+
+			"name the topic under tables.<table>.topic in the tables file", d.topic)
+	case sh.fromRow:
+		return Tombstone, nil, nil // its key names no row
 	}
-	if sh == nil || sh.fromRow {
-		return Tombstone, nil, nil // a side topic's, or one that names no row by its key
-	}
-	return Tombstone, sh, d.delete(sh, offset, key, payload{})
+	return Tombstone, sh, d.delete(sh, rec.Offset, key, &change{})
 }
 
-// tableOfTopic finds the table of a record that does not name it.
+// tableOfTopic finds the table of a record that does not name it: as configured,
+// by the name of its key's schema, or by its topic's name. It is nil if none of
+// them tells; a table seen in the topic before proves nothing.
 func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
-	switch len(d.order) {
-	case 1:
-		return d.order[0], nil
-	case 0:
-		if d.opt.TopicTable != nil {
-			if table := d.opt.TopicTable(d.topic); table != "" {
-				return d.learnNamed(table, key)
-			}
-		}
-		if id, ok := fromTopic(d.topic); ok {
-			// The topic's name does not tell the database.
-			other := id
-			other.Database = "?"
-			if d.opt.Table(id) == d.opt.Table(other) {
-				return d.learn(id, key)
-			}
+	if d.opt.TopicTable != nil {
+		if table := d.opt.TopicTable(d.topic); table != "" {
+			return d.learnNamed(table, key)
 		}
 	}
-	return nil, fmt.Errorf("a tombstone does not name its table and topic %s may hold several; "+
-		"name the topic under tables.<table>.topic in the tables file", d.topic)
+	name := d.topic
+	if key.plan != nil && strings.HasSuffix(key.plan.name, ".Key") {
+		name = strings.TrimSuffix(key.plan.name, ".Key")
+	}
+	id, ok := fromName(d.topic, name)
+	if !ok {
+		return nil, nil
+	}
+	for _, sh := range d.order {
+		if sh.id.Table == id.Table && (sh.id.Schema == id.Schema || sh.id.Schema == "" && sh.id.Database == id.Schema) {
+			return sh, nil
+		}
+	}
+	other := id
+	other.Database = "?"
+	if key.data == nil || len(d.order) > 0 && name == d.topic || d.opt.Table(id) != d.opt.Table(other) {
+		return nil, nil // tables that came were others, or the database is part of the target's name
+	}
+	return d.learn(id, key)
 }
 
 func (d *Decoder) learnNamed(table string, key payload) (*shape, error) {
+	if sh := d.shapes[table]; sh != nil || key.data == nil {
+		return sh, nil
+	}
 	named := d.opt.Table
 	defer func() { d.opt.Table = named }()
 	d.opt.Table = func(Identity) string { return table }

@@ -104,7 +104,6 @@ func TestPlainJSON(t *testing.T) {
   1 upsert 2 "" NULL
   2 upsert 1 "y" false
   3 delete 2 NULL NULL
-  4 delete 2 NULL NULL
 `},
 		{"sixty-four bits keep their digits", []message{
 			{`{"id":9223372036854775807}`, event("c", "null", `{"id":9223372036854775807,"a":-9223372036854775808}`)},
@@ -125,7 +124,7 @@ public_t(id*:INTEGER a:FLOAT b:INTEGER)
 public_t(id*:INTEGER a:STRING b:INTEGER)
   3 upsert 4 "9007199254740993" 9
 public_t(id*:INTEGER a:STRING b:STRING)
-  4 upsert 5 "1.50" "9223372036854775808"
+  4 upsert 5 "1.5" "9223372036854775808"
 `},
 		{"a decimal with more digits than a double has", []message{
 			{`{"id":1}`, event("c", "null", `{"id":1,"a":0.12345678901234567890}`)},
@@ -194,7 +193,8 @@ public_t(id*:INTEGER a:STRING b:STRING)
 func TestKeysKeepTypesApart(t *testing.T) {
 	keys := map[string]string{}
 	for _, key := range []string{
-		`{"a":"1b","b":"2"}`, `{"a":"1","b":"b2"}`, `{"a":"","b":"1bb2"}`,
+		`{"a":"1b","b":"2"}`, `{"a":"1","b":"b2"}`, `{"a":"","b":"1bb2"}`, `{"a":1,"b":"2"}`, `{"a":"1","b":"2"}`, `{"a":true,"b":"2"}`,
+		`{"a":"\u0000\u0000\u0000\u0000\u0000\u0000\u0000\u0001","b":"2"}`,
 	} {
 		d := NewDecoder("p.public.t", testOptions())
 		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(event("c", "null", key))}); err != nil {
@@ -384,5 +384,168 @@ func TestTombstoneFirst(t *testing.T) {
 	_, err := NewDecoder("p.public.t", opt).Decode(Record{Key: []byte(`{"id":1}`)})
 	if err == nil || !strings.Contains(err.Error(), "tables.<table>.topic") {
 		t.Errorf("a table without its database: %v", err)
+	}
+}
+
+// TestTombstoneOfManyTables: in a topic of several tables a tombstone must not
+// delete another table's row.
+func TestTombstoneOfManyTables(t *testing.T) {
+	of := func(table, op string) string {
+		return strings.ReplaceAll(event(op, "null", `{"id":5}`), `"table":"t"`, `"table":"`+table+`"`)
+	}
+	gone := func(table string) string {
+		return strings.ReplaceAll(of(table, "d"), `"after":{"id":5}`, `"after":null`)
+	}
+	d := NewDecoder("all", testOptions())
+	for i, m := range []message{{`{"id":5}`, of("a", "c")}, {`{"id":5}`, of("b", "c")}, {`{"id":5}`, gone("b")}, {`{"id":5}`, ""}} {
+		rec := Record{Offset: int64(i), Key: []byte(m.key), Value: []byte(m.value)}
+		if class, err := d.Decode(rec); err != nil || (class == Tombstone) != (i == 3) {
+			t.Fatal(i, class, err)
+		}
+	}
+	want := "public_a(id*:INTEGER)\n  0 upsert 5\npublic_b(id*:INTEGER)\n  1 upsert 5\n  2 delete 5\n"
+	if got := text(d.Take(nil)); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if _, err := d.Decode(Record{Key: []byte(`{"id":5}`)}); err == nil || !strings.Contains(err.Error(), "tables.<table>.topic") {
+		t.Errorf("a tombstone of either table: %v", err)
+	}
+	opt := testOptions()
+	opt.TopicTable = func(string) string { return "public_b" }
+	d = NewDecoder("all", opt)
+	for _, value := range []string{of("a", "c"), of("b", "c"), ""} {
+		if _, err := d.Decode(Record{Key: []byte(`{"id":5}`), Value: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, want := text(d.Take(nil)), "public_a(id*:INTEGER)\n  0 upsert 5\npublic_b(id*:INTEGER)\n  0 upsert 5\n  0 delete 5\n"; got != want {
+		t.Errorf("configured: got\n%swant\n%s", got, want)
+	}
+	// The name of the key's schema tells, whatever the topic is called.
+	key := `{"schema":{"type":"struct","fields":[{"type":"int32","field":"id"}],"name":"shop.public.b.Key"},"payload":{"id":5}}`
+	if got, want := decodeIn(t, "all", message{key, of("a", "c")}, message{key, "-"}), "public_a(id*:INTEGER)\n  0 upsert 5\npublic_b(id*:INTEGER)\n  1 delete 5\n"; got != want {
+		t.Errorf("by the key's schema: got\n%swant\n%s", got, want)
+	}
+}
+
+func decodeIn(t *testing.T, topic string, msgs ...message) string {
+	t.Helper()
+	d := NewDecoder(topic, testOptions())
+	for i, m := range msgs {
+		rec := Record{Offset: int64(i), Key: []byte(m.key), Value: []byte(m.value)}
+		if m.value == "-" {
+			rec.Value = nil
+		}
+		if _, err := d.Decode(rec); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	return text(d.Take(nil))
+}
+
+// TestUnwrappedRows: rows without their envelope are bad records, however much
+// they look like one of Debezium's side records.
+func TestUnwrappedRows(t *testing.T) {
+	for _, value := range []string{`{"id":5,"type":"x","data":"y"}`, `{"type":"x","data":{"a":1}}`, `{"id":5,"status":"END","amount":7}`, `{"ts_ms":5}`, `{"id":1}`} {
+		class, err := NewDecoder("p.public.t", testOptions()).Decode(Record{Key: []byte(`{"id":5}`), Value: []byte(value)})
+		if err == nil || !strings.Contains(err.Error(), "ExtractNewRecordState") {
+			t.Errorf("%s passes for a %v: %v", value, class, err)
+		}
+	}
+}
+
+// TestBadRecordLeavesNoTrace: the types of columns are those that they would be
+// without the bad record, also in the run that was open.
+func TestBadRecordLeavesNoTrace(t *testing.T) {
+	ok := func(id int, row string) message {
+		return message{fmt.Sprintf(`{"id":%d}`, id), event("c", "null", fmt.Sprintf(`{"id":%d,%s}`, id, row))}
+	}
+	const placeholder = `"__debezium_unavailable_value"`
+	for _, tc := range []struct {
+		name        string
+		before, bad message
+		after       message
+	}{
+		{"a widening", ok(1, `"a":1`), ok(2, `"a":`+placeholder), ok(3, `"a":5`)},
+		{"two widenings", ok(1, `"a":1,"b":1`), ok(2, `"a":2.5,"b":`+placeholder), ok(3, `"a":5,"b":2`)},
+		{"a first value", ok(1, `"a":null,"b":1`), ok(2, `"a":"x","b":`+placeholder), ok(3, `"a":5,"b":2`)},
+		{"a first value, then a widening", ok(1, `"a":null,"b":1,"c":"x"`), ok(2, `"a":1,"b":2.5,"c":`+placeholder), ok(3, `"a":true,"b":2,"c":"y"`)},
+	} {
+		with := NewDecoder("p.public.t", testOptions())
+		for i, m := range []message{tc.before, tc.bad, tc.after} {
+			if _, err := with.Decode(Record{Key: []byte(m.key), Value: []byte(m.value)}); (err != nil) != (i == 1) {
+				t.Fatal(tc.name, i, err)
+			}
+		}
+		without := NewDecoder("p.public.t", testOptions())
+		for _, m := range []message{tc.before, tc.after} {
+			if _, err := without.Decode(Record{Key: []byte(m.key), Value: []byte(m.value)}); err != nil {
+				t.Fatal(tc.name, err)
+			}
+		}
+		if got, want := typedCells(with.Take(nil)), typedCells(without.Take(nil)); got != want {
+			t.Errorf("%s: got\n%swant\n%s", tc.name, got, want)
+		}
+	}
+}
+
+// typedCells renders rows, a line each, with the type of what they hold, whichever
+// run they are in.
+func typedCells(runs []*schema.Rows) string {
+	var b strings.Builder
+	for _, r := range runs {
+		for i := range r.Len() {
+			for c := range r.Columns {
+				if v := &r.Values[c]; v.States[i] != schema.Null {
+					fmt.Fprintf(&b, "%s %v %s  ", r.Columns[c].Name, r.Columns[c].Type.Kind, cell(v, i))
+				}
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// TestTypesGiven: a column of plain JSON has the type that the tables file gives it,
+// whatever comes first.
+func TestTypesGiven(t *testing.T) {
+	opt := testOptions()
+	opt.Types = func(_, source string) schema.Kind {
+		return map[string]schema.Kind{"price": schema.Float, "code": schema.String, "id": schema.String}[source]
+	}
+	got := decodeAll(t, opt,
+		message{`{"id":1}`, event("c", "null", `{"id":1,"price":5,"code":12}`)},
+		message{`{"id":"x"}`, event("c", "null", `{"id":"x","price":5.25,"code":"a"}`)})
+	want := `public_t(id*:STRING price:FLOAT code:STRING)
+  0 upsert "1" 5 "12"
+  1 upsert "x" 5.25 "a"
+`
+	if got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestPartitionsAgree: a number in a STRING column has one text, whether the column
+// became STRING before or after it.
+func TestPartitionsAgree(t *testing.T) {
+	row := func(v string) message { return message{`{"id":1}`, event("c", "null", `{"id":1,"a":`+v+`}`)} }
+	for _, number := range []string{"12.50", "1e3", "0.1", "-7", "12345678901234567890", "true"} {
+		first, later := NewDecoder("p.public.t", testOptions()), NewDecoder("p.public.t", testOptions())
+		decode := func(d *Decoder, m message) {
+			if _, err := d.Decode(Record{Key: []byte(m.key), Value: []byte(m.value)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		decode(first, row(number))
+		decode(later, row(`"text"`))
+		decode(later, row(number))
+		a := first.Take(nil)[0]
+		var v schema.Values
+		v.Reset(schema.String)
+		v.AppendRows(&a.Values[1], []int32{0}) // as the batcher does when the column widens
+		b := later.Take(nil)[0]
+		if got, want := cell(&b.Values[1], 1), cell(&v, 0); got != want {
+			t.Errorf("%s: %s in one partition, %s in another", number, want, got)
+		}
 	}
 }

@@ -24,15 +24,15 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 
 // delete appends the removal of the row that the key names. Where the key is
 // configured instead, it is read from the before image.
-func (d *Decoder) delete(sh *shape, offset int64, key, before payload) error {
+func (d *Decoder) delete(sh *shape, offset int64, key payload, e *change) error {
 	if !sh.fromRow {
-		return d.row(sh, schema.Delete, offset, key, payload{})
+		return d.row(sh, schema.Delete, offset, key, payload{plan: e.rows})
 	}
-	if before.data == nil {
+	if e.before.data == nil {
 		return errors.New("a delete without a before image, which the configured keys are read from; " +
 			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it")
 	}
-	return d.row(sh, schema.Delete, offset, payload{}, before)
+	return d.row(sh, schema.Delete, offset, payload{}, e.before)
 }
 
 // keyMoved appends the removal of the old key if an update changed a configured
@@ -56,9 +56,9 @@ func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
 	return d.row(sh, schema.Delete, offset, payload{}, e.before)
 }
 
-// row appends one row, or leaves the run as it was. A value that widens its
-// column's inferred type ends the run and the row is read again: at most twice
-// a column, for types widen in two steps.
+// row appends one row, or leaves the run and the types of its columns as they
+// were. A value that widens its column's inferred type ends the run and the row is
+// read again: at most twice a column, for types widen in two steps.
 func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload) error {
 	if image.data != nil && image.plan == nil {
 		image.plan = &sh.plain
@@ -69,14 +69,15 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 		if err := d.arrange(sh, image); err != nil {
 			return err
 		}
-		if name := d.opt.OrderColumn; name != "" {
-			col, err := d.add(sh, "(order column)", schema.Column{Name: name, Type: schema.Type{Kind: schema.Integer}})
-			if err != nil {
-				return err
-			}
-			sh.order = col
-		}
 	}
+	if name := d.opt.OrderColumn; name != "" && sh.order < 0 {
+		col, err := d.add(sh, "(order column)", schema.Column{Name: name, Type: schema.Type{Kind: schema.Integer}})
+		if err != nil {
+			return &BadRecord{Table: sh.table, Err: err}
+		}
+		sh.order = col
+	}
+	d.undo = d.undo[:0]
 	for {
 		if image.plan != nil {
 			if err := d.bind(image.plan, sh); err != nil {
@@ -94,18 +95,62 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 		}
 		run.Truncate(n)
 		var w widening
-		if !errors.As(err, &w) {
-			bad := &BadRecord{Table: sh.table, Err: err}
-			if col >= 0 {
-				bad.Column = sh.cols[col].Name
+		if errors.As(err, &w) && !sh.isKey(col) {
+			if n == 0 {
+				d.undo.forget(run) // cut recycles it
 			}
-			return bad
+			d.undo = append(d.undo, retyped{nil, col, sh.cols[col].Type})
+			sh.cols[col].Type = schema.Type{Kind: w.to, Inferred: true}
+			d.cut(sh)
+			continue
 		}
-		if sh.isKey(col) {
-			return &BadRecord{Table: sh.table, Column: sh.cols[col].Name,
-				Err: fmt.Errorf("the type of a key column changed from %v to %v", sh.cols[col].Type.Kind, w.to)}
+		bad := &BadRecord{Table: sh.table, Err: err}
+		if col >= 0 {
+			bad.Column = sh.cols[col].Name
+			if w.to != schema.Unknown {
+				bad.Err = fmt.Errorf("the type of a key column changed from %v to %v; give it under tables.%s.types in the tables file", sh.cols[col].Type.Kind, w.to, sh.table)
+			}
 		}
-		sh.cols[col].Type = schema.Type{Kind: w.to, Inferred: true}
+		d.undo.do(d, sh)
+		return bad
+	}
+}
+
+// undo is what a row changed in the inferred types of its columns.
+type undo []retyped
+
+type retyped struct {
+	run *schema.Rows // in which the column got its kind, nil if none is left
+	col int
+	was schema.Type
+}
+
+func (u undo) forget(run *schema.Rows) {
+	for i := range u {
+		if u[i].run == run {
+			u[i].run = nil
+		}
+	}
+}
+
+// do takes the changes back, the last one first. No row has been appended since
+// the first of them.
+func (u undo) do(d *Decoder, sh *shape) {
+	cut := false
+	for i := len(u) - 1; i >= 0; i-- {
+		r := &u[i]
+		cut = cut || r.run == nil || r.run != sh.run
+		sh.cols[r.col].Type = r.was
+		if r.run != nil { // which has only NULLs there
+			r.run.Columns[r.col].Type = r.was
+			v := &r.run.Values[r.col]
+			v.Reset(r.was.Kind)
+			for range r.run.Len() {
+				v.AppendNull()
+			}
+		}
+	}
+	if cut { // the run has a column under a wider type
 		d.cut(sh)
 	}
 }
@@ -208,7 +253,7 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 	s := scanner{b: key.data}
 	more, err := s.open()
 	if err != nil {
-		return -1, fmt.Errorf("key: %w", err)
+		return -1, fmt.Errorf("key: %w; if it is a single value, name the table's key columns under tables.%s.keys in the tables file", err, sh.table)
 	}
 	for hint := 0; more; hint++ {
 		name, err := s.name(&d.name)
@@ -223,20 +268,19 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 		if v.Len() != n {
 			return k, errors.New("twice in the key")
 		}
-		c := codec{}
-		if p != nil {
-			if at := p.find(name, hint); at >= 0 {
-				c = p.fields[at].codec
-			}
+		c, declared := codec{}, p != nil
+		if p == nil {
+			c, declared = sh.declared[k]
+		} else if at := p.find(name, hint); at >= 0 {
+			c = p.fields[at].codec
+		}
+		if declared {
 			if c, err = sh.keyCodec(run, k, c); err != nil {
 				return k, err
 			}
 		}
-		if err := d.appendValue(&s, v, &run.Columns[k], &c); err != nil {
+		if err := d.appendColumn(&s, sh, run, k, &c); err != nil {
 			return k, err
-		}
-		if c.wire == wireInferred {
-			sh.cols[k].Type = run.Columns[k].Type
 		}
 		if more, err = s.next(); err != nil {
 			return -1, fmt.Errorf("key: %w", err)
@@ -319,7 +363,7 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 				return -1, err
 			}
 			if f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert && !isNull(val) {
-				d.Dropped++
+				d.Lost.Values++
 			}
 		} else {
 			v := &run.Values[f.col]
@@ -331,11 +375,8 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 				key := c.asKey()
 				c = &key
 			}
-			if err := d.appendValue(&s, v, &run.Columns[f.col], c); err != nil {
+			if err := d.appendColumn(&s, sh, run, f.col, c); err != nil {
 				return f.col, err
-			}
-			if c.wire == wireInferred {
-				sh.cols[f.col].Type = run.Columns[f.col].Type
 			}
 		}
 		if more, err = s.next(); err != nil {
@@ -343,6 +384,19 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 		}
 	}
 	return -1, s.end()
+}
+
+// appendColumn reads the value at the cursor into a column, whose type it may be the
+// first to tell.
+func (d *Decoder) appendColumn(s *scanner, sh *shape, run *schema.Rows, col int, c *codec) error {
+	v := &run.Values[col]
+	untyped := v.Kind == schema.Unknown
+	err := d.appendValue(s, v, &run.Columns[col], c)
+	if untyped && v.Kind != schema.Unknown {
+		d.undo = append(d.undo, retyped{run, col, sh.cols[col].Type})
+		sh.cols[col].Type = run.Columns[col].Type
+	}
+	return err
 }
 
 // newMember makes room for a member of plain JSON that was not there before.

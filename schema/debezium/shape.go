@@ -14,14 +14,18 @@ import (
 // are the key, and the run of rows being filled.
 type shape struct {
 	table   string
+	id      Identity
 	cols    []schema.Column // under their names at the target
 	sources []string        // their names at the source, parallel to cols
 	order   int             // position of Options.OrderColumn, -1 if there is none
 	keys    []int           // positions of the key columns, in key order
-	fromRow bool            // the key is configured and read from the row image
-	run     *schema.Rows
-	version int  // grows when cols or run change
-	plain   plan // the members of plain JSON rows, in the order first seen
+	// declared are the codecs of key columns that the rows' schema tells, for keys
+	// that come without one.
+	declared map[int]codec
+	fromRow  bool // the key is configured and read from the row image
+	run      *schema.Rows
+	version  int  // grows when cols or run change
+	plain    plan // the members of plain JSON rows, in the order first seen
 }
 
 var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
@@ -31,7 +35,7 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
-	sh := &shape{table: table, order: -1, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
+	sh := &shape{table: table, order: -1, declared: map[int]codec{}, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
 	for _, k := range keys {
 		col, err := d.add(sh, k, schema.Column{Key: true})
 		if err != nil {
@@ -68,6 +72,11 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 	if at := slices.IndexFunc(sh.cols, func(have schema.Column) bool { return have.Name == c.Name }); at >= 0 {
 		return -1, fmt.Errorf("columns %q and %q are both named %q at the target; give one another name under tables.%s.columns in the tables file",
 			sh.sources[at], source, c.Name, sh.table)
+	}
+	if c.Type.Kind == schema.Unknown && d.opt.Types != nil {
+		if k := d.opt.Types(sh.table, source); k != schema.Unknown {
+			c.Type = schema.Type{Kind: k, Inferred: true}
+		}
 	}
 	sh.cols = append(sh.cols, c)
 	sh.sources = append(sh.sources, source)
@@ -123,6 +132,9 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 				return err
 			}
 		case sh.isKey(col) && !sh.fromRow:
+			if c.wire != wireInferred {
+				sh.declared[col] = c
+			}
 			col = -1
 		case f.codec.wire == wireRefused || f.codec.wire == wireInferred:
 		default:
@@ -182,6 +194,7 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	if err != nil {
 		return nil, &BadRecord{Table: table, Err: err}
 	}
+	sh.id = id
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil
@@ -215,12 +228,14 @@ func (d *Decoder) keyNames(key payload) (names []string, err error) {
 	return names, nil
 }
 
-// fromTopic guesses the identity of a record without source from the topic's
-// name, <prefix>.<schema>.<table>.
-func fromTopic(topic string) (Identity, bool) {
-	parts := strings.Split(topic, ".")
-	if len(parts) != 3 || parts[1] == "" || parts[2] == "" {
+// fromName reads the identity of a table off a name, <prefix>.<schema>.<table>,
+// as topics and key schemas have it. Where the database has no schemas, it is the
+// database that stands there.
+func fromName(topic, name string) (Identity, bool) {
+	parts := strings.Split(name, ".")
+	n := len(parts)
+	if n < 3 || parts[n-2] == "" || parts[n-1] == "" {
 		return Identity{}, false
 	}
-	return Identity{Topic: topic, Schema: parts[1], Table: parts[2]}, true
+	return Identity{Topic: topic, Schema: parts[n-2], Table: parts[n-1]}, true
 }

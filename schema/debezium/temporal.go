@@ -62,13 +62,13 @@ func nanos(ns int64) int64 {
 
 // parseInstant reads an ISO 8601 date-time with or without offset into
 // microseconds since the epoch, UTC. A missing offset means UTC. Fractions beyond
-// microseconds are cut by floor. Debezium's ZonedTimestamp keeps the source's
+// microseconds are cut by floor; cut tells whether there were any. Debezium's ZonedTimestamp keeps the source's
 // offset for some databases and varies the width of the fraction from value to
 // value, and years beyond 9999 carry a sign, which time.Parse refuses.
-func parseInstant(t []byte) (int64, error) {
+func parseInstant(t []byte) (us int64, cut bool, err error) {
 	switch string(t) {
 	case "infinity", "-infinity":
-		return 0, errInfinite
+		return 0, false, errInfinite
 	}
 	p := digitsOf{t: t}
 	sign := int64(1)
@@ -85,12 +85,12 @@ func parseInstant(t []byte) (int64, error) {
 		yearDigits++
 	}
 	if yearDigits < 4 {
-		return 0, errInstant
+		return 0, false, errInstant
 	}
 	month := p.two('-')
 	day := p.two('-')
 	if !p.take('T') && !p.take(' ') {
-		return 0, errInstant
+		return 0, false, errInstant
 	}
 	hour, minute := p.two(0), p.two(':')
 	var second, micros int64
@@ -100,28 +100,29 @@ func parseInstant(t []byte) (int64, error) {
 			unit, from := int64(100_000), p.i
 			for p.i < len(t) && t[p.i] >= '0' && t[p.i] <= '9' {
 				micros += int64(t[p.i]-'0') * unit
+				cut = cut || unit == 0 && t[p.i] != '0'
 				unit /= 10
 				p.i++
 			}
 			if p.i == from || p.i-from > 9 {
-				return 0, errInstant
+				return 0, false, errInstant
 			}
 		}
 	}
 	offset := p.offset()
 	if p.bad || p.i != len(t) || month < 1 || month > 12 || day < 1 || day > 31 ||
 		hour > 23 || minute > 59 || second > 59 {
-		return 0, errInstant
+		return 0, false, errInstant
 	}
 	if year *= sign; year < 1399 || year > 10000 {
-		return 0, errDateRange
+		return 0, false, errDateRange
 	}
 	at := time.Date(int(year), time.Month(month), int(day), int(hour), int(minute), int(second), 0, time.UTC)
 	if at.Day() != int(day) {
-		return 0, errInstant
+		return 0, false, errInstant
 	}
-	us := at.Unix()*1_000_000 + micros - offset*1_000_000
-	return us, checkMicros(us)
+	us = at.Unix()*1_000_000 + micros - offset*1_000_000
+	return us, cut, checkMicros(us)
 }
 
 // digitsOf reads fixed-width numbers and remembers a failure.

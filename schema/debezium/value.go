@@ -50,10 +50,12 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 	case wireDecimal:
 		return d.appendDecimal(v, lit, quoted, c)
 	case wireBool:
-		switch string(lit) {
-		case "true":
+		switch {
+		case quoted:
+			return mismatch(lit, quoted, c)
+		case string(lit) == "true":
 			v.AppendNum(1)
-		case "false":
+		case string(lit) == "false":
 			v.AppendNum(0)
 		default:
 			return mismatch(lit, quoted, c)
@@ -61,7 +63,7 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 		return nil
 	case wireFloat:
 		f, err := strconv.ParseFloat(string(lit), 64)
-		if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
+		if err != nil || !validNumber(lit) || math.IsInf(f, 0) || math.IsNaN(f) {
 			return mismatch(lit, quoted, c)
 		}
 		v.AppendFloat(f)
@@ -70,22 +72,48 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 		if !quoted {
 			return mismatch(lit, quoted, c)
 		}
-		us, err := parseInstant(lit)
+		us, cut, err := parseInstant(lit)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
-		v.AppendNum(us)
+		d.appendTime(v, us, cut)
 		return nil
 	}
 	n, ok := parseInt(lit)
 	if !ok {
 		return mismatch(lit, quoted, c)
 	}
-	if n, err = c.number(n); err != nil {
+	if err := d.appendNumber(v, n, c); err != nil {
 		return fmt.Errorf("%s: %w", c.name, err)
 	}
-	v.AppendNum(n)
 	return nil
+}
+
+// appendNumber appends what the integer on the wire stands for.
+func (d *Decoder) appendNumber(v *schema.Values, n int64, c *codec) error {
+	at, err := c.number(n)
+	if err != nil {
+		return err
+	}
+	if v.Kind == schema.DateTime || v.Kind == schema.Time {
+		d.appendTime(v, at, c.wire == wireNanos && n%1000 != 0)
+	} else {
+		v.AppendNum(at)
+	}
+	return nil
+}
+
+// appendTime appends microseconds and counts those that the files will not hold
+// whole. cut says that something finer was cut off already.
+func (d *Decoder) appendTime(v *schema.Values, us int64, cut bool) {
+	unit := d.opt.TimeUnit
+	if v.Kind == schema.Time {
+		unit = 1000 // TIME columns are always in milliseconds
+	}
+	if cut || us%unit != 0 {
+		d.Lost.Digits++
+	}
+	v.AppendNum(us)
 }
 
 // number turns the integer on the wire into the one kept in the column.
@@ -149,11 +177,13 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
 			n, unit = utf8.RuneCount(text), "characters"
 		}
 		if n > length {
-			if !d.opt.Truncate {
+			switch d.opt.Overflow {
+			case OverflowReject:
 				return fmt.Errorf("a string of %d %s where %d are declared; a longer one would be cut by the target", n, unit, length)
+			case OverflowTruncate:
+				text = d.cutText(text, length)
 			}
-			text = d.cutText(text, length)
-			d.Truncated++
+			d.Lost.Strings++
 		}
 	}
 	v.AppendString(text)
@@ -231,6 +261,9 @@ func (d *Decoder) appendDecimalText(v *schema.Values, text []byte, c *codec) err
 		f, err := strconv.ParseFloat(string(text), 64)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, errDecimal)
+		}
+		if digits(text) > 15 && !doubleHolds(text) {
+			d.Lost.Digits++
 		}
 		v.AppendFloat(f)
 		return nil
@@ -326,6 +359,16 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 				return errSyntax
 			}
 			d.raw = compact(d.raw[:0], lit)
+			lit = d.raw
+		}
+		if want == schema.Float {
+			// As a FLOAT column that widens to STRING would have it, so that a value does
+			// not depend on what came before it.
+			f, err := strconv.ParseFloat(string(lit), 64)
+			if err != nil {
+				return err
+			}
+			d.raw = schema.AppendFloatText(d.raw[:0], f)
 			lit = d.raw
 		}
 		return d.appendText(v, lit, 0)

@@ -5,7 +5,12 @@ package config
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"net"
+	"net/url"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -28,9 +33,9 @@ type Config struct {
 		Group            string        `env:"GROUP, default=sluice" help:"consumer group; its committed offsets are where a start goes on"`
 		Topics           Topics        `env:"TOPICS" required:"true" help:"topics separated by commas, or one regular expression that begins with ^"`
 		InstanceID       string        `env:"INSTANCE_ID" help:"static membership (group.instance.id): a restart within the session timeout keeps its partitions"`
-		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" help:"after this long without a heartbeat the group takes the member for dead"`
+		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" min:"1s" help:"after this long without a heartbeat the group takes the member for dead"`
 		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; more than SLUICE_DRAIN_TIMEOUT"`
-		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" help:"how soon a new topic that matches the pattern is noticed"`
+		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" min:"1s" help:"how soon a new topic that matches the pattern is noticed"`
 		FetchMaxBytes    Bytes         `env:"FETCH_MAX_BYTES, default=8MiB" help:"size of one fetch from one broker"`
 
 		TLS struct {
@@ -89,7 +94,7 @@ type Config struct {
 		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" help:"first wait for a job's status; it grows by half each time"`
 		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" help:"longest wait for a job's status"`
 		JobDeadline           time.Duration `env:"JOB_DEADLINE, default=2h" help:"how long a job may take from its execution; 0s is no limit"`
-		JobDeadlineAction     string        `env:"JOB_DEADLINE_ACTION, default=wait" oneof:"wait,cancel" help:"what happens then: wait on, or cancel and repeat it"`
+		JobDeadlineAction     string        `env:"JOB_DEADLINE_ACTION, default=wait" oneof:"wait,cancel,hold" help:"what happens then: wait on, cancel and repeat it, or hold its table"`
 		JobAttempts           int           `env:"JOB_ATTEMPTS, default=3" min:"1" help:"how often a batch that the target rejects or fails is tried before its table is held"`
 		DeleteJobs            bool          `env:"DELETE_JOBS, default=true" help:"delete jobs that are DONE and committed; failed ones are kept for a look"`
 		RequestTimeout        time.Duration `env:"REQUEST_TIMEOUT, default=5m" help:"of one request, an upload included"`
@@ -105,12 +110,13 @@ type Config struct {
 		ChunkBytes   Bytes  `env:"CHUNK_BYTES, default=64MiB" help:"files are cut below this; the API's limit is 1 GB"`
 		PageBytes    Bytes  `env:"PAGE_BYTES, default=1MiB" help:"data pages are cut at this"`
 		RowGroupRows int    `env:"ROW_GROUP_ROWS, default=1000000" min:"1" help:"rows of a row group"`
+		PageVersion  int    `env:"PAGE_VERSION, default=1" oneof:"1,2" help:"version of data pages; 1 is known to be taken"`
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
 	} `env:", prefix=PARQUET_"`
 	Timestamp      string `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
 	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
 	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
-	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate" help:"a string longer than its column: a bad record, or cut"`
+	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
 	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
 	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
 	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
@@ -189,6 +195,57 @@ func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, err
 	return c, nil
 }
 
+// Unknown returns the variables of an environment that begin with Prefix and are no
+// settings, each with the setting that was perhaps meant. Kubernetes sets some of its
+// own for a service of that name, which are left out.
+func Unknown(environ []string) (all []string) {
+	known := map[string]bool{}
+	for _, l := range new(Config).leaves() {
+		known[l.name] = true
+		if _, secret := l.value.Interface().(Secret); secret {
+			known[l.name+"_FILE"] = true
+		}
+	}
+	for _, kv := range environ {
+		name, _, _ := strings.Cut(kv, "=")
+		if !strings.HasPrefix(name, Prefix) || known[name] || strings.HasPrefix(name, Prefix+"SERVICE_") || strings.HasPrefix(name, Prefix+"PORT") {
+			continue
+		}
+		near, most := "", 4 // edits
+		for k := range known {
+			if d := distance(name, k); d < most || d == most && k < near {
+				near, most = k, d
+			}
+		}
+		if near != "" {
+			name += ", perhaps " + near
+		}
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// distance is how many letters must be added, left out or changed to make a of b.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := corner
+			if a[i] != b[j] {
+				change++
+			}
+			corner, row[j+1] = row[j+1], min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
+
 // load sets one field. Each is processed by itself, so that all problems come at
 // once and each names its variable.
 func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, bool), e *Error) {
@@ -230,7 +287,7 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 		problem(": not set; want %s", l.field.Tag.Get("help"))
 		return
 	}
-	if options := l.field.Tag.Get("oneof"); options != "" && !l.value.IsZero() && !slices.Contains(strings.Split(options, ","), l.value.String()) {
+	if options := l.field.Tag.Get("oneof"); options != "" && !l.value.IsZero() && !slices.Contains(strings.Split(options, ","), fmt.Sprint(l.value.Interface())) {
 		if l.name == Prefix+"KAFKA_SASL_MECHANISM" && (l.value.String() == "GSSAPI" || strings.EqualFold(l.value.String(), "kerberos")) {
 			problem("=%s: Kerberos is not supported; want %s", raw, accepted(l))
 			return
@@ -242,7 +299,10 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 		var floor, got float64
 		fmt.Sscan(least, &floor)
 		fmt.Sscan(fmt.Sprint(l.value.Interface()), &got)
-		if got < floor {
+		if d, err := time.ParseDuration(least); err == nil {
+			floor, got = float64(d), float64(l.value.Int())
+		}
+		if !(got >= floor) { // NaN is not
 			problem("=%s: want %s, at least %s", raw, accepted(l), least)
 		}
 	}
@@ -277,12 +337,54 @@ func accepted(l leaf) string {
 	return "text"
 }
 
+// redacted hides the password of an address.
+func redacted(address string) string {
+	if u, err := url.Parse(address); err == nil {
+		return u.Redacted()
+	}
+	return "(not shown)"
+}
+
+// checkAddresses looks at the settings that are addresses or files.
+func (c *Config) checkAddresses(problem func(string, ...any)) {
+	for _, b := range c.Kafka.Brokers {
+		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || port == "" {
+			problem("SLUICE_KAFKA_BROKERS=%s: want host:port, separated by commas", strings.Join(c.Kafka.Brokers, ","))
+			break
+		}
+	}
+	if _, port, err := net.SplitHostPort(c.HTTPAddr); err != nil || port == "" {
+		problem("SLUICE_HTTP_ADDR=%s: want host:port, or :port for every address", c.HTTPAddr)
+	}
+	for name, address := range map[string]string{"SLUICE_KAFKA_SASL_TOKEN_URL": c.Kafka.SASL.TokenURL, "SLUICE_CELONIS_OAUTH_TOKEN_URL": c.Celonis.OAuth.TokenURL} {
+		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+			problem("%s=%s: want https://host/path", name, redacted(address))
+		}
+	}
+	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile} {
+		if path == "" {
+			continue
+		}
+		if text, err := os.ReadFile(path); err != nil {
+			problem("%s: %v", name, err)
+		} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
+			problem("%s=%s: no certificate in it; want a PEM file", name, path)
+		}
+	}
+	if t := c.Kafka.TLS; t.CertFile != "" && t.KeyFile != "" {
+		if _, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile); err != nil {
+			problem("SLUICE_KAFKA_TLS_CERT_FILE, SLUICE_KAFKA_TLS_KEY_FILE: %v", err)
+		}
+	}
+}
+
 // check finds what is wrong between settings.
 func (c *Config) check(e *Error) {
 	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
+	c.checkAddresses(problem)
 	if c.Celonis.URL != "" {
 		if err := celonis.CheckURL(c.Celonis.URL); err != nil {
-			problem("SLUICE_CELONIS_URL=%s: %v", c.Celonis.URL, err)
+			problem("SLUICE_CELONIS_URL=%s: %v", redacted(c.Celonis.URL), err)
 		}
 	}
 	ways := 0

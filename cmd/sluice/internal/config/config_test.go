@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +57,15 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_TARGET_TABLE", "{table}{shema}", "in braces"},
 		{"SLUICE_BUDGET_RESERVE", "250", "less than SLUICE_BUDGET_JOBS_PER_HOUR"},
 		{"SLUICE_CELONIS_NAME_REPLACE", ".=_,x", "SLUICE_CELONIS_NAME_REPLACE=.=_,x: want from=to separated by commas"},
+		{"SLUICE_CELONIS_URL", "https://u:hunter2@x/", "SLUICE_CELONIS_URL=https://u:xxxxx@x/: want an address without user"},
+		{"SLUICE_KAFKA_BROKERS", ",", "SLUICE_KAFKA_BROKERS"},
+		{"SLUICE_KAFKA_BROKERS", "b", "SLUICE_KAFKA_BROKERS=b: want host:port"},
+		{"SLUICE_KAFKA_SESSION_TIMEOUT", "0s", "SLUICE_KAFKA_SESSION_TIMEOUT=0s: want a duration such as 30s, 5m or 1h, at least 1s"},
+		{"SLUICE_KAFKA_TLS_CA_FILE", "/nowhere", "SLUICE_KAFKA_TLS_CA_FILE: open /nowhere"},
+		{"SLUICE_CELONIS_CA_FILE", tables, "no certificate in it"},
+		{"SLUICE_CELONIS_OAUTH_TOKEN_URL", "junk", "SLUICE_CELONIS_OAUTH_TOKEN_URL=junk: want https://"},
+		{"SLUICE_BUDGET_REQUESTS_PER_SECOND", "NaN", "SLUICE_BUDGET_REQUESTS_PER_SECOND=NaN: want a number, at least 0.1"},
+		{"SLUICE_HTTP_ADDR", "8080", "SLUICE_HTTP_ADDR=8080: want host:port"},
 		{"SLUICE_TABLES_FILE", tables, `unknown field "key"`},
 	} {
 		m := good()
@@ -139,6 +149,15 @@ func TestNames(t *testing.T) {
 		if got := c.ColumnName("s_a_b", source); got != want {
 			t.Errorf("column %q became %q, want %q", source, got, want)
 		}
+	}
+}
+
+// TestUnknown: a name that is no setting is told, with the one that it resembles.
+func TestUnknown(t *testing.T) {
+	got := Unknown([]string{"SLUICE_KAFKA_TOPIC=x", "SLUICE_KAFKA_TOPICS=x", "SLUICE_KAFKA_SASL_PASSWORD_FILE=x", "SLUICE_COLOUR=blue", "PATH=x",
+		"SLUICE_SERVICE_HOST=10.0.0.1", "SLUICE_PORT_8080_TCP=tcp://10.0.0.1:8080"})
+	if want := []string{"SLUICE_COLOUR", "SLUICE_KAFKA_TOPIC, perhaps SLUICE_KAFKA_TOPICS"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -39,6 +39,8 @@ tables:
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
     keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
     columns: {Name: name2}      # other names at the target, as where two columns would be one to it
+    types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
+                                # else have the type of the values since the start
     exclude: false              # read and drop the table's records
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB

@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -24,6 +25,7 @@ type Table struct {
 	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
 	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
+	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
 	MaxRows  int               `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
 	MaxBytes string            `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
@@ -70,6 +72,25 @@ func readTables(path string) (t Tables, err error) {
 		t.Tables[name] = one
 	}
 	return t, nil
+}
+
+// Kind is a type that a column of plain JSON can be given.
+type Kind schema.Kind
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler.
+func (k *Kind) UnmarshalYAML(text []byte) error {
+	for _, kind := range []schema.Kind{schema.Integer, schema.Float, schema.Boolean, schema.String} {
+		if strings.TrimSpace(string(text)) == kind.String() {
+			*k = Kind(kind)
+			return nil
+		}
+	}
+	return fmt.Errorf("%.40s: want INTEGER, FLOAT, BOOLEAN or STRING", text)
+}
+
+// ColumnType returns the type that a column of plain JSON is given, Unknown if none is.
+func (c *Config) ColumnType(table, source string) schema.Kind {
+	return schema.Kind(c.Tables.Tables[table].Types[source])
 }
 
 // ColumnName returns the target's name of a table's source column.
