@@ -304,7 +304,12 @@ func (c *Connector) touches(h Holder, parts map[kafka.Partition]bool) bool {
 func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
 	for p, part := range c.parts {
 		first, ok := c.ledger.First(p, h)
-		if !ok || gone[p] {
+		if !ok {
+			continue
+		}
+		if gone[p] {
+			// Nobody delivers these rows here: the last commit must not pass them (I1).
+			c.ledger.Rewind(p, first)
 			continue
 		}
 		part.taken[table] = min(part.taken[table], first)

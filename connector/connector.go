@@ -266,6 +266,7 @@ func (c *Connector) close(cancel func()) error {
 			}
 		case <-c.results:
 		case <-closed:
+			c.picture() // the last one, with the final counts
 			if left > 0 {
 				c.log.Warn("stopped with jobs in flight; their changes are read and sent again at the next start", "jobs", left)
 			} else {

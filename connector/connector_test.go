@@ -11,7 +11,6 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -30,10 +29,19 @@ func TestCommitAfterDone(t *testing.T) {
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a")+w.lag("shop.public.b") == 0 })
 	stop()
 	w.check()
-	commits := 0
+	// The same over events: before a commit of an offset, as many jobs of its table
+	// are DONE as had to be for its rows.
+	commits, done := 0, map[string]int{}
 	for _, line := range w.timeline {
-		if strings.HasPrefix(line, "commit") {
+		f := strings.Fields(line)
+		switch {
+		case f[0] == "job" && f[len(f)-1] == "DONE":
+			done[f[3]]++
+		case f[0] == "commit":
 			commits++
+			if topic := f[1][:strings.IndexByte(f[1], '/')]; f[2] != "0" && done[tableOf(topic)] == 0 {
+				t.Errorf("%q before any job of the table was DONE", line)
+			}
 		}
 	}
 	if commits < 3 {
@@ -77,6 +85,7 @@ func TestChanges(t *testing.T) {
 }
 
 func TestNewTopicsOfAPatternAreFound(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	w.run(w.options("^shop\\.public\\..*"))
 	w.put("shop.public.a", "c", 1, "x")
@@ -90,6 +99,7 @@ func TestNewTopicsOfAPatternAreFound(t *testing.T) {
 
 // TestRebalance has members come and go while rows flow.
 func TestRebalance(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{Delay: 20 * time.Millisecond}, "shop.public.a", "shop.public.b")
 	topics := []string{"shop.public.a", "shop.public.b"}
 	_, stop1 := w.run(w.options(topics...))
@@ -283,40 +293,6 @@ func TestOneJobAtATime(t *testing.T) {
 		if (most == 1) != exclusive {
 			t.Errorf("exclusive %v: %d jobs at once", exclusive, most)
 		}
-	}
-}
-
-// TestMemoryLimit delivers far more than the limit while the target is slow: the
-// bytes held stay under it (I5) and everything arrives.
-func TestMemoryLimit(t *testing.T) {
-	w := newWorld(t, emulator.Options{Delay: 100 * time.Millisecond}, "shop.public.a")
-	opt := w.options("shop.public.a")
-	opt.MemoryLimit = 1 << 20
-	opt.Kafka.FetchBytes = 64 << 10
-	opt.Policy = func(string) batcher.Policy {
-		return batcher.Policy{MaxRows: 1 << 30, MaxBytes: 1 << 40, MaxAge: time.Hour}
-	}
-	for id := range int64(300) {
-		w.put("shop.public.a", "c", id, strings.Repeat("x", 10_000))
-	}
-	c, stop := w.run(opt)
-	most := int64(0)
-	w.eventually("most delivered", func() bool {
-		s := c.Status()
-		most = max(most, s.Memory.Open+s.Memory.InFlight)
-		t := w.emu.Snapshot("public_a")
-		return t != nil && len(t.Rows) > 200
-	})
-	// One poll may overshoot: the fetch that was under way (I5).
-	if limit := opt.MemoryLimit + 2<<20; most > limit {
-		t.Errorf("held %d bytes, limit %d and a fetch", most, opt.MemoryLimit)
-	}
-	stop()
-	if !w.equal() {
-		t.Error("the drain left rows behind")
-	}
-	if lag := w.lag("shop.public.a"); lag != 0 {
-		t.Errorf("lag %d after the drain", lag)
 	}
 }
 

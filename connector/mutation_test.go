@@ -29,6 +29,27 @@ func TestMutation(t *testing.T) {
 		{"pass a bad record", "hold.go",
 			"	c.ledger.Hold(p.Partition, b.rec.Offset, c.holdTable(h.Table, h))", "	c.holdTable(h.Table, h)\n	c.ledger.Advance(p.Partition, b.rec.Offset+1)",
 			"TestTableWithoutKeyHolds", "was passed"},
+		{"commit rows that were dropped at a rebalance", "assignment.go",
+			"			c.ledger.Rewind(p, first)\n			continue", "			continue",
+			"TestOpenBatchIsDropped", "each member has its own rows: not after"},
+		{"give partitions up while their job runs", "assignment.go",
+			"	if !overdue {\n		for", "	if false {\n		for",
+			"TestRunningJobIsWaitedFor", "lag zero: not after"},
+		{"no last commit before partitions go", "assignment.go",
+			"case !r.committed && !overdue:", "case false:",
+			"TestRunningJobIsWaitedFor", "lag zero: not after"},
+		{"delete a job before its commit", "lanes.go",
+			"	c.ledger.Done(Holder(w.batch.ID)) // I1", "	c.discard(w.delivery.Tickets())\n	c.ledger.Done(Holder(w.batch.ID)) // I1",
+			"TestCommitRefused", "passed for committed"},
+		{"pass a dead letter that is not written", "deadletter.go",
+			"	c.ledger.Hold(p.Partition, at, id)", "",
+			"TestDeadLetterHoldsItsOffset", "behind an unwritten dead letter"},
+		{"read what was taken back", "kafka/client.go",
+			"kgo.ReadCommitted()", "kgo.ReadUncommitted()",
+			"TestAbortedTransaction", "want the committed row only"},
+		{"fetch without a limit", "connector.go",
+			"c.memory()+c.queued >= c.opt.MemoryLimit || ", "",
+			"TestMemoryLimit", "and a fetch"},
 	} {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +65,7 @@ func TestMutation(t *testing.T) {
 				t.Fatalf("the guard stands %d times in %s; it was moved: point this test at it", n, m.file)
 			}
 			dir := t.TempDir()
-			mutant := filepath.Join(dir, m.file)
+			mutant := filepath.Join(dir, filepath.Base(m.file))
 			if err := os.WriteFile(mutant, []byte(strings.Replace(string(text), m.old, m.new, 1)), 0o600); err != nil {
 				t.Fatal(err)
 			}

@@ -1,15 +1,23 @@
 package connector
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
 // TestStopDuringRebalance stops a member while it is asked for a partition whose
 // job will not end: it must stop all the same.
 func TestStopDuringRebalance(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{Delay: time.Hour}, "shop.public.a")
 	opt := w.options("shop.public.a")
 	opt.DrainTimeout = 2 * time.Second
@@ -30,6 +38,7 @@ func TestStopDuringRebalance(t *testing.T) {
 // TestHeldPartitionComesBack: a partition on hold that went to another member and
 // came back is read again and held again, not forgotten.
 func TestHeldPartitionComesBack(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	opt := w.options("shop.public.a")
 	c, _ := w.run(opt)
@@ -40,4 +49,136 @@ func TestHeldPartitionComesBack(t *testing.T) {
 	w.eventually("one goes and is held there", func() bool { return len(c2.Status().Holds) == 1 && len(c.Status().Holds) == 1 })
 	stop2()
 	w.eventually("it comes back and is held again", func() bool { return len(c.Status().Holds) == 2 })
+}
+
+// TestRunningJobIsWaitedFor: a partition goes to another member only after the job
+// with its rows is DONE and their offsets are committed, so nothing is sent twice.
+func TestRunningJobIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{Delay: time.Second}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+	w.insert("shop.public.a", 0, 10)
+	c1, stop1 := w.run(opt)
+	w.eventually("a job runs", func() bool { return w.emu.Counts().Submitted == 1 })
+	c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
+	w.eventually("the second member has its partition", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
+	if w.at("DONE") < 0 {
+		t.Error("the partition was given up while its job was running")
+	}
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop1()
+	stop2()
+	if n := w.emu.Counts().Submitted; n != 1 {
+		t.Errorf("%d jobs submitted for one batch", n)
+	}
+	w.check()
+}
+
+// fresh is the options of another member with the same policy.
+func (o Options) fresh(w *world, topics ...string) Options {
+	other := w.options(topics...)
+	other.Policy = o.Policy
+	return other
+}
+
+// TestOpenBatchIsDropped: rows of a partition that goes are dropped with the batch
+// that they are in, and what else was in it is read again: each row is sent once.
+func TestOpenBatchIsDropped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 1000, MaxBytes: 1 << 20, MaxAge: time.Hour}
+	}
+	w.insert("shop.public.a", 0, 10)
+	open := func(c *Connector) int {
+		if s := c.Status(); len(s.Tables) > 0 {
+			return s.Tables[0].Rows
+		}
+		return 0
+	}
+	c1, stop1 := w.run(opt)
+	w.eventually("all rows wait", func() bool { return open(c1) == 10 })
+	c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
+	w.eventually("each member has its own rows", func() bool { return open(c1) == 5 && open(c2) == 5 })
+	stop1() // drains
+	stop2()
+	if !w.equal() || w.lag("shop.public.a") != 0 {
+		t.Errorf("lag %d, rows missing or wrong", w.lag("shop.public.a"))
+	}
+	if sent := c1.Status().Totals.Upserted + c2.Status().Totals.Upserted; sent != 10 {
+		t.Errorf("%d rows were sent, want each of 10 once", sent)
+	}
+	w.check()
+}
+
+// TestLostMember: a member that the group has thrown out while its job was running
+// commits nothing for the partitions that it had (I2), comes back and goes on.
+func TestLostMember(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{Delay: 4 * time.Second}, "shop.public.a") // longer than a heartbeat takes to come
+	opt := w.options("shop.public.a")
+	w.insert("shop.public.a", 0, 10)
+	var mu sync.Mutex
+	thrown, late := int32(-1), 0 // the generation of which the member was thrown out
+	w.cluster.ControlKey(int16(kmsg.Heartbeat), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := q.(*kmsg.HeartbeatRequest)
+		mu.Lock()
+		defer mu.Unlock()
+		if w.emu.Counts().Submitted == 0 || thrown >= 0 {
+			return nil, nil, false
+		}
+		thrown = req.Generation
+		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
+		resp.ErrorCode = kerr.UnknownMemberID.Code
+		return resp, nil, true
+	})
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if req := q.(*kmsg.OffsetCommitRequest); thrown >= 0 && req.Generation <= thrown {
+			late++
+		}
+		return nil, nil, false
+	})
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if thrown < 0 || late > 0 {
+		t.Errorf("thrown out of generation %d, the member sent %d commits of it after that", thrown, late)
+	}
+	w.check()
+}
+
+// TestRebalanceKeepsOrder has members come and go while the same rows change over and
+// over: an older version that lands after a newer one would stay.
+func TestRebalanceKeepsOrder(t *testing.T) {
+	w := newWorld(t, emulator.Options{Delay: 15 * time.Millisecond}, "shop.public.a")
+	r := rand.New(rand.NewPCG(3, 4))
+	change := func(n int) {
+		for i := range n {
+			if id := r.Int64N(20); r.IntN(5) == 0 {
+				w.put("shop.public.a", "d", id, "")
+			} else {
+				w.put("shop.public.a", "u", id, fmt.Sprint(i, r.Int()))
+			}
+		}
+	}
+	_, stop := w.run(w.options("shop.public.a"))
+	for range 3 {
+		change(100)
+		_, next := w.run(w.options("shop.public.a"))
+		change(100)
+		stop()
+		change(50)
+		stop = next
+	}
+	w.eventually("tables equal", w.equal)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
 }

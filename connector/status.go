@@ -92,10 +92,14 @@ func (c *Connector) Alive(now time.Time) bool {
 
 const publishEvery = 250 * time.Millisecond
 
+// publish makes the picture anew if it is old.
 func (c *Connector) publish() {
-	if old := c.status.Load(); c.now.Sub(old.At) < publishEvery && old.State == c.state() {
-		return
+	if old := c.status.Load(); c.now.Sub(old.At) >= publishEvery || old.State != c.state() {
+		c.picture()
 	}
+}
+
+func (c *Connector) picture() {
 	left, resets := c.opt.Pusher.Budget.Left(c.now)
 	s := &Status{
 		State: c.state(), At: c.now, Partitions: len(c.parts), Target: "ok", Totals: c.totals,
