@@ -42,8 +42,8 @@ func (b *Batch) Size() int64 {
 	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked))
 }
 
-// Each calls f with every live row of one kind of change, in the order of their
-// last change, until f returns false.
+// Each calls f with every live row of one kind of change until f returns false, in
+// an order that is the same each time and means nothing: no two have one key.
 func (b *Batch) Each(op schema.Op, f func(row int) bool) {
 	for i, o := range b.rows.Ops {
 		if o == op && !b.dead[i] && !f(i) {

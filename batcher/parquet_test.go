@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"pgregory.net/rapid"
@@ -244,4 +246,150 @@ func TestChunkSizeOfUnevenRows(t *testing.T) {
 			t.Errorf("a chunk of %d bytes, limit %d", len(c.Data), e.MaxChunkBytes)
 		}
 	}
+}
+
+// TestChoices: what an encoder is told shows in the file.
+func TestChoices(t *testing.T) {
+	r := newRun("t", col("s", schema.String))
+	for i := range int64(200) {
+		r.add(schema.Upsert, i, "the same few words")
+	}
+	batch, err := New(anyPolicy).Add(epoch, r.Rows, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		change func(*Encoder)
+		want   string // codec, first page's type, whether there is a dictionary
+	}{
+		{func(*Encoder) {}, "SNAPPY DATA_PAGE true"},
+		{func(e *Encoder) { e.Compression = "zstd" }, "ZSTD DATA_PAGE true"},
+		{func(e *Encoder) { e.Compression = "none" }, "UNCOMPRESSED DATA_PAGE true"},
+		{func(e *Encoder) { e.WithDictionary = false }, "SNAPPY DATA_PAGE false"},
+		{func(e *Encoder) { e.PageVersion = 2 }, "SNAPPY DATA_PAGE_V2 true"},
+	} {
+		e := testEncoder()
+		tc.change(e)
+		chunks, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := parquet.OpenFile(bytes.NewReader(chunks[0].Data), int64(len(chunks[0].Data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		meta := f.Metadata().RowGroups[0].Columns[1].MetaData
+		pages := ""
+		for _, s := range meta.EncodingStats {
+			if p := s.PageType.String(); strings.HasPrefix(p, "DATA_PAGE") {
+				pages = p
+			}
+		}
+		if got := fmt.Sprint(meta.Codec, " ", pages, " ", meta.DictionaryPageOffset > 0); got != tc.want {
+			t.Errorf("got %s, want %s", got, tc.want)
+		}
+	}
+}
+
+// TestTimestampForms reads each form of DATETIME back as its definition says.
+func TestTimestampForms(t *testing.T) {
+	instants := []int64{0, -1, 1_700_000_000_123_456, -17_987_443_200_000_000, 253_402_300_799_999_999}
+	r := newRun("t", col("at", schema.DateTime))
+	for i, us := range instants {
+		r.add(schema.Upsert, int64(i), int(us))
+	}
+	r.add(schema.Upsert, 99, nil)
+	batch, err := New(anyPolicy).Add(epoch, r.Rows, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []Timestamps{Millis, Micros, Int96} {
+		e := testEncoder()
+		e.Timestamps = form
+		chunks, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := parquet.OpenFile(bytes.NewReader(chunks[0].Data), int64(len(chunks[0].Data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := make([]parquet.Row, len(instants)+1)
+		if n, _ := f.RowGroups()[0].Rows().ReadRows(rows); n != len(rows) {
+			t.Fatal(n)
+		}
+		for i, us := range instants {
+			want, v := time.UnixMicro(us).UTC(), rows[i][1]
+			var got time.Time
+			switch form {
+			case Millis:
+				got, want = time.UnixMilli(v.Int64()).UTC(), want.Truncate(0)
+				if got.After(want) || want.Sub(got) >= time.Millisecond {
+					t.Errorf("millis: %v for %v", got, want)
+				}
+				continue
+			case Micros:
+				got = time.UnixMicro(v.Int64()).UTC()
+			case Int96: // nanoseconds of the day, then the Julian day
+				x := v.Int96()
+				day := time.Date(-4713, 11, 24, 0, 0, 0, 0, time.UTC).AddDate(0, 0, int(x[2]))
+				got = day.Add(time.Duration(uint64(x[1])<<32 | uint64(x[0])))
+			}
+			if !got.Equal(want) {
+				t.Errorf("form %d: %v, want %v", form, got, want)
+			}
+		}
+		if !rows[len(instants)][1].IsNull() {
+			t.Error("NULL came back as a value")
+		}
+	}
+}
+
+// TestDeletesRoundTrip: delete files hold the keys of the deleted rows, and with all
+// columns the others NULL.
+func TestDeletesRoundTrip(t *testing.T) {
+	r := newRun("t", col("s", schema.String))
+	r.add(schema.Upsert, 1, "x").add(schema.Delete, 2).add(schema.Delete, 3).add(schema.Upsert, 3, "y").add(schema.Delete, 1)
+	batch, err := New(anyPolicy).Add(epoch, r.Rows, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for full, want := range map[bool]string{false: `["1"| "2"|]`, true: `["1"|NULL| "2"|NULL|]`} {
+		e := testEncoder()
+		e.FullDeletes = full
+		chunks, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(readBack(t, chunks, schema.Delete)); got != want {
+			t.Errorf("full %v: deletes %s, want %s", full, got, want)
+		}
+		if got := fmt.Sprint(readBack(t, chunks, schema.Upsert)); got != `["3"|"y"|]` {
+			t.Errorf("upserts %s", got)
+		}
+	}
+}
+
+// TestAllocations holds the hot path to what the benchmark shows: nothing is allocated
+// for a value.
+func TestAllocations(t *testing.T) {
+	r := newRun("t", col("a", schema.Integer), col("b", schema.String), col("c", schema.DateTime))
+	const rows = 10_000
+	for i := range int64(rows) {
+		r.add(schema.Upsert, i, int(i), fmt.Sprint("text ", i), int(i))
+	}
+	e := testEncoder()
+	got := testing.AllocsPerRun(3, func() {
+		batch, err := New(anyPolicy).Add(epoch, r.Rows, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Encode(batch); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > rows {
+		t.Errorf("%.0f allocations for %d rows, want at most one a row", got, rows)
+	}
+	t.Logf("%.3f allocations a row", got/rows)
 }

@@ -2,14 +2,16 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -127,8 +129,19 @@ func TestKill(t *testing.T) {
 	}
 	dice := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	s := newShop(*kills * 300)
+	equal := func() bool {
+		for _, table := range s.tables {
+			if table.mismatches(emu.Snapshot(table.target())) > 0 {
+				return false
+			}
+		}
+		return true
+	}
 	for range *kills {
 		p := start(t, env)
+		if dice.IntN(4) == 0 { // catch up now and then, and start with everything delivered
+			eventually(t, "tables equal after a restart", equal)
+		}
 		life := time.Duration(100+dice.IntN(900)) * time.Millisecond
 		for end := time.Now().Add(life); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 			var recs []*kgo.Record
@@ -145,14 +158,7 @@ func TestKill(t *testing.T) {
 		p.cmd.Wait()
 	}
 	p := start(t, env)
-	eventually(t, "tables equal", func() bool {
-		for _, table := range s.tables {
-			if table.mismatches(emu.Snapshot(table.target())) > 0 {
-				return false
-			}
-		}
-		return true
-	})
+	eventually(t, "tables equal", equal)
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -227,12 +233,67 @@ func TestMessages(t *testing.T) {
 	}
 }
 
+// TestDemo runs the demo in its own process, as a stranger does: it says something
+// within a second, takes another port if 8080 is taken, restarts the connector, and
+// ends with its line.
 func TestDemo(t *testing.T) {
-	var out bytes.Buffer
-	if code := realMain(context.Background(), []string{"demo", "--events", "3000"}, os.LookupEnv, &out, &out); code != 0 {
-		t.Fatalf("exit %d\n%s", code, &out)
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), "demo: verified ") || !strings.Contains(out.String(), " rows in 3 tables, 0 mismatches\n") {
-		t.Errorf("%s", &out)
+	if taken, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
+		defer taken.Close()
+	}
+	out := &logBuffer{}
+	cmd := exec.Command(path, "demo", "--events", "3000")
+	cmd.Stdout, cmd.Stderr = out, out
+	begun := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the first line", func() bool { return out.String() != "" })
+	first := time.Since(begun)
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text := out.String()
+	for _, want := range []string{"demo: verified ", " rows in 3 tables, 0 mismatches\n", "restart", "status   http://127.0.0.1:", "sluice emulator", "SLUICE_KAFKA_BROKERS"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "127.0.0.1:8080/") || first > 5*time.Second { // a second, on a machine that does nothing else
+		t.Errorf("after %v, on a port that is taken:\n%s", first, text)
+	}
+}
+
+// TestDemoKept: with --keep the pages stay up, and an interrupt ends it cleanly.
+func TestDemoKept(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &logBuffer{}
+	cmd := exec.Command(path, "demo", "--events", "600", "--keep")
+	cmd.Stdout, cmd.Stderr = out, out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	eventually(t, "verified", func() bool { return strings.Contains(out.String(), "demo: verified ") })
+	tables := regexp.MustCompile(`http://\S+/emulator/tables`).FindString(out.String())
+	resp, err := http.Get(tables + "/public_orders?format=csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("%s: %s", tables, resp.Status)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted after the verification: %v\n%s", err, out)
 	}
 }

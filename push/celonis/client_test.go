@@ -1,9 +1,14 @@
 package celonis
 
 import (
+	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/sluice-cdc/sluice/push"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -31,4 +36,68 @@ func TestRetryAfter(t *testing.T) {
 	if got := retryAfter("execute job", http.Header{}, []byte("try again at 00:00:05 UTC"), late); got != 7*time.Second {
 		t.Errorf("over midnight: %v", got)
 	}
+}
+
+type answers func(*http.Request) (int, string)
+
+func (f answers) RoundTrip(r *http.Request) (*http.Response, error) {
+	status, body := f(r)
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+}
+
+// TestAnswers: any 2xx is success, and of everything else the platform's own words
+// and the class are kept, whatever the form of the body.
+func TestAnswers(t *testing.T) {
+	for _, tc := range []struct {
+		status int
+		body   string
+		kind   push.Kind
+		words  string // "" is success
+	}{
+		{200, "", 0, ""}, {201, "{}", 0, ""}, {202, "null", 0, ""}, {204, "", 0, ""},
+		{400, `{"frontendErrorKey":"JOB_CLOSED","errorInformation":{"message":"Job already closed"}}`, push.Rejected, `JOB_CLOSED: {"message":"Job already closed"}`},
+		{400, `{"errors":[{"attribute":"keys","error":"unknown"}]}`, push.Rejected, `[{"attribute":"keys","error":"unknown"}]`},
+		{400, `not JSON at all`, push.Rejected, "not JSON at all"},
+		{401, `{"error":"Unauthorized"}`, push.Unauthorized, "Unauthorized"},
+		{403, ``, push.Unauthorized, "Data Push permission"},
+		{404, `"Data push job x not found"`, push.Lost, "Data push job x not found"},
+		{409, `A job on the same target is already running`, push.Conflict, "already running"},
+		{429, `{"title":"Rate limit exceeded","status":429,"detail":"Please try again at 06:10:41 UTC."}`, push.Throttled, "Rate limit exceeded: Please try again"},
+		{500, `{"reference":"r1","message":"boom","shortMessage":"b"}`, push.Unavailable, "boom: b: r1"},
+		{503, "<html><body><h1>503   Service Unavailable</h1></body></html>", push.Unavailable, "503 Service Unavailable"},
+		{302, "", push.Unavailable, "302"},
+	} {
+		opt := &Options{URL: "https://t", PoolID: "p", RequestsPerSecond: 1000, Auth: Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }}}
+		c, err := newClient(opt, answers(func(*http.Request) (int, string) { return tc.status, tc.body }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = c.call(t.Context(), "do it", http.MethodPost, "x", nil, nil)
+		switch {
+		case tc.words == "" && err != nil:
+			t.Errorf("%d: %v", tc.status, err)
+		case tc.words == "":
+		case err == nil || push.KindOf(err) != tc.kind || !strings.Contains(err.Error(), tc.words):
+			t.Errorf("%d %s: %v of kind %v, want %q of kind %v", tc.status, tc.body, err, push.KindOf(err), tc.words, tc.kind)
+		}
+	}
+}
+
+// TestBreaker: a target that is down is asked every few seconds, not by every call.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		opt := &Options{URL: "https://t", PoolID: "p", RequestsPerSecond: 1000, Auth: Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }}}
+		c, err := newClient(opt, answers(func(*http.Request) (int, string) { asked++; return 503, "" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 600 { // ten calls a second for a minute
+			c.call(t.Context(), "do it", http.MethodGet, "x", nil, nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if asked < 15 || asked > 30 {
+			t.Errorf("a target that is down was asked %d times in a minute", asked)
+		}
+	})
 }

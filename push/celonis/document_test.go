@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +25,9 @@ type wiretap struct {
 	next  http.RoundTripper
 	calls []string // method, path and query
 	jobs  []map[string]any
+	forms []string    // field and file name of each upload
 	times []time.Time // of executions
+	drop  bool        // leave the last chunk out of lists
 }
 
 func (w *wiretap) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -41,8 +45,24 @@ func (w *wiretap) RoundTrip(req *http.Request) (*http.Response, error) {
 		w.jobs = append(w.jobs, job)
 	} else if req.Method == http.MethodPost && !strings.Contains(req.URL.Path, "/chunks/") {
 		w.times = append(w.times, time.Now())
+	} else if req.Method == http.MethodPost {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return nil, err
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		w.forms = append(w.forms, regexp.MustCompile(`name="[^"]*"; filename="[^"]*"`).FindString(string(body)))
 	}
-	return w.next.RoundTrip(req)
+	resp, err := w.next.RoundTrip(req)
+	if err == nil && w.drop && req.Method == http.MethodGet && strings.HasSuffix(req.URL.Path, "/chunks") {
+		var list []json.RawMessage
+		if err := json.NewDecoder(resp.Body).Decode(&list); err != nil {
+			return nil, err
+		}
+		text, _ := json.Marshal(list[:len(list)-1])
+		resp.Body, resp.ContentLength, w.drop = io.NopCloser(bytes.NewReader(text)), int64(len(text)), false
+	}
+	return resp, err
 }
 
 // tapped is a rig whose calls are kept.
@@ -209,6 +229,131 @@ func TestNames(t *testing.T) {
 			case tc.want == "":
 			case !errors.As(err, &e) || e.Kind != push.Rejected || !strings.Contains(err.Error(), tc.want):
 				t.Errorf("%v: got %v, want %q", tc.names, err, tc.want)
+			}
+		})
+	}
+}
+
+// TestSentAsConfigured: what is configured is what goes over the wire.
+func TestSentAsConfigured(t *testing.T) {
+	no := false
+	for _, tc := range []struct {
+		name   string
+		change func(*celonis.Options)
+		want   []string // in the first job, the calls or the forms
+	}{
+		{"defaults", nil, []string{`"dataPoolId":"pool"`, `"type":"DELTA"`, `"fileType":"PARQUET"`, `"targetName":"people"`, `"keys":["id"]`,
+			`"upsertStrategy":"UPSERT_WITH_NULLIFICATION"`, `"fallbackVarcharLength":16250`, `name="file"; filename="chunk.parquet"`, "POST /data-ingestion/api/v1/data-push/pool/jobs/"}},
+		{"connection", func(o *celonis.Options) { o.ConnectionID = "c1" }, []string{`"connectionId":"c1"`}},
+		{"table", func(o *celonis.Options) {
+			o.Table = func(string) celonis.TableOptions {
+				return celonis.TableOptions{AllowDuplicate: &no, TargetSchema: "s", ForeignKeys: "f", MirrorTargetNames: []string{"m1", "m2"}, PostExecutionQuery: "SELECT 1"}
+			}
+		}, []string{`"allowDuplicate":false`, `"targetSchema":"s"`, `"foreignKeys":"f"`, `"mirrorTargetNames":["m1","m2"]`, `"postExecutionQuery":"SELECT 1"`}},
+		{"validate", func(o *celonis.Options) { o.Validate = true }, []string{"/jobs/?validate=true"}},
+		{"older flavour", func(o *celonis.Options) {
+			o.URL += "/integration/"
+			o.MultipartField, o.MultipartFilename, o.ExecuteSlash = "chunk", "x.parquet", true
+		}, []string{`name="chunk"; filename="x.parquet"`, "POST /integration/api/v1/data-push/pool/jobs/ID/ ", "/chunks/upserted", "/chunks/deleted"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, wire := tapped(t, emulator.Options{}, tc.change)
+			if err := r.deliver(map[int64]string{1: "a", 2: ""}); err != nil {
+				t.Fatal(tc.name, err)
+			}
+			job, err := json.Marshal(wire.jobs[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			sent := string(job) + " " + strings.Join(wire.forms, " ") + " " + regexp.MustCompile(`[0-9a-f]{8}-[-0-9a-f]+`).ReplaceAllString(strings.Join(wire.calls, " "), "ID") + " "
+			for _, want := range tc.want {
+				if !strings.Contains(sent, want) {
+					t.Errorf("%s: no %s in what was sent:\n%s", tc.name, want, sent)
+				}
+			}
+			for _, unset := range []string{"connectionId", "allowDuplicate", "targetSchema", "foreignKeys", "mirrorTargetNames", "postExecutionQuery", "validate=", "duplicateRemovalColumn"} {
+				if tc.change == nil && strings.Contains(sent, unset) {
+					t.Errorf("%s is sent although it is not set", unset)
+				}
+			}
+			r.done()
+		})
+	}
+}
+
+// TestListedChunksAreCompared: a job whose list lacks a chunk is not executed.
+func TestListedChunksAreCompared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, wire := tapped(t, emulator.Options{}, nil)
+		wire.drop = true
+		if err := r.deliver(map[int64]string{1: "a", 2: ""}); err != nil {
+			t.Fatal(err)
+		}
+		if s := r.emu.Counts(); s.Jobs != 2 || s.Submitted != 1 {
+			t.Errorf("%d jobs made, %d submitted; want the first one left", s.Jobs, s.Submitted)
+		}
+		r.want(map[int64]string{1: "a"})
+	})
+}
+
+// TestPollsLessAndLess: a long job is asked for with growing pauses.
+func TestPollsLessAndLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, wire := tapped(t, emulator.Options{Delay: 10 * time.Minute}, nil)
+		if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		polls := 0
+		for _, c := range wire.calls {
+			if strings.HasPrefix(c, "GET ") && !strings.HasSuffix(c, "/chunks") {
+				polls++
+			}
+		}
+		if polls > 30 || polls < 15 { // every second it would be 600, every 30 seconds 20
+			t.Errorf("%d polls in ten minutes", polls)
+		}
+	})
+}
+
+// TestTokens: the client authenticates as it was registered, asks for its scope, and
+// renews a token before it runs out.
+func TestTokens(t *testing.T) {
+	for _, post := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked []string
+			r := newRig(t, emulator.Options{ClientID: "me", Secret: "s3cret"}, nil)
+			endpoint := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				_, _, basic := req.BasicAuth()
+				inForm := req.FormValue("client_secret") != ""
+				asked = append(asked, fmt.Sprint(basic, " ", inForm, " ", req.FormValue("scope")))
+				r.emu.ServeHTTP(w, req)
+			})
+			opt := r.opt
+			opt.Auth = &celonis.OAuth{TokenURL: "https://team/oauth2/token", ClientID: "me", Secret: func() (string, error) { return "s3cret", nil },
+				Scopes: []string{"a", "b"}, Post: post, Client: clientOf(endpoint)}
+			sink, err := celonis.New(opt, r.transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			refused := 0
+			opt.OnRequest = func(_ string, status int, _ time.Duration) {
+				if status == http.StatusUnauthorized {
+					refused++
+				}
+			}
+			if sink, err = celonis.New(opt, r.transport); err != nil {
+				t.Fatal(err)
+			}
+			r.pusher.Sink = sink
+			for range 3 {
+				if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(14*time.Minute + 30*time.Second) // of fifteen
+			}
+			want := fmt.Sprint(!post, " ", post, " a b")
+			if len(asked) != 3 || asked[0] != want || refused > 0 {
+				t.Errorf("asked %q, want 3 times %q; %d requests refused", asked, want, refused)
 			}
 		})
 	}
