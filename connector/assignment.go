@@ -22,6 +22,7 @@ type partition struct {
 	decoder *debezium.Decoder
 	queue   []*kgo.Record // waiting for the decoder
 	busy    bool          // the decoder is at work
+	waiting bool          // for a schema, which is being fetched
 	stopped bool          // on hold: nothing more is taken
 	said    debezium.Lost // the losses of which the log has told
 	// taken is, per table, the offset up to which its rows are in live batches or
@@ -67,8 +68,7 @@ func (c *Connector) fetched(e kafka.Fetched) {
 		if p == nil || p.stopped || c.draining {
 			continue
 		}
-		p.queue = append(p.queue, recs...)
-		c.queued += sizeOf(recs)
+		c.enqueue(p, recs)
 		c.decode(p)
 	}
 }
@@ -89,6 +89,8 @@ type decoded struct {
 	classes [debezium.Classes]int64
 	records int64
 	lost    debezium.Lost
+	need    *debezium.NeedSchema // of the first of rest, which were not decoded
+	rest    []*kgo.Record
 	next    int64 // the offset after the last record that was taken
 	stopped bool  // by the last of bad, which was not taken
 }
@@ -101,7 +103,7 @@ type badRecord struct {
 // decode sets a partition's decoder to work on what is queued. One decoder a
 // partition works at a time; those of different partitions work at once.
 func (c *Connector) decode(p *partition) {
-	if p.busy || len(p.queue) == 0 {
+	if p.busy || p.waiting || len(p.queue) == 0 {
 		return
 	}
 	recs := p.queue
@@ -111,8 +113,12 @@ func (c *Connector) decode(p *partition) {
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: sizeOf(recs)}
 		lost := p.decoder.Lost
-		for _, r := range recs {
+		for i, r := range recs {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
+			if errors.As(err, &d.need) {
+				d.rest = recs[i:]
+				break
+			}
 			if err != nil {
 				d.bad = append(d.bad, badRecord{r, err})
 				if !c.deadLetters.Allow() {
@@ -173,6 +179,62 @@ func (c *Connector) onDecoded(d decoded) {
 		c.holdRecord(p, d.bad[len(d.bad)-1])
 		return
 	}
+	if d.need != nil {
+		c.awaitSchema(p, d.need.ID, d.rest)
+	}
+	c.decode(p)
+}
+
+// enqueue appends records for the decoder.
+func (c *Connector) enqueue(p *partition, recs []*kgo.Record) {
+	p.queue = append(p.queue, recs...)
+	if p.waiting {
+		c.parked += sizeOf(recs)
+	} else {
+		c.queued += sizeOf(recs)
+	}
+}
+
+// dequeue drops what waits for the decoder.
+func (c *Connector) dequeue(p *partition) {
+	if p.waiting {
+		c.parked -= sizeOf(p.queue)
+	} else {
+		c.queued -= sizeOf(p.queue)
+	}
+	p.queue = nil
+}
+
+// schemaFetched says that the registry has answered about a schema that a partition
+// waits for.
+type schemaFetched struct{ part *partition }
+
+// awaitSchema stops a partition at a record whose schema is not known yet, and asks
+// the registry until it answers. What waits here no longer counts as waiting for a
+// decoder: other partitions go on.
+func (c *Connector) awaitSchema(p *partition, id uint64, rest []*kgo.Record) {
+	later := p.queue
+	c.dequeue(p)
+	p.waiting = true
+	c.enqueue(p, rest)
+	c.enqueue(p, later)
+	c.consumer.Pause(p.Partition)
+	c.worker(func() any {
+		c.opt.Registry.Fetch(c.hard, id) // which only a stop ends without an answer
+		return schemaFetched{p}
+	})
+}
+
+func (c *Connector) onSchemaFetched(r schemaFetched) {
+	p := r.part
+	if c.parts[p.Partition] != p || p.stopped {
+		return
+	}
+	recs := p.queue
+	c.dequeue(p)
+	p.waiting = false
+	c.enqueue(p, recs)
+	c.consumer.Resume([]kafka.Partition{p.Partition})
 	c.decode(p)
 }
 
@@ -253,7 +315,7 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	for _, p := range e.Partitions {
 		gone[p] = true
 		if part := c.parts[p]; part != nil {
-			c.queued -= sizeOf(part.queue)
+			c.dequeue(part)
 		}
 	}
 	seek := map[kafka.Partition]int64{}
@@ -325,7 +387,7 @@ func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool
 func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 	for p, at := range seek {
 		old := c.parts[p]
-		c.queued -= sizeOf(old.queue)
+		c.dequeue(old)
 		fresh := c.newPartition(p)
 		fresh.taken, fresh.stopped = old.taken, old.stopped
 		c.parts[p] = fresh

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/connector/registry"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -34,6 +35,8 @@ type Options struct {
 	Pusher     *push.Pusher
 	Exclusive  bool // one job at a time, over all tables
 	DeleteJobs bool // delete jobs that are DONE and committed
+
+	Registry *registry.Registry // of Avro's schemas; nil: there is none
 
 	DeadLetterTopic string // "": a bad record holds its table
 	DeadLetterLimit int    // in a minute; more hold the table instead of flooding the topic
@@ -63,6 +66,7 @@ type Connector struct {
 	lanes        map[string]*lane
 	inflight     int64 // bytes of sealed batches and their files
 	queued       int64 // bytes of records that wait to be decoded
+	parked       int64 // bytes of records that wait for a schema
 	nextHolder   Holder
 	asked        bool
 	joined       bool
@@ -98,6 +102,9 @@ func New(opt Options) (*Connector, error) {
 	consumer, err := kafka.NewConsumer(opt.Kafka)
 	if err != nil {
 		return nil, err
+	}
+	if opt.Registry != nil {
+		opt.Decoder.Schema = opt.Registry.Schema
 	}
 	m, err := newMetrics(opt.Meter)
 	if err != nil {
@@ -164,7 +171,7 @@ func (c *Connector) turn() {
 // ask polls for records while memory allows (I5). Records that wait for a decoder
 // count, for they are about to be rows.
 func (c *Connector) ask() {
-	if c.asked || c.draining || c.revoking != nil || c.memory()+c.queued >= c.opt.MemoryLimit || c.queued >= maxQueued {
+	if c.asked || c.draining || c.revoking != nil || c.memory()+c.queued+c.parked >= c.opt.MemoryLimit || c.queued >= maxQueued {
 		return
 	}
 	c.asked = true
@@ -198,6 +205,8 @@ func (c *Connector) onResult(r any) {
 		r.work.batch = r.work.batch.Husk() // the files stand for its rows now
 	case delivered:
 		c.onDelivered(r)
+	case schemaFetched:
+		c.onSchemaFetched(r)
 	case committed:
 		c.onCommitted(r)
 	case discarded:

@@ -33,8 +33,7 @@ func (c *Connector) note(h Hold) {
 func (c *Connector) pause(p *partition) {
 	if !p.stopped {
 		p.stopped = true
-		c.queued -= sizeOf(p.queue)
-		p.queue = nil
+		c.dequeue(p)
 		c.consumer.Pause(p.Partition)
 	}
 }

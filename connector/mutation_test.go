@@ -48,7 +48,7 @@ func TestMutation(t *testing.T) {
 			"kgo.ReadCommitted()", "kgo.ReadUncommitted()",
 			"TestAbortedTransaction", "want the committed row only"},
 		{"fetch without a limit", "connector.go",
-			"c.memory()+c.queued >= c.opt.MemoryLimit || ", "",
+			"c.memory()+c.queued+c.parked >= c.opt.MemoryLimit || ", "",
 			"TestMemoryLimit", "and a fetch"},
 	} {
 		t.Run(m.name, func(t *testing.T) {

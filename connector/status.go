@@ -31,15 +31,17 @@ type Totals struct {
 
 // Status is a picture of the connector, made by the loop and never changed.
 type Status struct {
-	State      State         `json:"state"`
-	At         time.Time     `json:"at"`
-	Partitions int           `json:"partitions"`
-	Memory     MemoryStatus  `json:"memory"`
-	Budget     BudgetStatus  `json:"budget"`
-	Target     string        `json:"target"` // "ok", or why every table waits
-	Totals     Totals        `json:"totals"`
-	Tables     []TableStatus `json:"tables"`
-	Holds      []Hold        `json:"holds"`
+	State      State        `json:"state"`
+	At         time.Time    `json:"at"`
+	Partitions int          `json:"partitions"`
+	Memory     MemoryStatus `json:"memory"`
+	Budget     BudgetStatus `json:"budget"`
+	Target     string       `json:"target"` // "ok", or why every table waits
+	// SchemaRegistry is "ok", or why records wait for it; "" where there is none.
+	SchemaRegistry string        `json:"schemaRegistry,omitempty"`
+	Totals         Totals        `json:"totals"`
+	Tables         []TableStatus `json:"tables"`
+	Holds          []Hold        `json:"holds"`
 }
 
 // MemoryStatus is bytes against SLUICE_MEMORY_LIMIT.
@@ -105,6 +107,11 @@ func (c *Connector) picture() {
 		State: c.state(), At: c.now, Partitions: len(c.parts), Target: "ok", Totals: c.totals,
 		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Limit: c.opt.MemoryLimit, Paused: c.memory() >= c.opt.MemoryLimit},
 		Budget: BudgetStatus{left, resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
+	}
+	if c.opt.Registry != nil {
+		if s.SchemaRegistry = c.opt.Registry.Trouble(); s.SchemaRegistry == "" {
+			s.SchemaRegistry = "ok"
+		}
 	}
 	if c.blocked.err != nil {
 		s.Target = c.blocked.err.Error()

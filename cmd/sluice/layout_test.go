@@ -38,10 +38,11 @@ func TestImports(t *testing.T) {
 		"push/emulator":              {},
 		"push/pushtest":              {},
 		"connector/kafka":            {},
-		"connector":                  {"schema", "schema/debezium", "batcher", "push", "connector/kafka"},
+		"connector/registry":         {"schema/avro"},
+		"connector":                  {"schema", "schema/debezium", "batcher", "push", "connector/kafka", "connector/registry"},
 		"connector/admin":            {"connector"},
 		"cmd/sluice/internal/config": {"schema", "schema/debezium", "push/celonis"},
-		"cmd/sluice":                 {"schema", "schema/debezium", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/admin", "cmd/sluice/internal/config"},
+		"cmd/sluice":                 {"schema", "schema/debezium", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-cdc/sluice/connector"
 	"github.com/sluice-cdc/sluice/connector/admin"
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/connector/registry"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -100,6 +101,10 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 	if err != nil {
 		return none, err
 	}
+	schemas, err := newRegistry(cfg, log)
+	if err != nil {
+		return none, err
+	}
 	table := func(name string) config.Table { return cfg.Tables.Tables[name] }
 	byTopic := map[string]string{}
 	for name, one := range cfg.Tables.Tables {
@@ -119,11 +124,14 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		PageVersion:    cfg.Parquet.PageVersion,
 	}
 	return connector.Options{
-		Kafka: k,
+		Kafka:    k,
+		Registry: schemas,
 		Decoder: debezium.Options{
 			Table:         cfg.TableName,
 			Column:        cfg.ColumnName,
 			Types:         cfg.ColumnType,
+			Format:        map[string]debezium.Format{"json": debezium.JSON, "avro": debezium.Avro}[cfg.Format],
+			IDBytes:       map[string]int{"apicurio": 8}[cfg.Registry.Framing],
 			OrderColumn:   cfg.Celonis.OrderColumn,
 			Keys:          func(name string) []string { return table(name).Keys },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
@@ -187,6 +195,25 @@ func kafkaOptions(cfg *config.Config) (kafka.Options, error) {
 	var err error
 	opt.SASL, err = saslMechanism(cfg)
 	return opt, err
+}
+
+// newRegistry returns the schema registry, nil if none is set.
+func newRegistry(cfg *config.Config, log *slog.Logger) (*registry.Registry, error) {
+	r := cfg.Registry
+	if len(r.URL) == 0 {
+		return nil, nil
+	}
+	opt := registry.Options{URLs: r.URL, Apicurio: r.Framing == "apicurio", Username: r.Username, Password: r.Password.Value, Logger: log}
+	if !r.Token.IsZero() {
+		opt.Token = r.Token.Value
+	}
+	if r.CAFile != "" {
+		var err error
+		if opt.TLS, err = tlsConfig("SLUICE_SCHEMA_REGISTRY_", r.CAFile, "", "", "", false); err != nil {
+			return nil, err
+		}
+	}
+	return registry.New(opt)
 }
 
 func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis.Sink, error) {

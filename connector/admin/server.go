@@ -38,6 +38,9 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 		fmt.Fprintf(w, "%s, %d partitions\ntarget: %s\n", st.State, st.Partitions, st.Target)
+		if st.SchemaRegistry != "" {
+			fmt.Fprintf(w, "schema registry: %s\n", st.SchemaRegistry)
+		}
 		for _, h := range st.Holds {
 			fmt.Fprintf(w, "on hold: table %q topic %q partition %d offset %d: %s\n  to do: %s\n", h.Table, h.Topic, h.Partition, h.Offset, h.Reason, h.Remedy)
 		}

@@ -331,17 +331,14 @@ func TestTokens(t *testing.T) {
 			opt := r.opt
 			opt.Auth = &celonis.OAuth{TokenURL: "https://team/oauth2/token", ClientID: "me", Secret: func() (string, error) { return "s3cret", nil },
 				Scopes: []string{"a", "b"}, Post: post, Client: clientOf(endpoint)}
-			sink, err := celonis.New(opt, r.transport)
-			if err != nil {
-				t.Fatal(err)
-			}
 			refused := 0
 			opt.OnRequest = func(_ string, status int, _ time.Duration) {
 				if status == http.StatusUnauthorized {
 					refused++
 				}
 			}
-			if sink, err = celonis.New(opt, r.transport); err != nil {
+			sink, err := celonis.New(opt, r.transport)
+			if err != nil {
 				t.Fatal(err)
 			}
 			r.pusher.Sink = sink

@@ -57,6 +57,16 @@ type Config struct {
 		} `env:", prefix=SASL_"`
 	} `env:", prefix=KAFKA_"`
 
+	Format   string `env:"FORMAT, default=auto" oneof:"auto,json,avro" help:"of keys and values; auto takes what begins with a zero byte for Avro"`
+	Registry struct {
+		URL      []string `env:"URL" help:"schema registries, separated by commas, with the path of their API, such as http://registry:8081 or http://apicurio:8080/apis/ccompat/v7"`
+		Framing  string   `env:"FRAMING, default=confluent" oneof:"confluent,apicurio" help:"the id in front of Avro: four bytes, or with apicurio the eight bytes of a global id, asked for at Apicurio's own API, such as http://apicurio:8080/apis/registry/v2"`
+		Username string   `env:"USERNAME" help:"user of basic authentication"`
+		Password Secret   `env:"PASSWORD" help:"password of basic authentication"`
+		Token    Secret   `env:"TOKEN" help:"bearer token, instead of user and password"`
+		CAFile   string   `env:"CA_FILE" help:"PEM file of a private authority in front of the registry"`
+	} `env:", prefix=SCHEMA_REGISTRY_"`
+
 	Sink    string `env:"SINK, default=celonis" oneof:"celonis" help:"target"`
 	Celonis struct {
 		URL          string `env:"URL" required:"true" help:"https://<team>.<cluster>.celonis.cloud; with the path /integration for the older API"`
@@ -361,7 +371,7 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 			problem("%s=%s: want https://host/path", name, redacted(address))
 		}
 	}
-	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile} {
+	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile, "SLUICE_SCHEMA_REGISTRY_CA_FILE": c.Registry.CAFile} {
 		if path == "" {
 			continue
 		}
@@ -369,6 +379,11 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 			problem("%s: %v", name, err)
 		} else if !x509.NewCertPool().AppendCertsFromPEM(text) {
 			problem("%s=%s: no certificate in it; want a PEM file", name, path)
+		}
+	}
+	for _, address := range c.Registry.URL {
+		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
+			problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want https://host:port/path, without user and password", redacted(address))
 		}
 	}
 	if t := c.Kafka.TLS; t.CertFile != "" && t.KeyFile != "" {
@@ -428,6 +443,12 @@ func (c *Config) check(e *Error) {
 		if sasl.TokenURL == "" || sasl.ClientID == "" || sasl.ClientSecret.IsZero() {
 			problem("SLUICE_KAFKA_SASL_TOKEN_URL, _CLIENT_ID, _CLIENT_SECRET: not set; OAUTHBEARER needs all three")
 		}
+	}
+	if c.Format == "avro" && len(c.Registry.URL) == 0 {
+		problem("SLUICE_SCHEMA_REGISTRY_URL: not set; SLUICE_FORMAT=avro needs it")
+	}
+	if r := c.Registry; (r.Username == "") != r.Password.IsZero() || r.Username != "" && !r.Token.IsZero() {
+		problem("SLUICE_SCHEMA_REGISTRY_USERNAME, _PASSWORD, _TOKEN: set the first two, or the third, or none")
 	}
 	if (c.Kafka.TLS.CertFile == "") != (c.Kafka.TLS.KeyFile == "") {
 		problem("SLUICE_KAFKA_TLS_CERT_FILE, SLUICE_KAFKA_TLS_KEY_FILE: set both or none")

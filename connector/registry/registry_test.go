@@ -1,0 +1,209 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/sr"
+	"github.com/twmb/franz-go/pkg/sr/srfake"
+
+	"github.com/sluice-cdc/sluice/schema/avro"
+)
+
+// handler answers requests without a network.
+type handler struct{ http.Handler }
+
+func (h handler) RoundTrip(req *http.Request) (*http.Response, error) {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, req)
+	return rec.Result(), nil
+}
+
+func open(t *testing.T, opt Options, h http.Handler) *Registry {
+	t.Helper()
+	opt.URLs = []string{"http://registry:8081"}
+	opt.Logger = slog.New(slog.DiscardHandler)
+	opt.Transport = handler{h}
+	r, err := New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// fetched asks for an id and returns what is known then.
+func fetched(t *testing.T, r *Registry, id uint64) (*avro.Type, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if typ, err := r.Schema(id); typ != nil || err != nil {
+		t.Fatalf("schema %d was known before it was asked for: %v %v", id, typ, err)
+	}
+	if err := r.Fetch(ctx, id); err != nil {
+		t.Fatalf("schema %d: %v; %s", id, err, r.Trouble())
+	}
+	return r.Schema(id)
+}
+
+const (
+	money = `{"type":"record","name":"Money","namespace":"shop","fields":[{"name":"cents","type":"long"}]}`
+	line  = `{"type":"record","name":"Line","namespace":"shop","fields":[{"name":"price","type":"shop.Money"}]}`
+	order = `{"type":"record","name":"Order","namespace":"shop","fields":[{"name":"line","type":"shop.Line"},{"name":"tip","type":"shop.Money"}]}`
+)
+
+func TestSchemas(t *testing.T) {
+	fake := srfake.New()
+	defer fake.Close()
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+	fake.SeedSchema("line", 1, 2, sr.Schema{Schema: line, References: []sr.SchemaReference{{Name: "shop.Money", Subject: "money", Version: 1}}})
+	fake.SeedSchema("order", 1, 3, sr.Schema{Schema: order, References: []sr.SchemaReference{
+		{Name: "shop.Money", Subject: "money", Version: 1}, {Name: "shop.Line", Subject: "line", Version: 1}}})
+	fake.SeedSchema("proto", 1, 4, sr.Schema{Schema: `syntax = "proto3";`, Type: sr.TypeProtobuf})
+	fake.SeedSchema("broken", 1, 5, sr.Schema{Schema: `{"type":"record"}`})
+	r := open(t, Options{}, fake.Handler())
+	for id, name := range map[uint64]string{1: "shop.Money", 2: "shop.Line", 3: "shop.Order"} {
+		if typ, err := fetched(t, r, id); err != nil || typ.Name != name {
+			t.Errorf("schema %d: %v, %v", id, typ, err)
+		}
+	}
+	for id, want := range map[uint64]string{4: "only Avro is supported", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
+		if _, err := fetched(t, r, id); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("schema %d: %v, want %q", id, err, want)
+		}
+	}
+}
+
+// TestAway: a registry that is away for ten minutes is asked again and again, not too
+// often, and in the end the schema is there. What is known stays known.
+func TestAway(t *testing.T) {
+	for name, away := range map[string]func(http.ResponseWriter){
+		"503":                  func(w http.ResponseWriter) { http.Error(w, "starting", http.StatusServiceUnavailable) },
+		"another server's 404": func(w http.ResponseWriter) { http.Error(w, "<html>no such page</html>", http.StatusNotFound) },
+		"credentials not there": func(w http.ResponseWriter) {
+			http.Error(w, `{"error_code":401,"message":"no"}`, http.StatusUnauthorized)
+		},
+		"half an answer": func(w http.ResponseWriter) { fmt.Fprint(w, `{"schema":"{`) },
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			fake := srfake.NewRegistry()
+			fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+			fake.SeedSchema("money", 2, 2, sr.Schema{Schema: money})
+			start, asked, down := time.Now(), 0, false
+			r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				asked++
+				if down && time.Since(start) < 10*time.Minute {
+					away(w)
+					return
+				}
+				fake.Handler().ServeHTTP(w, req)
+			}))
+			if err := r.Fetch(t.Context(), 2); err != nil {
+				t.Fatal(err)
+			}
+			down, asked = true, 0
+			done := make(chan error, 1)
+			go func() { done <- r.Fetch(t.Context(), 1) }()
+			time.Sleep(5 * time.Minute)
+			if r.Trouble() == "" || !strings.Contains(r.Trouble(), "SLUICE_SCHEMA_REGISTRY_") && name != "503" {
+				t.Errorf("%s: the trouble is %q", name, r.Trouble())
+			}
+			if typ, err := r.Schema(2); typ == nil || err != nil {
+				t.Errorf("%s: a known schema is forgotten: %v", name, err)
+			}
+			if typ, err := r.Schema(1); typ != nil || err != nil {
+				t.Errorf("%s: unknown because the registry is away: %v", name, err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if typ, err := r.Schema(1); typ == nil || err != nil || r.Trouble() != "" {
+				t.Errorf("%s: %v, %v; trouble %q", name, typ, err, r.Trouble())
+			}
+			if asked > 100 {
+				t.Errorf("%s: asked %d times in ten minutes", name, asked)
+			}
+		})
+	}
+}
+
+// TestUnknownForAWhile: an id that the registry did not have is asked for again.
+func TestUnknownForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := srfake.NewRegistry()
+		r := open(t, Options{}, fake.Handler())
+		if _, err := fetched(t, r, 1); err == nil {
+			t.Fatal("an empty registry has a schema")
+		}
+		fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+		time.Sleep(time.Minute)
+		if typ, err := fetched(t, r, 1); err != nil || typ == nil {
+			t.Errorf("%v, %v", typ, err)
+		}
+	})
+}
+
+func TestCredentials(t *testing.T) {
+	fake := srfake.NewRegistry()
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+	fake.SeedSchema("money", 2, 2, sr.Schema{Schema: money})
+	var want string
+	guarded := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Authorization") != want {
+			http.Error(w, `{"error_code":401,"message":"no"}`, http.StatusUnauthorized)
+			return
+		}
+		fake.Handler().ServeHTTP(w, req)
+	})
+	secret := "first"
+	give := func() (string, error) { return secret, nil }
+	basic := open(t, Options{Username: "me", Password: give}, guarded)
+	want = "Basic bWU6Zmlyc3Q="
+	if _, err := fetched(t, basic, 1); err != nil {
+		t.Error(err)
+	}
+	secret, want = "second", "Basic bWU6c2Vjb25k" // rotated
+	if _, err := fetched(t, basic, 2); err != nil {
+		t.Error(err)
+	}
+	want = "Bearer second"
+	if _, err := fetched(t, open(t, Options{Token: give}, guarded), 1); err != nil {
+		t.Error(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	wrong := open(t, Options{Username: "me", Password: give}, guarded)
+	if err := wrong.Fetch(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(wrong.Trouble(), "SLUICE_SCHEMA_REGISTRY_USERNAME") || strings.Contains(wrong.Trouble(), "second") {
+		t.Errorf("refused: %v, trouble %q", err, wrong.Trouble())
+	}
+}
+
+// TestApicurio: global ids and their references by Apicurio's own API.
+func TestApicurio(t *testing.T) {
+	answers := map[string]string{
+		"/ids/globalIds/4294967298":                  order,
+		"/ids/globalIds/4294967298/references":       `[{"groupId":null,"artifactId":"money","version":"1","name":"shop.Money"},{"groupId":"g","artifactId":"line","version":"7","name":"shop.Line"}]`,
+		"/groups/default/artifacts/money/versions/1": money, "/groups/default/artifacts/money/versions/1/references": `[]`,
+		"/groups/g/artifacts/line/versions/7": line, "/groups/g/artifacts/line/versions/7/references": `[{"artifactId":"money","version":"1","name":"shop.Money"}]`,
+	}
+	r := open(t, Options{Apicurio: true}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if text, ok := answers[req.URL.Path]; ok {
+			fmt.Fprint(w, text)
+			return
+		}
+		http.Error(w, `{"message":"No artifact with ID found","error_code":404,"name":"ArtifactNotFoundException"}`, http.StatusNotFound)
+	}))
+	if typ, err := fetched(t, r, 4294967298); err != nil || typ.Name != "shop.Order" {
+		t.Errorf("%v, %v", typ, err)
+	}
+	if _, err := fetched(t, r, 5); err == nil || !strings.Contains(err.Error(), "schema 5 is not in the registry") {
+		t.Errorf("an unknown id: %v", err)
+	}
+}
