@@ -33,6 +33,8 @@ type Options struct {
 	MaxChunk          int64         // bytes; 0: 1 GB, as the vendor says
 	ClientID, Secret  string        // of the OAuth client at /oauth2/token
 	TokenLife         time.Duration // 0: 15 minutes
+	// OnChunk is handed each chunk that was taken, under the emulator's lock.
+	OnChunk func(table, kind string, data []byte)
 	// OnEvent is told of each change of a job's state, in order, under the
 	// emulator's lock.
 	OnEvent func(Event)

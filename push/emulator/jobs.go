@@ -151,6 +151,9 @@ func (e *Emulator) upload(kind string) func(*http.Request, []byte) answer {
 			sum := sha256.Sum256(data)
 			c := &chunk{doc: chunkDocument{newID(), kind, hex.EncodeToString(sum[:]), int64(len(data)), time.Now(), j.doc.ID}, file: f}
 			j.chunks = append(j.chunks, c)
+			if e.opt.OnChunk != nil {
+				e.opt.OnChunk(j.doc.TargetName, kind, data)
+			}
 			return ok(c.doc)
 		}
 	}
