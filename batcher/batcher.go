@@ -101,10 +101,12 @@ func (b *Batcher) Drain() { b.drain = true }
 
 // Due returns the batches that may be sealed now, the first of each table only,
 // for its batches land in order (I3). The one furthest past its deadline comes
-// first. If memory is short and nothing else is due, the largest batch is.
-func (b *Batcher) Due(now time.Time, memoryShort bool) []*Batch {
+// first. If memory is short and nothing that is due belongs to an idle table, the
+// largest batch of an idle one is due as well; idle is not asked otherwise.
+func (b *Batcher) Due(now time.Time, memoryShort bool, idle func(table string) bool) []*Batch {
 	var due []*Batch
 	var largest *Batch
+	starts := false // a batch that can be sealed now
 	for _, t := range b.tables {
 		if len(t.queue) == 0 {
 			continue
@@ -118,11 +120,12 @@ func (b *Batcher) Due(now time.Time, memoryShort bool) []*Batch {
 		}
 		if head.Reason != None {
 			due = append(due, head)
-		} else if head.Len() > 0 && (largest == nil || head.Size() > largest.Size()) {
+			starts = starts || memoryShort && idle(head.Table.Name)
+		} else if memoryShort && head.Len() > 0 && (largest == nil || head.Size() > largest.Size()) && idle(head.Table.Name) {
 			largest = head
 		}
 	}
-	if memoryShort && len(due) == 0 && largest != nil {
+	if memoryShort && !starts && largest != nil {
 		largest.Reason = Memory
 		due = append(due, largest)
 	}
@@ -137,20 +140,6 @@ func (t *table) isOpen(batch *Batch) bool { return t.open && t.queue[len(t.queue
 // deadline is when a batch's oldest row reaches its table's age limit.
 func (b *Batcher) deadline(batch *Batch) time.Time {
 	return batch.Opened.Add(b.tables[batch.Table.Name].policy.MaxAge)
-}
-
-// NextDue returns when the next batch becomes due by age; ok is false if none
-// will.
-func (b *Batcher) NextDue() (at time.Time, ok bool) {
-	for _, t := range b.tables {
-		if len(t.queue) == 0 || t.queue[0].Len() == 0 {
-			continue
-		}
-		if d := b.deadline(t.queue[0]); !ok || d.Before(at) {
-			at, ok = d, true
-		}
-	}
-	return at, ok
 }
 
 // Seal takes a batch out of the batcher. Its later rows go to another one.

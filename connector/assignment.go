@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,8 +24,10 @@ type partition struct {
 	queue   []*kgo.Record // waiting for the decoder
 	busy    bool          // the decoder is at work
 	waiting bool          // for a schema, which is being fetched
-	stopped bool          // on hold: nothing more is taken
-	said    debezium.Lost // the losses of which the log has told
+	// cancelFetch ends that fetch, nil if there is none.
+	cancelFetch func()
+	stopped     bool          // on hold: nothing more is taken
+	said        debezium.Lost // the losses of which the log has told
 	// taken is, per table, the offset up to which its rows are in live batches or
 	// DONE: when the partition is read again, they are not added twice.
 	taken map[string]int64
@@ -42,7 +45,13 @@ func (c *Connector) assign(e kafka.Assigned) {
 		delete(c.commits.committed, p)
 	}
 	c.consumer.Resume(e.Partitions)
-	if len(e.Partitions) > 0 {
+	for _, p := range e.Partitions {
+		if c.topicHeld(p.Topic) {
+			c.pause(c.parts[p])
+		}
+	}
+	c.kafka = ""
+	if len(e.Partitions) > 0 || len(c.parts) == 0 {
 		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts))
 	}
 	close(e.Done)
@@ -54,14 +63,22 @@ func (c *Connector) fetched(e kafka.Fetched) {
 		p := c.parts[id]
 		switch {
 		case p == nil:
-			c.log.Warn("kafka", "error", err)
+			if text := err.Error(); text != c.kafka { // the client tells it at each try
+				c.kafka = text
+				c.log.Warn("kafka: trying again", "error", err)
+			}
+		case p.stopped:
 		case kafka.Gone(err):
-			c.holdPartition(p, Hold{Reason: "records were deleted before Sluice read them: " + err.Error(),
+			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
+				Reason: "records were deleted before Sluice read them: " + err.Error(),
 				Remedy: fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
 					"then move the group's offset to where that begins and restart", p.Topic)})
 		default:
 			c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
 		}
+	}
+	if len(e.Records) > 0 {
+		c.kafka = ""
 	}
 	for id, recs := range e.Records {
 		p := c.parts[id]
@@ -87,7 +104,6 @@ type decoded struct {
 	runs    []*schema.Rows
 	bad     []badRecord
 	classes [debezium.Classes]int64
-	records int64
 	lost    debezium.Lost
 	need    *debezium.NeedSchema // of the first of rest, which were not decoded
 	rest    []*kgo.Record
@@ -97,7 +113,7 @@ type decoded struct {
 
 type badRecord struct {
 	rec *kgo.Record
-	err error
+	err *debezium.BadRecord
 }
 
 // decode sets a partition's decoder to work on what is queued. One decoder a
@@ -120,15 +136,16 @@ func (c *Connector) decode(p *partition) {
 				break
 			}
 			if err != nil {
-				d.bad = append(d.bad, badRecord{r, err})
-				if !c.deadLetters.Allow() {
+				bad := badRecord{rec: r}
+				errors.As(err, &bad.err)
+				d.bad = append(d.bad, bad)
+				if bad.err.OfTable || !c.deadLetters.Allow() {
 					d.stopped = true
 					break
 				}
 			} else {
 				d.classes[class]++
 			}
-			d.records++
 			d.next = r.Offset + 1
 		}
 		d.lost = p.decoder.Lost.Sub(lost)
@@ -151,13 +168,18 @@ func (c *Connector) onDecoded(d decoded) {
 		c.recycle(d.runs)
 		return
 	}
-	c.totals.Read += d.records
 	for class, n := range d.classes {
 		if n > 0 {
 			c.metrics.records(debezium.Class(class).String(), n)
-			if class != int(debezium.Row) && class != int(debezium.Tombstone) {
-				c.totals.Skipped += n
-			}
+		}
+		switch debezium.Class(class) {
+		case debezium.Row: // counted when its rows join a batch
+		case debezium.Excluded:
+			c.totals.Read += n
+			c.totals.Filtered += n
+		default:
+			c.totals.Read += n
+			c.totals.Skipped += n
 		}
 	}
 	c.sayLost(p, d.lost)
@@ -165,6 +187,7 @@ func (c *Connector) onDecoded(d decoded) {
 	if d.stopped {
 		bad = bad[:len(bad)-1]
 	}
+	c.totals.Read += int64(len(bad))
 	for _, b := range bad {
 		c.deadLetter(p, b)
 	}
@@ -179,7 +202,7 @@ func (c *Connector) onDecoded(d decoded) {
 		c.holdRecord(p, d.bad[len(d.bad)-1])
 		return
 	}
-	if d.need != nil {
+	if d.need != nil && !p.stopped {
 		c.awaitSchema(p, d.need.ID, d.rest)
 	}
 	c.decode(p)
@@ -219,10 +242,21 @@ func (c *Connector) awaitSchema(p *partition, id uint64, rest []*kgo.Record) {
 	c.enqueue(p, rest)
 	c.enqueue(p, later)
 	c.consumer.Pause(p.Partition)
+	ctx, cancel := context.WithCancel(c.hard)
+	p.cancelFetch = cancel
 	c.worker(func() any {
-		c.opt.Registry.Fetch(c.hard, id) // which only a stop ends without an answer
+		c.opt.Registry.Fetch(ctx, id) // without end, until it is answered or nobody waits
 		return schemaFetched{p}
 	})
+}
+
+// forgetSchema ends the wait for a schema, for the partition is given up, read again
+// or stopped.
+func (p *partition) forgetSchema() {
+	if p.cancelFetch != nil {
+		p.cancelFetch()
+		p.cancelFetch = nil
+	}
 }
 
 func (c *Connector) onSchemaFetched(r schemaFetched) {
@@ -230,6 +264,7 @@ func (c *Connector) onSchemaFetched(r schemaFetched) {
 	if c.parts[p.Partition] != p || p.stopped {
 		return
 	}
+	p.forgetSchema()
 	recs := p.queue
 	c.dequeue(p)
 	p.waiting = false
@@ -270,10 +305,6 @@ func (c *Connector) recycle(runs []*schema.Rows) {
 
 // add puts a run into its table's open batch and notes what that holds.
 func (c *Connector) add(p *partition, rows *schema.Rows) {
-	if c.opt.Exclude != nil && c.opt.Exclude(rows.Table) {
-		c.totals.Filtered += int64(rows.Len())
-		return
-	}
 	from, _ := slices.BinarySearch(rows.Offsets, p.taken[rows.Table])
 	if from == rows.Len() {
 		return
@@ -290,12 +321,13 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		var conflict *schema.ConflictError
 		errors.As(err, &conflict)
 		c.ledger.Hold(p.Partition, first, c.holdTable(rows.Table, Hold{
-			Table: rows.Table, Topic: p.Topic, Partition: p.ID, Offset: first, Reason: err.Error(),
+			Table: rows.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(first), Reason: err.Error(),
 			Remedy: "undo the change at the source, or drop the target table and load it anew under its new columns; then restart",
 		}))
 		c.pause(p)
 		return
 	}
+	c.totals.Read += int64(rows.Len() - from)
 	c.ledger.Hold(p.Partition, first, Holder(batch.ID))
 	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1
 }
@@ -326,6 +358,7 @@ func (c *Connector) revoke(e kafka.Revoked) {
 			l.waiting = nil
 			dropped[l.table] = true
 			c.abandon(w)
+			c.totals.Read -= int64(w.read)
 			c.forget(l.table, Holder(w.batch.ID), gone, seek)
 		}
 	}
@@ -333,6 +366,7 @@ func (c *Connector) revoke(e kafka.Revoked) {
 		if dropped[b.Table.Name] || c.touches(Holder(b.ID), gone) {
 			dropped[b.Table.Name] = true
 			c.batcher.Seal(b)
+			c.totals.Read -= int64(b.Read)
 			c.forget(b.Table.Name, Holder(b.ID), gone, seek)
 		}
 	}
@@ -385,8 +419,13 @@ func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool
 // rewind has partitions read again. It is only called while the group waits for
 // us, so no poll is under way.
 func (c *Connector) rewind(seek map[kafka.Partition]int64) {
+	var waited []kafka.Partition // for a schema, which is asked for again
 	for p, at := range seek {
 		old := c.parts[p]
+		if old.waiting && !old.stopped {
+			waited = append(waited, p)
+		}
+		old.forgetSchema()
 		c.dequeue(old)
 		fresh := c.newPartition(p)
 		fresh.taken, fresh.stopped = old.taken, old.stopped
@@ -396,6 +435,7 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 	if len(seek) > 0 {
 		c.consumer.Seek(seek)
 	}
+	c.consumer.Resume(waited)
 }
 
 // cutOff stops running work with rows of partitions that go although it has not
@@ -407,6 +447,7 @@ func (c *Connector) cutOff(gone map[kafka.Partition]bool) {
 		if w := l.running; w != nil && c.touches(Holder(w.batch.ID), gone) {
 			w.abandoned = true
 			w.cancel()
+			c.totals.Read -= int64(w.read)
 			c.forget(l.table, Holder(w.batch.ID), gone, seek)
 		}
 	}
@@ -450,11 +491,14 @@ func (c *Connector) settleRevoke() {
 // release forgets partitions. From here on nothing of them is committed (I2).
 func (c *Connector) release(e kafka.Revoked) {
 	for _, p := range e.Partitions {
+		if part := c.parts[p]; part != nil {
+			part.forgetSchema()
+		}
 		c.ledger.Revoke(p)
 		delete(c.parts, p)
 		delete(c.commits.committed, p)
 	}
-	c.unhold(e.Partitions)
+	c.unhold()
 	if e.Lost && c.revoking != nil {
 		close(c.revoking.Done)
 		c.revoking = nil

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/registry"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
@@ -56,7 +57,7 @@ func newAvroWorld(t *testing.T, topics ...string) (*avroWorld, Options) {
 		t.Fatal(err)
 	}
 	opt := a.options(topics...)
-	opt.Registry, err = registry.New(registry.Options{URLs: []string{server.URL}, Logger: slog.New(slog.DiscardHandler), MaxBackoff: 200 * time.Millisecond})
+	opt.Registry, err = registry.New(registry.Options{URLs: []string{server.URL}, Logger: slog.New(slog.DiscardHandler), MaxBackoff: 200 * time.Millisecond, Doubt: 200 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +148,56 @@ func TestUnknownSchemaHolds(t *testing.T) {
 	a.eventually("the row before it", a.equal)
 	a.insertAvro(77, 3, "y")
 	a.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
-	if h := c.Status().Holds[0]; h.Table != "public_a" || h.Offset != 1 || !strings.Contains(h.Reason, "schema 77 is not in the registry") {
+	if h := c.Status().Holds[0]; h.Table != "public_a" || h.Offset == nil || *h.Offset != 1 || !strings.Contains(h.Reason, "schema 77 is not in the registry") {
 		t.Errorf("the hold says %+v", h)
 	}
+}
+
+// TestRebalanceWhileRegistryIsAway: a partition that waits for a schema while another
+// goes to a second member, and is read again for that, goes on once the registry is back.
+func TestRebalanceWhileRegistryIsAway(t *testing.T) {
+	t.Parallel()
+	a, opt := newAvroWorld(t, "shop.public.a")
+	a.fake.SeedSchema("v", 2, 3, sr.Schema{Schema: strings.Replace(avroEnvelope, `"name":"op"`, `"doc":"newer","name":"op"`, 1)})
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 1000, MaxBytes: 1 << 20, MaxAge: time.Hour}
+	}
+	for id := range int64(4) {
+		a.insertAvro(2, id, "in the open batch")
+	}
+	c1, _ := a.run(opt)
+	a.eventually("an open batch", func() bool { s := c1.Status(); return len(s.Tables) == 1 && s.Tables[0].Rows == 4 })
+	a.down.Store(true)
+	for id := int64(4); id < 6; id++ {
+		a.insertAvro(3, id, "of a schema that is not known")
+	}
+	a.eventually("both partitions wait", func() bool { return c1.Status().Memory.Waiting > 0 && c1.Status().SchemaRegistry != "ok" })
+	second := a.options("shop.public.a")
+	second.Registry = opt.Registry
+	c2, _ := a.run(second)
+	a.eventually("one goes", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
+	a.down.Store(false)
+	a.eventually("the first member reads on", func() bool { s := c1.Status(); return len(s.Tables) == 1 && s.Tables[0].Rows == 3 })
+	a.eventually("its own rows in the second", func() bool { t := a.emu.Snapshot("public_a"); return t != nil && len(t.Rows) == 3 })
+}
+
+// TestHeldTableWaitsForNothing: what a held table's partition would wait for keeps no
+// memory.
+func TestHeldTableWaitsForNothing(t *testing.T) {
+	a, opt := newAvroWorld(t, "shop.public.a")
+	a.fake.SeedSchema("v", 2, 3, sr.Schema{Schema: strings.Replace(avroEnvelope, `"name":"v","type":"string"`, `"name":"v","type":{"type":"int","connect.name":"io.debezium.time.Date"}`, 1)})
+	c, _ := a.run(opt)
+	a.insertAvro(2, 2, "x")
+	a.eventually("the first row", a.equal)
+	key, _ := a.key.BinaryFromNative(nil, map[string]any{"id": int64(4)})
+	value, _ := a.value.BinaryFromNative(nil, map[string]any{"before": nil, "op": "c",
+		"after":  goavro.Union("shop.public.a.Value", map[string]any{"id": int64(4), "v": ""}), // one byte: the date 0
+		"source": map[string]any{"ts_ms": int64(1), "db": "shop", "schema": "public", "table": "a"}})
+	a.down.Store(true)
+	a.produce("shop.public.a", 0, framed(1, key), framed(3, value))
+	a.produce("shop.public.a", 0, framed(1, key), framed(9, make([]byte, 100_000)))
+	a.eventually("it waits", func() bool { return c.Status().Memory.Waiting > 0 })
+	a.down.Store(false)
+	a.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	a.eventually("nothing waits", func() bool { return c.Status().Memory.Waiting == 0 })
 }

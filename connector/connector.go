@@ -29,7 +29,6 @@ type Options struct {
 	Kafka      kafka.Options
 	Decoder    debezium.Options
 	Policy     func(table string) batcher.Policy
-	Exclude    func(table string) bool // tables that are read and dropped; nil: none
 	Encode     func(*batcher.Batch) ([]schema.Chunk, error)
 	Split      func([]schema.Chunk) [][]schema.Chunk // the jobs of a batch
 	Pusher     *push.Pusher
@@ -70,6 +69,7 @@ type Connector struct {
 	nextHolder   Holder
 	asked        bool
 	joined       bool
+	kafka        string // what is wrong with the brokers, "" if nothing is
 	revoking     *revoking
 	commits      commits
 	blocked      blocked
@@ -123,8 +123,18 @@ func New(opt Options) (*Connector, error) {
 	return c, nil
 }
 
-// Consumer returns the group member, for a look at the cluster before Run.
-func (c *Connector) Consumer() *kafka.Consumer { return c.consumer }
+// Reach asks the brokers for their topics, before Run: an error says which setting to
+// look at, and stands in the status until they answer. missing are the named topics
+// that do not exist; where a pattern matches none, it is the pattern.
+func (c *Connector) Reach(ctx context.Context) (missing []string, err error) {
+	missing, err = c.consumer.Reach(ctx)
+	if c.kafka = ""; err != nil {
+		c.kafka = err.Error()
+	}
+	c.now = time.Now()
+	c.picture()
+	return missing, err
+}
 
 // Run moves changes until ctx ends. Then it stops polling, finishes what is in
 // flight within DrainTimeout, commits, and leaves the group. Whatever was not
@@ -171,12 +181,15 @@ func (c *Connector) turn() {
 // ask polls for records while memory allows (I5). Records that wait for a decoder
 // count, for they are about to be rows.
 func (c *Connector) ask() {
-	if c.asked || c.draining || c.revoking != nil || c.memory()+c.queued+c.parked >= c.opt.MemoryLimit || c.queued >= maxQueued {
+	if c.asked || c.draining || c.revoking != nil || c.full() || c.queued >= maxQueued {
 		return
 	}
 	c.asked = true
 	c.consumer.Ask(maxPoll)
 }
+
+// full reports whether the memory limit is reached.
+func (c *Connector) full() bool { return c.memory()+c.queued+c.parked >= c.opt.MemoryLimit }
 
 // memory is what open, sealed and in-flight batches hold.
 func (c *Connector) memory() int64 { return c.batcher.Bytes() + c.inflight }
@@ -241,7 +254,7 @@ func (c *Connector) drained() bool {
 			return false
 		}
 	}
-	for _, b := range c.batcher.Due(c.now, false) {
+	for _, b := range c.batcher.Due(c.now, false, nil) {
 		if l := c.lanes[b.Table.Name]; l == nil || l.held == "" {
 			return c.blocked.err != nil || c.opt.Pusher.Budget.Next(c.now).After(c.deadline)
 		}

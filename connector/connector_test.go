@@ -132,7 +132,7 @@ func TestBadRecordHoldsItsTable(t *testing.T) {
 	at := w.produce("shop.public.a", 0, `{"id":1}`, `{"broken`)
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
 	h := c.Status().Holds[0]
-	if h.Topic != "shop.public.a" || h.Partition != 0 || h.Offset != at || !strings.Contains(h.Reason, "invalid JSON") || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
+	if h.Where() != fmt.Sprintf("table public_a, at shop.public.a/0 offset %d", at) || !strings.Contains(h.Reason, "invalid JSON") || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
 		t.Errorf("the hold says %+v, want topic, partition, offset %d, reason and remedy", h, at)
 	}
 	w.insert("shop.public.b", 0, 10) // other tables run
@@ -181,7 +181,7 @@ func TestDeadLetterLimit(t *testing.T) {
 	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
 	c, _ := w.run(opt)
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
-	if h := c.Status().Holds[0]; h.Offset != 5 || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_LIMIT") {
+	if h := c.Status().Holds[0]; *h.Offset != 5 || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_LIMIT") {
 		t.Errorf("the hold says %+v", h)
 	}
 }
@@ -207,7 +207,7 @@ func TestTableWithoutKeyHolds(t *testing.T) {
 	_, value := change("shop.public.a", "c", 1, "x")
 	w.produce("shop.public.a", 0, "", value)
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
-	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "tables.public_a.keys") {
+	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "no key") || !strings.Contains(h.Remedy, "tables.public_a.keys") {
 		t.Errorf("the hold says %+v", h)
 	}
 	w.insert("shop.public.b", 0, 5)
@@ -216,6 +216,88 @@ func TestTableWithoutKeyHolds(t *testing.T) {
 	if lag := w.lag("shop.public.a"); lag != 1 {
 		t.Errorf("lag %d: the record was passed", lag)
 	}
+}
+
+// TestFaultIsNotPutAside: what ails a whole table holds it, though single bad records
+// may go to a dead-letter topic.
+func TestFaultIsNotPutAside(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "dead")
+	opt := w.options("shop.public.a")
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 100
+	c, _ := w.run(opt)
+	w.put("shop.public.a", "c", 2, "x")
+	w.eventually("a row", w.equal)
+	_, value := change("shop.public.a", "t", 2, "x")
+	w.produce("shop.public.a", 0, "", value)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "TRUNCATE") || !strings.Contains(h.Remedy, "empty the target table") {
+		t.Errorf("the hold says %+v", h)
+	}
+	if lag := w.lag("shop.public.a"); lag != 1 {
+		t.Errorf("lag %d: the TRUNCATE was passed", lag)
+	}
+}
+
+// TestFirstRecordBad: a table is held as a whole by a bad record of one partition,
+// also if no row of it was ever seen, and by one whose topic tells no table.
+func TestFirstRecordBad(t *testing.T) {
+	for topic, where := range map[string]string{"shop.public.a": "table public_a, at shop.public.a/0 offset 0", "all": "topic all, at all/0 offset 0"} {
+		t.Run(topic, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, emulator.Options{}, topic)
+			w.produce(topic, 0, `{"id":1}`, `nonsense`)
+			c, _ := w.run(w.options(topic))
+			w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+			if h := c.Status().Holds[0]; h.Where() != where {
+				t.Errorf("the hold is of %s", h.Where())
+			}
+			_, value := change("shop.public.a", "c", 1, "x")
+			w.produce(topic, 1, `{"id":1}`, value)
+			time.Sleep(300 * time.Millisecond)
+			if lag := w.lag(topic); lag != 2 || w.emu.Snapshot("public_a") != nil {
+				t.Errorf("lag %d: the other partition goes on", lag)
+			}
+		})
+	}
+}
+
+// TestTargetAway: a target that does not answer is in the status, and in the log once
+// and not at each try.
+func TestTargetAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.emu.Inject("create", emulator.AnswerHTML, 0, 3)
+	opt := w.options("shop.public.a")
+	var log lockedBuffer
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 600*time.Millisecond, 600*time.Millisecond
+	c, _ := w.run(opt)
+	w.put("shop.public.a", "c", 1, "x")
+	w.eventually("the status says so", func() bool { return strings.Contains(c.Status().Target, "503") })
+	w.eventually("delivered", w.equal)
+	w.eventually("the status is fine", func() bool { return c.Status().Target == "ok" })
+	if n := strings.Count(log.String(), "a job fails"); n != 1 || !strings.Contains(log.String(), "the job goes on") {
+		t.Errorf("told %d times:\n%s", n, log.String())
+	}
+}
+
+// lockedBuffer is a buffer that a log may write to while a test reads it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func TestCommittedOffsetGone(t *testing.T) {
@@ -230,11 +312,15 @@ func TestCommittedOffsetGone(t *testing.T) {
 	}
 	c, _ := w.run(w.options("shop.public.a", "shop.public.b"))
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
-	if h := c.Status().Holds[0]; h.Topic != "shop.public.a" || h.Partition != 0 || !strings.Contains(h.Reason, "deleted before Sluice read them") {
+	if h := c.Status().Holds[0]; h.Where() != "topic shop.public.a, at shop.public.a/0" || !strings.Contains(h.Reason, "deleted before Sluice read them") {
 		t.Errorf("the hold says %+v", h)
 	}
+	w.insert("shop.public.a", 20, 2) // one in each partition: the whole table stops
 	w.insert("shop.public.b", 0, 5)
 	w.eventually("the other topic", func() bool { t := w.emu.Snapshot("public_b"); return t != nil && len(t.Rows) == 5 })
+	if t2 := w.emu.Snapshot("public_a"); len(t2.Rows) != 10 {
+		t.Errorf("%d rows: the table went on without those that are gone", len(t2.Rows))
+	}
 }
 
 func TestRejectedTableHolds(t *testing.T) {

@@ -2,10 +2,12 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/time/rate"
 
@@ -41,12 +43,25 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.deadInFlight++
 	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
 	c.worker(func() any {
-		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
-		defer cancel()
-		done := make(chan error, 1)
-		c.consumer.Produce(ctx, rec, func(err error) { done <- err })
-		return deadLettered{part, at, id, <-done}
+		return deadLettered{part, at, id, c.writeDeadLetter(rec)}
 	})
+}
+
+// writeDeadLetter tries until the record is written or a try fails for a reason that
+// time does not mend. A broker that is away is none.
+func (c *Connector) writeDeadLetter(rec *kgo.Record) error {
+	for {
+		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
+		done := make(chan error, 1)
+		again := *rec // the client notes in it where it went
+		c.consumer.Produce(ctx, &again, func(err error) { done <- err })
+		err := <-done
+		cancel()
+		if err == nil || c.hard.Err() != nil || !(kerr.IsRetriable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrRecordTimeout)) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return err
+		}
+		c.log.Warn("a bad record cannot be written to the dead-letter topic; trying again", "deadletter", rec.Topic, "error", err)
+	}
 }
 
 // deadLetterRecord is the record as it came, with where it came from and what was
@@ -62,7 +77,7 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 		{"connector.name", "sluice"},
 		{"stage", "VALUE_CONVERTER"},
 		{"class.name", "github.com/sluice-cdc/sluice/schema/debezium.Decoder"},
-		{"exception.class.name", fmt.Sprintf("%T", b.err)},
+		{"exception.class.name", fmt.Sprintf("%T", b.err.Err)},
 		{"exception.message", b.err.Error()},
 	} {
 		h = append(h, kgo.RecordHeader{Key: "__connect.errors." + kv[0], Value: []byte(kv[1])})
@@ -82,7 +97,11 @@ func (c *Connector) onDeadLettered(d deadLettered) {
 	}
 	// The offset stays held, unless the partition was given away.
 	if _, held := c.ledger.First(d.part, d.holder); held && c.hard.Err() == nil {
-		c.holdPartition(c.parts[d.part], Hold{Offset: d.offset, Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error(),
-			Remedy: fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)})
+		remedy := fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)
+		if errors.Is(d.err, kerr.MessageTooLarge) {
+			remedy = fmt.Sprintf("raise max.message.bytes of the topic %s (SLUICE_DEADLETTER_TOPIC) above the size of the record with its headers, then restart", c.opt.DeadLetterTopic)
+		}
+		c.holdTopic(Hold{Topic: d.part.Topic, Partition: new(d.part.ID), Offset: &d.offset, Remedy: remedy,
+			Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error()})
 	}
 }

@@ -1,12 +1,11 @@
 package connector
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
-	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // Hold is something that has stopped for good and waits for a person: what, where,
@@ -14,37 +13,68 @@ import (
 type Hold struct {
 	Table     string    `json:"table,omitempty"`
 	Topic     string    `json:"topic,omitempty"`
-	Partition int32     `json:"partition"`
-	Offset    int64     `json:"offset"`
+	Partition *int32    `json:"partition,omitempty"`
+	Offset    *int64    `json:"offset,omitempty"`
 	Reason    string    `json:"reason"`
 	Remedy    string    `json:"remedy"`
 	Since     time.Time `json:"since"`
+}
+
+// Where says in words what is on hold, and the record that it stopped at.
+func (h Hold) Where() string {
+	s := "topic " + h.Topic
+	if h.Table != "" {
+		s = "table " + h.Table
+	}
+	if h.Partition != nil {
+		s += fmt.Sprintf(", at %s/%d", h.Topic, *h.Partition)
+	}
+	if h.Offset != nil {
+		s += fmt.Sprintf(" offset %d", *h.Offset)
+	}
+	return s
 }
 
 func (c *Connector) note(h Hold) {
 	h.Since = c.now
 	c.holds = append(c.holds, h)
 	c.metrics.held(1)
-	c.log.Error("on hold", "table", h.Table, "topic", h.Topic, "partition", h.Partition, "offset", h.Offset,
-		"reason", h.Reason, "remedy", h.Remedy)
+	c.log.Error("on hold", "what", h.Where(), "reason", h.Reason, "remedy", h.Remedy)
 }
 
 // pause stops a partition. Other partitions go on.
 func (c *Connector) pause(p *partition) {
 	if !p.stopped {
 		p.stopped = true
+		p.forgetSchema()
 		c.dequeue(p)
 		c.consumer.Pause(p.Partition)
 	}
 }
 
-func (c *Connector) holdPartition(p *partition, h Hold) {
-	if p.stopped {
-		return
+// holdTopic stops all partitions of a topic: its records fail before they tell their
+// table, or are gone.
+func (c *Connector) holdTopic(h Hold) {
+	for _, p := range c.parts {
+		if p.Topic == h.Topic {
+			c.pause(p)
+		}
 	}
-	h.Topic, h.Partition = p.Topic, p.ID
-	c.pause(p)
-	c.note(h)
+	if !c.topicHeld(h.Topic) {
+		c.note(h)
+	}
+}
+
+func (c *Connector) topicHeld(topic string) bool {
+	return slices.ContainsFunc(c.holds, func(h Hold) bool { return h.Table == "" && h.Topic == topic })
+}
+
+// position returns the offset at which a partition stands, nil if nothing was seen.
+func (c *Connector) position(p kafka.Partition) *int64 {
+	if at, ok := c.ledger.Committable(p); ok {
+		return &at
+	}
+	return nil
 }
 
 // holdTable stops a table's lane. Its open batches are dropped, for their memory
@@ -75,19 +105,19 @@ func (c *Connector) holdTable(table string, h Hold) Holder {
 // holdRecord stops at a record that cannot be applied and may not be
 // dead-lettered: its offset was not passed, so it is read again after a restart.
 func (c *Connector) holdRecord(p *partition, b badRecord) {
-	h := Hold{Topic: p.Topic, Partition: p.ID, Offset: b.rec.Offset, Reason: b.err.Error()}
-	h.Remedy = "set SLUICE_DEADLETTER_TOPIC to put such records aside, or mend the source and move the group's offset past this one; then restart"
-	if c.opt.DeadLetterTopic != "" {
+	h := Hold{Table: b.err.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(b.rec.Offset), Reason: b.err.Error()}
+	switch {
+	case b.err.OfTable:
+		h.Remedy = b.err.Remedy
+	case c.opt.DeadLetterTopic == "":
+		h.Remedy = "set SLUICE_DEADLETTER_TOPIC to put such records aside, or mend the source and move the group's offset past this one; then restart"
+	default:
 		h.Remedy = "more bad records than SLUICE_DEADLETTER_LIMIT allows in a minute: look at the first of them in " +
 			c.opt.DeadLetterTopic + ", mend the cause or raise the limit, then restart"
 	}
-	var bad *debezium.BadRecord
-	if errors.As(b.err, &bad) && bad.Table != "" {
-		h.Table = bad.Table
-	}
 	c.pause(p)
 	if h.Table == "" {
-		c.note(h)
+		c.holdTopic(h)
 		return
 	}
 	c.ledger.Advance(p.Partition, b.rec.Offset)
@@ -95,12 +125,17 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 }
 
 // unhold forgets the holds of partitions that were given up: their new owner meets
-// the cause itself. A table stays held while a partition that feeds it stays here.
-func (c *Connector) unhold(gone []kafka.Partition) {
+// the cause itself. A table or topic stays held while a partition of it stays here.
+func (c *Connector) unhold() {
 	before := len(c.holds)
 	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
 		if h.Table == "" {
-			return slices.Contains(gone, kafka.Partition{Topic: h.Topic, ID: h.Partition})
+			for p := range c.parts {
+				if p.Topic == h.Topic {
+					return false
+				}
+			}
+			return true
 		}
 		for _, p := range c.parts {
 			if _, feeds := p.taken[h.Table]; feeds {

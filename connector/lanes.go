@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type lane struct {
 	held    string // why nothing runs any more; "" is not held
 	holder  Holder // keeps the offsets of a held table
 	done    laneTotals
+	trouble trouble
 }
 
 // laneTotals is what a lane has delivered.
@@ -105,9 +107,13 @@ func (c *Connector) schedule() {
 		}
 	}
 	short := c.memory() >= c.opt.MemoryLimit*3/4
-	for _, b := range c.batcher.Due(c.now, short) {
+	idle := func(table string) bool {
+		l := c.lane(table)
+		return l.running == nil && l.held == "" && !(c.opt.Exclusive && c.running() > 0)
+	}
+	for _, b := range c.batcher.Due(c.now, short, idle) {
 		l := c.lane(b.Table.Name)
-		if l.running != nil || l.held != "" || (c.opt.Exclusive && c.running() > 0) {
+		if !idle(l.table) {
 			continue
 		}
 		if !c.opt.Pusher.Budget.Grant(c.now) {
@@ -246,6 +252,13 @@ func (c *Connector) finish(w *work) {
 	c.commits.settle = append(c.commits.settle, settle{work: w, need: w.ends})
 	c.commits.urgent = true
 	c.log.Info("batch delivered", "table", l.table, "reason", w.batch.Reason.String(), "read", w.read,
-		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond),
-		"trace_id", w.span.SpanContext().TraceID().String())
+		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond), traced(w.span))
+}
+
+// traced is a log attribute with the id of a trace, nothing where there is none.
+func traced(s trace.Span) slog.Attr {
+	if sc := s.SpanContext(); sc.HasTraceID() {
+		return slog.String("trace_id", sc.TraceID().String())
+	}
+	return slog.Attr{}
 }

@@ -29,6 +29,9 @@ func TestMutation(t *testing.T) {
 		{"pass a bad record", "hold.go",
 			"	c.ledger.Hold(p.Partition, b.rec.Offset, c.holdTable(h.Table, h))", "	c.holdTable(h.Table, h)\n	c.ledger.Advance(p.Partition, b.rec.Offset+1)",
 			"TestTableWithoutKeyHolds", "was passed"},
+		{"put aside what ails a whole table", "assignment.go",
+			"if bad.err.OfTable || !", "if !",
+			"TestFaultIsNotPutAside", "held: not after"},
 		{"commit rows that were dropped at a rebalance", "assignment.go",
 			"			c.ledger.Rewind(p, first)\n			continue", "			continue",
 			"TestOpenBatchIsDropped", "each member has its own rows: not after"},
@@ -48,7 +51,7 @@ func TestMutation(t *testing.T) {
 			"kgo.ReadCommitted()", "kgo.ReadUncommitted()",
 			"TestAbortedTransaction", "want the committed row only"},
 		{"fetch without a limit", "connector.go",
-			"c.memory()+c.queued+c.parked >= c.opt.MemoryLimit || ", "",
+			"c.full() || ", "",
 			"TestMemoryLimit", "and a fetch"},
 	} {
 		t.Run(m.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 )
 
@@ -36,7 +37,8 @@ type Status struct {
 	Partitions int          `json:"partitions"`
 	Memory     MemoryStatus `json:"memory"`
 	Budget     BudgetStatus `json:"budget"`
-	Target     string       `json:"target"` // "ok", or why every table waits
+	Kafka      string       `json:"kafka"`  // "ok", or what is wrong with the brokers
+	Target     string       `json:"target"` // "ok", or why tables wait for it
 	// SchemaRegistry is "ok", or why records wait for it; "" where there is none.
 	SchemaRegistry string        `json:"schemaRegistry,omitempty"`
 	Totals         Totals        `json:"totals"`
@@ -48,6 +50,7 @@ type Status struct {
 type MemoryStatus struct {
 	Open     int64 `json:"open"`
 	InFlight int64 `json:"inFlight"`
+	Waiting  int64 `json:"waiting"` // records that wait for a decoder or a schema
 	Limit    int64 `json:"limit"`
 	Paused   bool  `json:"fetchingPaused"`
 }
@@ -104,8 +107,8 @@ func (c *Connector) publish() {
 func (c *Connector) picture() {
 	left, resets := c.opt.Pusher.Budget.Left(c.now)
 	s := &Status{
-		State: c.state(), At: c.now, Partitions: len(c.parts), Target: "ok", Totals: c.totals,
-		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Limit: c.opt.MemoryLimit, Paused: c.memory() >= c.opt.MemoryLimit},
+		State: c.state(), At: c.now, Partitions: len(c.parts), Kafka: "ok", Target: "ok", Totals: c.totals,
+		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.queued + c.parked, Limit: c.opt.MemoryLimit, Paused: c.full()},
 		Budget: BudgetStatus{left, resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
 	}
 	if c.opt.Registry != nil {
@@ -113,11 +116,17 @@ func (c *Connector) picture() {
 			s.SchemaRegistry = "ok"
 		}
 	}
-	if c.blocked.err != nil {
-		s.Target = c.blocked.err.Error()
+	if c.kafka != "" {
+		s.Kafka = c.kafka
 	}
 	for _, l := range c.lanes {
+		if err := c.sayTrouble(l); err != nil {
+			s.Target = err.Error()
+		}
 		s.Tables = append(s.Tables, c.tableStatus(l))
+	}
+	if c.blocked.err != nil {
+		s.Target = c.blocked.err.Error()
 	}
 	slices.SortFunc(s.Tables, func(a, b TableStatus) int { return cmp.Compare(a.Table, b.Table) })
 	c.status.Store(s)
@@ -183,6 +192,43 @@ func (c *Connector) tableStatus(l *lane) TableStatus {
 		t.Freshness = max(0, c.now.Sub(time.UnixMilli(oldest)).Seconds())
 	}
 	return t
+}
+
+// trouble is a failure of a lane's job that the log has told of.
+type trouble struct {
+	kind push.Kind
+	at   time.Time // zero: none
+}
+
+const repeatEvery = time.Minute
+
+// sayTrouble logs what keeps a lane's job from going on: the first failure of a kind at
+// once, its repetitions once a minute, and that it is over. It returns the failure if
+// it is of the target and not of the job.
+func (c *Connector) sayTrouble(l *lane) error {
+	var p push.Progress
+	if l.running != nil {
+		if d := l.running.shown.Load(); d != nil {
+			p = d.Progress()
+		}
+	}
+	if p.Err == nil {
+		if l.trouble.at.IsZero() || l.running != nil && p.Step == push.Preparing {
+			return nil // it may have begun anew because of the failure
+		}
+		c.log.Info("the job goes on", "table", l.table, "job", p.JobID, "step", string(p.Step))
+		l.trouble = trouble{}
+		return nil
+	}
+	kind := push.KindOf(p.Err)
+	if l.trouble.at.IsZero() || l.trouble.kind != kind || c.now.Sub(l.trouble.at) >= repeatEvery {
+		c.log.Warn("a job fails; it is tried again", "table", l.table, "job", p.JobID, "step", string(p.Step), "kind", kind.String(), "error", p.Err, "next_try", p.Retry)
+		l.trouble = trouble{kind, c.now}
+	}
+	if kind == push.Unavailable || kind == push.Throttled {
+		return p.Err
+	}
+	return nil
 }
 
 func columns(t *schema.Table) (names []string) {

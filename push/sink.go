@@ -22,6 +22,8 @@ type Job struct {
 type Ticket struct {
 	ID    string
 	Table string // the target table
+	// DeletesOnly says that the job only removes rows.
+	DeletesOnly bool
 }
 
 // State is where a job stands.

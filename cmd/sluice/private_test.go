@@ -131,7 +131,7 @@ func TestPrivateNetwork(t *testing.T) {
 	}
 
 	at := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.log.String())
-	for path, want := range map[string]string{"/livez": "ok", "/readyz": "running, 3 partitions\ntarget: ok", "/metrics": "sluice_rows", "/status": `"state": "running"`, "/": "/status"} {
+	for path, want := range map[string]string{"/livez": "ok", "/readyz": "running, 3 partitions\nkafka: ok\ntarget: ok", "/metrics": "sluice_rows", "/status": `"state": "running"`, "/": "/status"} {
 		resp, err := http.Get(at + path)
 		if err != nil {
 			t.Fatal(err)

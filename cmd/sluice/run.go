@@ -70,11 +70,11 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func
 func reach(ctx context.Context, c *connector.Connector, log *slog.Logger) {
 	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, time.Minute) {
 		try, cancel := context.WithTimeout(ctx, 15*time.Second)
-		missing, err := c.Consumer().Reach(try)
+		missing, err := c.Reach(try)
 		cancel()
 		if err == nil {
 			for _, t := range missing {
-				log.Warn("SLUICE_KAFKA_TOPICS: a topic does not exist (yet); it is read once it does", "topic", t)
+				log.Warn("SLUICE_KAFKA_TOPICS: no such topic yet; it is read once it exists", "topic", t)
 			}
 			return
 		}
@@ -112,6 +112,10 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			byTopic[one.Topic] = name
 		}
 	}
+	names := &debezium.Names{Fold: cfg.Celonis.NameCase == "fold", Merge: func(name string) bool {
+		// A template without {table} makes one table of a topic, whatever it carries.
+		return table(name).Merge || !strings.Contains(cfg.TargetTable, "{table}")
+	}}
 	enc := &batcher.Encoder{
 		Compression:    cfg.Parquet.Compression,
 		Timestamps:     map[string]batcher.Timestamps{"millis": batcher.Millis, "micros": batcher.Micros, "int96": batcher.Int96}[cfg.Timestamp],
@@ -135,6 +139,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			OrderColumn:   cfg.Celonis.OrderColumn,
 			Keys:          func(name string) []string { return table(name).Keys },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
+			Exclude:       func(name string) bool { return table(name).Exclude },
+			Claim:         names.Claim,
 			Decimals:      map[string]debezium.Decimals{"string": debezium.DecimalsText, "decimal": debezium.DecimalsExact}[cfg.Decimal],
 			Binary:        map[string]debezium.Binary{"hex": debezium.BinaryHex, "drop": debezium.BinaryDrop}[cfg.Binary],
 			MaxLength:     cfg.Celonis.FallbackVarcharLength,
@@ -157,9 +163,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			}
 			return p
 		},
-		Exclude: func(name string) bool { return table(name).Exclude },
-		Encode:  enc.Encode,
-		Split:   celonis.Order(cfg.Celonis.JobOrder).Split,
+		Encode: enc.Encode,
+		Split:  celonis.Order(cfg.Celonis.JobOrder).Split,
 		Pusher: &push.Pusher{
 			Sink: sink, Budget: budget, Tracer: t.tracer,
 			PollInterval: cfg.Celonis.PollInterval, MaxPollInterval: max(cfg.Celonis.PollInterval, cfg.Celonis.PollMaxInterval),

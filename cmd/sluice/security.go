@@ -21,6 +21,7 @@ import (
 	"golang.org/x/oauth2/clientcredentials"
 
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
 // tlsConfig reads the files of a TLS client; prefix names their settings.
@@ -85,7 +86,7 @@ func saslMechanism(cfg *config.Config) (sasl.Mechanism, error) {
 		return oauth.Oauth(func(context.Context) (oauth.Auth, error) {
 			t, err := source.Token()
 			if err != nil {
-				return oauth.Auth{}, fmt.Errorf("SLUICE_KAFKA_SASL_TOKEN_URL: %w", err)
+				return oauth.Auth{}, &kafka.CredentialsError{Err: fmt.Errorf("SLUICE_KAFKA_SASL_TOKEN_URL: %w", err)}
 			}
 			return oauth.Auth{Token: t.AccessToken}, nil
 		}), nil
@@ -97,7 +98,7 @@ func saslMechanism(cfg *config.Config) (sasl.Mechanism, error) {
 			}
 			creds, err := c.Credentials.Retrieve(ctx)
 			if err != nil {
-				return aws.Auth{}, fmt.Errorf("SLUICE_KAFKA_SASL_MECHANISM=AWS_MSK_IAM: no AWS credentials: %w", err)
+				return aws.Auth{}, &kafka.CredentialsError{Err: fmt.Errorf("SLUICE_KAFKA_SASL_MECHANISM=AWS_MSK_IAM: no AWS credentials: %w", err)}
 			}
 			return aws.Auth{AccessKey: creds.AccessKeyID, SecretKey: creds.SecretAccessKey, SessionToken: creds.SessionToken, UserAgent: "sluice"}, nil
 		}), nil

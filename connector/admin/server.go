@@ -37,12 +37,12 @@ func Handler(s Source, metrics http.Handler) http.Handler {
 		if st.State != connector.Running {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		fmt.Fprintf(w, "%s, %d partitions\ntarget: %s\n", st.State, st.Partitions, st.Target)
+		fmt.Fprintf(w, "%s, %d partitions\nkafka: %s\ntarget: %s\n", st.State, st.Partitions, st.Kafka, st.Target)
 		if st.SchemaRegistry != "" {
 			fmt.Fprintf(w, "schema registry: %s\n", st.SchemaRegistry)
 		}
 		for _, h := range st.Holds {
-			fmt.Fprintf(w, "on hold: table %q topic %q partition %d offset %d: %s\n  to do: %s\n", h.Table, h.Topic, h.Partition, h.Offset, h.Reason, h.Remedy)
+			fmt.Fprintf(w, "on hold: %s: %s\n  to do: %s\n", h.Where(), h.Reason, h.Remedy)
 		}
 	})
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {

@@ -14,8 +14,8 @@ import (
 // fails for a hold or a target that is away, which show in the body.
 func TestCodes(t *testing.T) {
 	status := func(s connector.State) *connector.Status {
-		return &connector.Status{State: s, Partitions: 2, Target: "execute job: 401 Unauthorized",
-			Holds: []connector.Hold{{Table: "public_orders", Topic: "shop.public.orders", Partition: 1, Offset: 42, Reason: "unknown op", Remedy: "skip it"}}}
+		return &connector.Status{State: s, Partitions: 2, Kafka: "no broker answers", Target: "execute job: 401 Unauthorized",
+			Holds: []connector.Hold{{Table: "public_orders", Topic: "shop.public.orders", Partition: new(int32(1)), Offset: new(int64(42)), Reason: "unknown op", Remedy: "skip it"}}}
 	}
 	for _, tc := range []struct {
 		name        string
@@ -39,7 +39,7 @@ func TestCodes(t *testing.T) {
 		}
 		get("/livez", tc.live)
 		body := get("/readyz", tc.ready)
-		for _, want := range []string{string(tc.state), "401 Unauthorized", `table "public_orders" topic "shop.public.orders" partition 1 offset 42: unknown op`, "to do: skip it"} {
+		for _, want := range []string{string(tc.state), "401 Unauthorized", "kafka: no broker answers", "table public_orders, at shop.public.orders/1 offset 42: unknown op", "to do: skip it"} {
 			if !strings.Contains(body, want) {
 				t.Errorf("%s: /readyz does not say %q:\n%s", tc.name, want, body)
 			}

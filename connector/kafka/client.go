@@ -65,6 +65,9 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(withoutEpochs),
 		kgo.SessionTimeout(o.SessionTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
+		// A dead letter may be as large as what was fetched.
+		kgo.ProducerBatchMaxBytes(max(1_000_012, o.FetchBytes+1<<20)),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),
@@ -114,17 +117,30 @@ func withoutEpochs(_ context.Context, m map[string]map[int32]kgo.Offset) (map[st
 
 // Reach asks the cluster for its topics, which shows that brokers, TLS, and
 // credentials are right. The error names the setting to look at. missing are the
-// named topics that do not exist.
+// named topics that do not exist, or the pattern if it matches none.
 func (c *Consumer) Reach(ctx context.Context) (missing []string, err error) {
 	if err := c.cl.Ping(ctx); err != nil {
 		return nil, explain(err, c.opt.Brokers)
 	}
-	if c.opt.Pattern() {
-		return nil, nil
+	var named []string
+	if !c.opt.Pattern() {
+		named = c.opt.Topics
 	}
-	details, err := kadm.NewClient(c.cl).ListTopics(ctx, c.opt.Topics...)
+	details, err := kadm.NewClient(c.cl).ListTopics(ctx, named...)
 	if err != nil {
 		return nil, explain(err, c.opt.Brokers)
+	}
+	if c.opt.Pattern() {
+		pattern, err := regexp.Compile(c.opt.Topics[0])
+		if err != nil {
+			return nil, fmt.Errorf("SLUICE_KAFKA_TOPICS: %w", err)
+		}
+		for _, t := range details {
+			if pattern.MatchString(t.Topic) && t.Topic != c.opt.Exclude {
+				return nil, nil
+			}
+		}
+		return c.opt.Topics, nil
 	}
 	for _, t := range details {
 		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
@@ -136,6 +152,13 @@ func (c *Consumer) Reach(ctx context.Context) (missing []string, err error) {
 	return missing, nil
 }
 
+// CredentialsError says that there is nothing to log in with: a token endpoint or a
+// credential chain failed. It names its setting.
+type CredentialsError struct{ Err error }
+
+func (e *CredentialsError) Error() string { return e.Err.Error() }
+func (e *CredentialsError) Unwrap() error { return e.Err }
+
 // explain names the setting behind a failure to reach the brokers.
 func explain(err error, brokers []string) error {
 	var dns *net.DNSError
@@ -143,9 +166,19 @@ func explain(err error, brokers []string) error {
 	var cert *tls.CertificateVerificationError
 	list := strings.Join(brokers, ",")
 	switch {
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		return fmt.Errorf("SLUICE_KAFKA_GROUP: the brokers do not let this user read as that group: %w", err)
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		return fmt.Errorf("SLUICE_KAFKA_TOPICS: the brokers do not let this user read a topic: %w", err)
+	case errors.Is(err, kerr.InvalidSessionTimeout):
+		return fmt.Errorf("SLUICE_KAFKA_SESSION_TIMEOUT: outside of what the brokers allow (group.min.session.timeout.ms, group.max.session.timeout.ms): %w", err)
+	case errors.Is(err, kerr.FencedInstanceID):
+		return fmt.Errorf("SLUICE_KAFKA_INSTANCE_ID: another process uses the same: %w", err)
+	case errors.As(err, new(*CredentialsError)):
+		return err
 	case errors.As(err, &cert):
 		return fmt.Errorf("SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is not trusted: %w", list, err)
-	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "SASL"):
+	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "SASL"): // the client's own errors have no type
 		return fmt.Errorf("SLUICE_KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD: the brokers at %s refuse the credentials: %w", list, err)
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants: %w", list, err)

@@ -75,7 +75,7 @@ func (c *Consumer) Start(ctx context.Context) {
 	c.wg.Go(func() {
 		for most := range c.asks {
 			fetches := c.cl.PollRecords(ctx, most)
-			c.events <- collect(fetches)
+			c.events <- c.collect(fetches)
 			// After every poll, for each return holds rebalances off, an empty one too.
 			c.cl.AllowRebalance()
 		}
@@ -94,7 +94,7 @@ func (c *Consumer) Close() {
 	c.wg.Wait()
 }
 
-func collect(fetches kgo.Fetches) Fetched {
+func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 	f := Fetched{Records: map[Partition][]*kgo.Record{}}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
@@ -107,6 +107,9 @@ func collect(fetches kgo.Fetches) Fetched {
 		}
 		if f.Errors == nil {
 			f.Errors = map[Partition]error{}
+		}
+		if topic == "" {
+			err = explain(err, c.opt.Brokers)
 		}
 		f.Errors[Partition{topic, part}] = err
 	})

@@ -7,15 +7,15 @@ package registry
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -38,17 +38,20 @@ type Options struct {
 	Transport http.RoundTripper
 	// MaxBackoff is the longest pause between two tries; 0 is 15 seconds.
 	MaxBackoff time.Duration
+	// Doubt is how long a registry is asked again that says it does not have an id,
+	// for one that follows another may be behind the record; 0 is 5 seconds.
+	Doubt time.Duration
 }
 
 // Registry is safe for concurrent use.
 type Registry struct {
 	opt     Options
-	http    *http.Client
-	cl      *sr.Client
-	trouble atomic.Pointer[string]
+	servers []*server
 
-	mu    sync.Mutex
-	known map[uint64]answer
+	mu      sync.Mutex
+	known   map[uint64]answer
+	asking  map[uint64]*question
+	trouble map[uint64]string // why the registry does not answer about an id
 }
 
 // answer is what the registry said of an id. A schema never changes; that an id is
@@ -57,6 +60,13 @@ type answer struct {
 	schema *avro.Type
 	err    error
 	until  time.Time
+}
+
+// question is an id that the registry is being asked about, once for all who wait.
+type question struct {
+	waiting int
+	cancel  func()
+	done    chan struct{}
 }
 
 const (
@@ -70,16 +80,25 @@ func New(opt Options) (*Registry, error) {
 	if opt.MaxBackoff == 0 {
 		opt.MaxBackoff = 15 * time.Second
 	}
+	if opt.Doubt == 0 {
+		opt.Doubt = 5 * time.Second
+	}
 	if opt.Transport == nil {
 		t := http.DefaultTransport.(*http.Transport).Clone()
 		t.TLSClientConfig = opt.TLS
 		opt.Transport = t
 	}
-	r := &Registry{opt: opt, known: map[uint64]answer{}}
-	r.http = &http.Client{Timeout: requestTimeout, Transport: authorized{opt.Transport, &r.opt}}
-	var err error
-	r.cl, err = sr.NewClient(sr.URLs(opt.URLs...), sr.HTTPClient(r.http), sr.UserAgent("sluice"))
-	return r, err
+	r := &Registry{opt: opt, known: map[uint64]answer{}, asking: map[uint64]*question{}, trouble: map[uint64]string{}}
+	client := &http.Client{Timeout: requestTimeout, Transport: authorized{opt.Transport, &r.opt}, CheckRedirect: sameServer}
+	for _, url := range opt.URLs {
+		s := &server{url: strings.TrimRight(url, "/"), http: client, apicurio: opt.Apicurio}
+		var err error
+		if s.cl, err = sr.NewClient(sr.URLs(url), sr.HTTPClient(client), sr.UserAgent("sluice")); err != nil {
+			return nil, err
+		}
+		r.servers = append(r.servers, s)
+	}
+	return r, nil
 }
 
 // authorized adds the credentials, which may have changed since the last request.
@@ -107,212 +126,185 @@ func (a authorized) RoundTrip(req *http.Request) (*http.Response, error) {
 	return a.next.RoundTrip(req)
 }
 
+// sameServer keeps the credentials from going wherever a registry redirects to.
+func sameServer(req *http.Request, via []*http.Request) error {
+	if from := via[0].URL; req.URL.Host != from.Host || req.URL.Scheme != from.Scheme {
+		return fmt.Errorf("it redirects to another server, %s://%s, which is not followed", req.URL.Scheme, req.URL.Host)
+	}
+	if len(via) > 5 {
+		return errors.New("it redirects without end")
+	}
+	return nil
+}
+
 // Schema returns what is known of an id, and nothing if Fetch must ask first. The
 // error says that the registry does not have it, or that it is of no use.
 func (r *Registry) Schema(id uint64) (*avro.Type, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	a, ok := r.known[id]
-	if !ok || (a.err != nil && time.Now().After(a.until)) {
-		return nil, nil
-	}
+	a := r.fresh(id)
 	return a.schema, a.err
 }
 
+func (r *Registry) fresh(id uint64) answer {
+	a := r.known[id]
+	if a.err != nil && time.Now().After(a.until) {
+		return answer{}
+	}
+	return a
+}
+
 // Fetch asks the registry until it has answered, whether it has the id or not, so
-// that Schema knows it. The error is ctx's.
+// that Schema knows it. Those who ask for one id together share the asking, which ends
+// when nobody waits any longer. The error is ctx's.
 func (r *Registry) Fetch(ctx context.Context, id uint64) error {
+	r.mu.Lock()
+	if a := r.fresh(id); a.schema != nil || a.err != nil {
+		r.mu.Unlock()
+		return nil
+	}
+	q := r.asking[id]
+	if q == nil {
+		asking, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		q = &question{cancel: cancel, done: make(chan struct{})}
+		r.asking[id] = q
+		go func() {
+			defer close(q.done)
+			r.settle(asking, id)
+		}()
+	}
+	q.waiting++
+	r.mu.Unlock()
+	var err error
+	select {
+	case <-q.done:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	r.mu.Lock()
+	q.waiting--
+	last := q.waiting == 0
+	if last && r.asking[id] == q {
+		delete(r.asking, id)
+		delete(r.trouble, id)
+	}
+	r.mu.Unlock()
+	if last {
+		q.cancel()
+		<-q.done
+	}
+	return err
+}
+
+// settle asks until there is an answer, or ctx ends.
+func (r *Registry) settle(ctx context.Context, id uint64) {
 	wait := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, MaxInterval: r.opt.MaxBackoff, RandomizationFactor: 0.3, Multiplier: 2}
 	wait.Reset()
+	var doubted time.Time // since when it says that it does not have it
 	for {
-		if t, err := r.Schema(id); t != nil || err != nil { // another partition asked
-			return nil
-		}
 		t, err := r.ask(ctx, id)
+		pause := wait.NextBackOff()
 		var final *finalError
-		if err == nil || errors.As(err, &final) {
-			r.mu.Lock()
-			r.known[id] = answer{t, err, time.Now().Add(unknownFor)}
-			r.mu.Unlock()
-			if r.trouble.Swap(nil) != nil {
-				r.opt.Logger.Info("the schema registry answers again")
+		switch {
+		case err == nil:
+			r.note(id, answer{schema: t})
+			return
+		case ctx.Err() != nil:
+			return
+		case errors.As(err, &final):
+			if doubted.IsZero() {
+				doubted = time.Now()
 			}
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		text := explain(err)
-		if r.trouble.Swap(&text) == nil {
-			r.opt.Logger.Warn("the schema registry does not answer; records of schemas that are not known yet wait for it, and nothing is lost", "error", text, "schema", id)
+			left := r.opt.Doubt - time.Since(doubted)
+			if !final.unknown || left <= 0 {
+				r.note(id, answer{err: err, until: time.Now().Add(unknownFor)})
+				return
+			}
+			pause = min(pause, left)
+		default:
+			doubted = time.Time{}
+			r.complain(id, explain(err))
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(wait.NextBackOff()):
+			return
+		case <-time.After(pause):
 		}
 	}
+}
+
+// note keeps an answer, and forgets those that are not believed any more.
+func (r *Registry) note(id uint64, a answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	maps.DeleteFunc(r.known, func(_ uint64, a answer) bool { return a.err != nil && time.Now().After(a.until) })
+	r.known[id] = a
+	delete(r.asking, id)
+	before := len(r.trouble)
+	delete(r.trouble, id)
+	if before > 0 && len(r.trouble) == 0 {
+		r.opt.Logger.Info("the schema registry answers again")
+	}
+}
+
+func (r *Registry) complain(id uint64, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.trouble) == 0 {
+		r.opt.Logger.Warn("the schema registry does not answer; records of schemas that are not known yet wait for it, and nothing is lost", "error", text, "schema", id)
+	}
+	r.trouble[id] = text
 }
 
 // Trouble says why the registry does not answer, "" if it does.
 func (r *Registry) Trouble() string {
-	if t := r.trouble.Load(); t != nil {
-		return *t
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(r.trouble)) {
+		return fmt.Sprintf("schema %d: %s", id, r.trouble[id])
 	}
 	return ""
 }
 
-// finalError is an answer that asking again would not change.
-type finalError struct{ text string }
+// finalError is an answer that asking again would not change; if it is that something
+// is unknown, then not for a while.
+type finalError struct {
+	text    string
+	unknown bool
+}
 
 func (e *finalError) Error() string { return e.text }
 
 func explain(err error) string {
 	var status *sr.ResponseError
-	if errors.As(err, &status) {
+	var cert *tls.CertificateVerificationError
+	var file *fs.PathError
+	switch {
+	case errors.As(err, &status):
 		switch status.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return fmt.Sprintf("%d %v (SLUICE_SCHEMA_REGISTRY_USERNAME and _PASSWORD, or _TOKEN)", status.StatusCode, err)
+			return fmt.Sprintf("%d %.200s (SLUICE_SCHEMA_REGISTRY_USERNAME and _PASSWORD, or _TOKEN)", status.StatusCode, err)
 		case http.StatusNotFound:
 			return fmt.Sprintf("404 at %s, not in a registry's words (SLUICE_SCHEMA_REGISTRY_URL, _FRAMING): %.200s", status.URL, err)
 		}
 		return fmt.Sprintf("%d %.200s", status.StatusCode, err.Error())
+	case errors.As(err, &cert):
+		return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_CA_FILE)", err)
+	case errors.As(err, &file):
+		return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_PASSWORD_FILE or _TOKEN_FILE)", err)
 	}
 	return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_URL)", err)
 }
 
-// ask makes one try for a schema with all that it refers to.
-func (r *Registry) ask(ctx context.Context, id uint64) (*avro.Type, error) {
-	var s sr.Schema
-	var err error
-	if r.opt.Apicurio {
-		s, err = r.globalID(ctx, id)
-	} else {
-		s, err = r.cl.SchemaByID(ctx, int(id))
-	}
-	var status *sr.ResponseError
-	if errors.As(err, &status) && status.StatusCode == http.StatusNotFound && saysUnknown(status) {
-		return nil, &finalError{fmt.Sprintf("schema %d is not in the registry at %s: %s", id, strings.Join(r.opt.URLs, ","), status.Message)}
-	}
-	if err != nil {
-		return nil, err
-	}
-	if s.Type != sr.TypeAvro {
-		return nil, &finalError{fmt.Sprintf("schema %d is %v; of a registry's schemas only Avro is supported", id, s.Type)}
-	}
-	var references []string
-	if err := r.collect(ctx, s.References, map[sr.SchemaReference]bool{}, &references); err != nil {
-		return nil, err
-	}
-	t, err := avro.Parse(s.Schema, references...)
-	if err != nil {
-		return nil, &finalError{fmt.Sprintf("schema %d: %v", id, err)}
-	}
-	return t, nil
-}
-
-// saysUnknown tells a registry that does not have a schema from a server that is no
-// registry: a wrong address must not make every record a bad one.
-func saysUnknown(e *sr.ResponseError) bool {
-	return e.ErrorCode == sr.ErrSchemaNotFound.Code || e.ErrorCode == sr.ErrSubjectNotFound.Code || e.ErrorCode == sr.ErrVersionNotFound.Code || e.ErrorCode == http.StatusNotFound
-}
-
-// collect appends the schemas that references name, each behind those that it uses.
-func (r *Registry) collect(ctx context.Context, references []sr.SchemaReference, seen map[sr.SchemaReference]bool, to *[]string) error {
-	for _, ref := range references {
-		if at := (sr.SchemaReference{Subject: ref.Subject, Version: ref.Version}); seen[at] {
-			continue
-		} else {
-			seen[at] = true
-		}
-		var s sr.Schema
-		if r.opt.Apicurio {
-			// Name, subject and version stand for artifact, group and version.
-			var err error
-			if s, err = r.artifact(ctx, ref); err != nil {
-				return err
-			}
-		} else {
-			one, err := r.cl.SchemaByVersion(ctx, ref.Subject, ref.Version)
-			if err != nil {
-				return err
-			}
-			s = one.Schema
-		}
-		if err := r.collect(ctx, s.References, seen, to); err != nil {
-			return err
-		}
-		*to = append(*to, s.Schema)
-	}
-	return nil
-}
-
-// get reads from Apicurio's own API, the first address that answers.
-func (r *Registry) get(ctx context.Context, path string) (body []byte, err error) {
-	for _, base := range r.opt.URLs {
-		var req *http.Request
-		if req, err = http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimRight(base, "/")+path, nil); err != nil {
-			return nil, err
-		}
-		var resp *http.Response
-		if resp, err = r.http.Do(req); err != nil {
-			continue
-		}
-		body, err = io.ReadAll(io.LimitReader(resp.Body, maxSchema))
-		resp.Body.Close()
-		if err == nil && resp.StatusCode != http.StatusOK {
-			e := &sr.ResponseError{Method: http.MethodGet, URL: req.URL.String(), StatusCode: resp.StatusCode, Raw: body}
-			json.Unmarshal(body, e) // what is no registry's error stays as it came
-			err = e
-		}
-		if err == nil {
-			return body, nil
+// ask makes one try for a schema with all that it refers to, at one server after the
+// other until one answers.
+func (r *Registry) ask(ctx context.Context, id uint64) (t *avro.Type, err error) {
+	for _, s := range r.servers {
+		t, err = s.schema(ctx, id)
+		var final *finalError
+		if err == nil || errors.As(err, &final) {
+			return t, err
 		}
 	}
 	return nil, err
-}
-
-// reference is how Apicurio names another artifact.
-type reference struct{ GroupID, ArtifactID, Version, Name string }
-
-func (r *Registry) globalID(ctx context.Context, id uint64) (sr.Schema, error) {
-	path := fmt.Sprintf("/ids/globalIds/%d", id)
-	text, err := r.get(ctx, path)
-	if err != nil {
-		return sr.Schema{}, err
-	}
-	return r.withReferences(ctx, text, path+"/references")
-}
-
-func (r *Registry) artifact(ctx context.Context, ref sr.SchemaReference) (sr.Schema, error) {
-	path := ref.Subject
-	content := path
-	if strings.Contains(r.opt.URLs[0], "/v3") {
-		content += "/content"
-	}
-	text, err := r.get(ctx, content)
-	if err != nil {
-		return sr.Schema{}, err
-	}
-	return r.withReferences(ctx, text, path+"/references")
-}
-
-func (r *Registry) withReferences(ctx context.Context, text []byte, path string) (sr.Schema, error) {
-	s := sr.Schema{Schema: string(text)}
-	list, err := r.get(ctx, path)
-	if err != nil {
-		return s, err
-	}
-	var refs []reference
-	if err := json.Unmarshal(list, &refs); err != nil {
-		return s, fmt.Errorf("references at %s: %w", path, err)
-	}
-	for _, ref := range refs {
-		group := ref.GroupID
-		if group == "" {
-			group = "default"
-		}
-		s.References = append(s.References, sr.SchemaReference{Name: ref.Name, Subject: fmt.Sprintf("/groups/%s/artifacts/%s/versions/%s", group, ref.ArtifactID, ref.Version)})
-	}
-	return s, nil
 }

@@ -32,6 +32,9 @@ func open(t *testing.T, opt Options, h http.Handler) *Registry {
 	opt.URLs = []string{"http://registry:8081"}
 	opt.Logger = slog.New(slog.DiscardHandler)
 	opt.Transport = handler{h}
+	if opt.Doubt == 0 {
+		opt.Doubt = time.Millisecond
+	}
 	r, err := New(opt)
 	if err != nil {
 		t.Fatal(err)
@@ -177,11 +180,154 @@ func TestCredentials(t *testing.T) {
 	if _, err := fetched(t, open(t, Options{Token: give}, guarded), 1); err != nil {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(t.Context())
 	wrong := open(t, Options{Username: "me", Password: give}, guarded)
-	if err := wrong.Fetch(ctx, 1); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(wrong.Trouble(), "SLUICE_SCHEMA_REGISTRY_USERNAME") || strings.Contains(wrong.Trouble(), "second") {
-		t.Errorf("refused: %v, trouble %q", err, wrong.Trouble())
+	done := make(chan error, 1)
+	go func() { done <- wrong.Fetch(ctx, 1) }()
+	for wrong.Trouble() == "" {
+		time.Sleep(time.Millisecond)
+	}
+	if text := wrong.Trouble(); !strings.Contains(text, "SLUICE_SCHEMA_REGISTRY_USERNAME") || strings.Contains(text, "second") {
+		t.Errorf("refused: trouble %q", text)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) || wrong.Trouble() != "" {
+		t.Errorf("nobody waits any longer: %v, trouble %q", err, wrong.Trouble())
+	}
+}
+
+// TestRedirect: credentials do not go where a registry redirects to.
+func TestRedirect(t *testing.T) {
+	told := false
+	r := open(t, Options{Token: func() (string, error) { return "secret", nil }}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if told = told || req.URL.Host != "registry:8081"; told {
+			return
+		}
+		http.Redirect(w, req, "http://elsewhere:8081/"+req.URL.Path, http.StatusFound)
+	}))
+	if _, err := r.ask(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "another server") || told {
+		t.Errorf("%v; the other server was asked: %v", err, told)
+	}
+}
+
+// TestOneQuestion: those who wait for one id ask once, and the last to leave ends it.
+func TestOneQuestion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake, asked := srfake.NewRegistry(), 0
+		fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+		r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			asked++
+			time.Sleep(time.Second)
+			fake.Handler().ServeHTTP(w, req)
+		}))
+		for range 50 {
+			go r.Fetch(t.Context(), 1)
+		}
+		time.Sleep(5 * time.Second)
+		if typ, _ := r.Schema(1); typ == nil || asked != 1 {
+			t.Errorf("%v after %d requests", typ, asked)
+		}
+	})
+}
+
+// TestDoubt: a registry that is behind the record does not make it a bad one.
+func TestDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fake := srfake.NewRegistry()
+		r := open(t, Options{Doubt: 5 * time.Second}, fake.Handler())
+		time.AfterFunc(3*time.Second, func() { fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money}) })
+		if err := r.Fetch(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		if typ, err := r.Schema(1); typ == nil || err != nil {
+			t.Errorf("%v, %v", typ, err)
+		}
+		for id := range uint64(100) {
+			r.Fetch(t.Context(), 1000+id)
+			time.Sleep(time.Minute)
+		}
+		if len(r.known) > 3 {
+			t.Errorf("%d answers are kept", len(r.known))
+		}
+	})
+}
+
+// TestAnswers: what is final and what is worth another try.
+func TestAnswers(t *testing.T) {
+	for _, tc := range []struct {
+		name     string
+		apicurio bool
+		status   int
+		body     string
+		want     string // of a final error; "" is another try
+	}{
+		{"Confluent's code", false, 404, `{"error_code":40403,"message":"Schema 1 not found"}`, "schema 1 is not in the registry"},
+		{"Confluent's wrong path", false, 404, `{"error_code":404,"message":"HTTP 404 Not Found"}`, ""},
+		{"Apicurio 2", true, 404, `{"message":"No artifact","error_code":404,"name":"ArtifactNotFoundException"}`, "No artifact"},
+		{"Apicurio 3", true, 404, `{"title":"No content with id '1' was found.","status":404,"name":"ContentNotFoundException"}`, "No content with id"},
+		{"Apicurio's wrong path", true, 404, `{"title":"Not found","status":404}`, ""},
+		{"maintenance", false, 200, `{"status":"maintenance"}`, ""},
+		{"no object", false, 200, `[]`, ""},
+		{"bad gateway", true, 502, `<html>`, ""},
+		{"bad request", false, 400, `{"error_code":400,"message":"no"}`, ""},
+	} {
+		r := open(t, Options{Apicurio: tc.apicurio}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(tc.status)
+			fmt.Fprint(w, tc.body)
+		}))
+		_, err := r.ask(t.Context(), 1)
+		var final *finalError
+		if err == nil || errors.As(err, &final) != (tc.want != "") || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+	}
+}
+
+// TestMissingReference: a schema that refers to one which is not there is of no use.
+func TestMissingReference(t *testing.T) {
+	r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if strings.HasPrefix(req.URL.Path, "/schemas/ids/") {
+			fmt.Fprintf(w, `{"schema":%q,"references":[{"name":"shop.Money","subject":"money","version":1}]}`, line)
+			return
+		}
+		w.WriteHeader(http.StatusNotFound)
+		fmt.Fprint(w, `{"error_code":40401,"message":"Subject 'money' not found."}`)
+	}))
+	if _, err := fetched(t, r, 2); err == nil || !strings.Contains(err.Error(), "shop.Money, version 1 of money") {
+		t.Error(err)
+	}
+}
+
+// TestReferencesMeet: one name reached in two versions is that of the outer schema.
+func TestReferencesMeet(t *testing.T) {
+	fake := srfake.NewRegistry()
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+	fake.SeedSchema("money", 2, 2, sr.Schema{Schema: strings.Replace(money, `"cents"`, `"pence"`, 1)})
+	fake.SeedSchema("line", 1, 3, sr.Schema{Schema: line, References: []sr.SchemaReference{{Name: "shop.Money", Subject: "money", Version: 1}}})
+	fake.SeedSchema("order", 1, 4, sr.Schema{Schema: order, References: []sr.SchemaReference{
+		{Name: "shop.Money", Subject: "money", Version: 2}, {Name: "shop.Line", Subject: "line", Version: 1}}})
+	typ, err := fetched(t, open(t, Options{}, fake.Handler()), 4)
+	if err != nil || typ.Fields[1].Type.Fields[0].Name != "pence" {
+		t.Errorf("%v, %v", typ, err)
+	}
+}
+
+// TestFailover: the next address is asked where one is down, whatever way.
+func TestFailover(t *testing.T) {
+	fake := srfake.NewRegistry()
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+	r, err := New(Options{URLs: []string{"http://down:1", "http://up:1"}, Logger: slog.New(slog.DiscardHandler), Transport: handler{http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Host == "down:1" {
+			http.Error(w, "down", http.StatusServiceUnavailable)
+			return
+		}
+		fake.Handler().ServeHTTP(w, req)
+	})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if typ, err := fetched(t, r, 1); err != nil || typ == nil {
+		t.Errorf("%v, %v", typ, err)
 	}
 }
 

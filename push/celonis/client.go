@@ -3,6 +3,7 @@ package celonis
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -30,6 +32,7 @@ type client struct {
 	opt     *Options
 	limit   *rate.Limiter
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
+	outage  atomic.Pointer[push.Error] // the last one that the breaker counted
 }
 
 const (
@@ -110,28 +113,42 @@ func (c *client) call(ctx context.Context, op, method, path string, b *body, int
 }
 
 func (c *client) once(ctx context.Context, op, method, path string, b *body, into any) error {
+	// The token first: whoever waits for one must not do so with a place under the
+	// limit in hand, or all who waited would ask within one second.
+	header, err := c.opt.Auth.Header(ctx)
+	if err != nil {
+		return c.authError(op, err)
+	}
 	if err := c.limit.Wait(ctx); err != nil {
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err}
 	}
 	done, err := c.breaker.Allow()
 	if err != nil {
-		return &push.Error{Op: op, Kind: push.Unavailable, RetryAfter: breakerPause,
+		e := &push.Error{Op: op, Kind: push.Unavailable, RetryAfter: breakerPause,
 			Message: "the target failed ten times in a row; waiting before asking again"}
+		if last := c.outage.Load(); last != nil {
+			e.Message += "; last: " + last.Error()
+		}
+		return e
 	}
 	start := time.Now()
-	status, err := c.send(ctx, op, method, path, b, into)
+	status, err := c.send(ctx, op, method, path, header, b, into)
 	if c.opt.OnRequest != nil {
 		c.opt.OnRequest(op, status, time.Since(start))
 	}
 	var outage error // what the breaker counts
 	if err != nil && push.KindOf(err) == push.Unavailable && ctx.Err() == nil {
 		outage = err
+		var e *push.Error
+		if errors.As(err, &e) {
+			c.outage.Store(e)
+		}
 	}
 	done(outage)
 	return err
 }
 
-func (c *client) send(ctx context.Context, op, method, path string, b *body, into any) (int, error) {
+func (c *client) send(ctx context.Context, op, method, path, authorization string, b *body, into any) (int, error) {
 	var reader io.Reader
 	if b != nil {
 		reader = b.open()
@@ -148,14 +165,10 @@ func (c *client) send(ctx context.Context, op, method, path string, b *body, int
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sluice")
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
-	header, err := c.opt.Auth.Header(ctx)
-	if err != nil {
-		return 0, c.authError(op, err)
-	}
-	req.Header.Set("Authorization", header)
+	req.Header.Set("Authorization", authorization)
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return 0, &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: "SLUICE_CELONIS_URL"}
+		return 0, &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -174,13 +187,33 @@ func (c *client) send(ctx context.Context, op, method, path string, b *body, int
 	return resp.StatusCode, nil
 }
 
-// authError tells a token endpoint that refuses the client from one that is away.
+// hint names the setting behind a request that got no answer.
+func hint(err error) string {
+	var cert *tls.CertificateVerificationError
+	var proxy *net.OpError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &cert):
+		return "SLUICE_CELONIS_CA_FILE: the certificate is not signed by a known authority"
+	case errors.As(err, &proxy) && proxy.Op == "proxyconnect":
+		return "HTTPS_PROXY"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "SLUICE_CELONIS_URL; for large files over a slow line, SLUICE_CELONIS_REQUEST_TIMEOUT"
+	}
+	return "SLUICE_CELONIS_URL"
+}
+
+// authError tells a token endpoint that refuses the client from one that is away, and
+// from a secret that cannot be read.
 func (c *client) authError(op string, err error) error {
+	if _, static := c.opt.Auth.(Key); static {
+		return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "SLUICE_CELONIS_API_KEY_FILE or SLUICE_CELONIS_APP_KEY_FILE"}
+	}
 	e := &push.Error{Op: op + ": get a token", Kind: push.Unauthorized, Err: err,
 		Hint: "SLUICE_CELONIS_OAUTH_CLIENT_ID, _SECRET, _SCOPE and _TOKEN_URL"}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
-		if refused.Response != nil && refused.Response.StatusCode >= 500 {
+		if r := refused.Response; r != nil && (r.StatusCode >= 500 || r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusRequestTimeout) {
 			e.Kind = push.Unavailable
 		}
 		return e

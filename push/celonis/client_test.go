@@ -1,9 +1,14 @@
 package celonis
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,3 +106,80 @@ func TestBreaker(t *testing.T) {
 		}
 	})
 }
+
+// slowAuth is a token that takes its time, as one does that is fetched.
+type slowAuth struct{ got chan struct{} }
+
+func (a slowAuth) Header(ctx context.Context) (string, error) {
+	<-a.got
+	return "Bearer k", nil
+}
+func (slowAuth) Refresh() bool { return false }
+
+// TestLimitBehindToken: lanes that waited for one token do not ask all at once.
+func TestLimitBehindToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Time
+		var mu sync.Mutex
+		auth := slowAuth{make(chan struct{})}
+		c, err := newClient(&Options{URL: "https://x", PoolID: "p", Auth: auth, RequestsPerSecond: 10, RequestTimeout: time.Minute},
+			answers(func(*http.Request) (int, string) {
+				mu.Lock()
+				defer mu.Unlock()
+				at = append(at, time.Now())
+				return 200, "{}"
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 40 {
+			wg.Go(func() { c.call(t.Context(), "read job", http.MethodGet, "j", nil, nil) })
+		}
+		time.Sleep(3 * time.Second)
+		close(auth.got)
+		wg.Wait()
+		for i := 10; i < len(at); i++ {
+			if at[i].Sub(at[i-10]) < time.Second {
+				t.Fatalf("requests %d to %d within %v", i-10, i, at[i].Sub(at[i-10]))
+			}
+		}
+	})
+}
+
+// TestHints: an answer that does not come names the setting to look at, and so does
+// the pause of the breaker after ten of them.
+func TestHints(t *testing.T) {
+	for want, failure := range map[string]error{
+		"SLUICE_CELONIS_CA_FILE":         &tls.CertificateVerificationError{Err: errors.New("unknown authority")},
+		"HTTPS_PROXY":                    &net.OpError{Op: "proxyconnect", Err: errors.New("refused")},
+		"SLUICE_CELONIS_REQUEST_TIMEOUT": context.DeadlineExceeded,
+		"SLUICE_CELONIS_URL":             errors.New("no such host"),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, err := newClient(&Options{URL: "https://x", PoolID: "p", Auth: Key{"Bearer", func() (string, error) { return "k", nil }}, RequestsPerSecond: 1000},
+				failing{failure})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 11 { // the last one meets the breaker
+				err = c.call(t.Context(), "read job", http.MethodGet, "j", nil, nil)
+				if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), failure.Error()) {
+					t.Errorf("%v, want %s", err, want)
+				}
+			}
+		})
+	}
+	unreadable := Key{"Bearer", func() (string, error) { return "", errors.New("open /key: no such file") }}
+	c, err := newClient(&Options{URL: "https://x", Auth: unreadable, RequestsPerSecond: 1000}, failing{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.call(t.Context(), "read job", http.MethodGet, "j", nil, nil); push.KindOf(err) != push.Unauthorized || !strings.Contains(err.Error(), "SLUICE_CELONIS_API_KEY_FILE") {
+		t.Error(err)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, f.err }

@@ -103,6 +103,8 @@ func baseURL(raw string) (string, error) {
 		return "", errors.New("want an address without user, query or fragment")
 	}
 	switch {
+	case strings.Contains(u.Path, "/v1/"):
+		return "", errors.New("want the address up to the host, or to /integration, without /v1/data-push and the pool")
 	case u.Path == "":
 		u.Path = "/data-ingestion/api"
 	case !strings.HasSuffix(u.Path, "/api"):

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -111,7 +112,7 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 	if made.ID == "" {
 		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Message: "the answer has no job id"}
 	}
-	t := push.Ticket{ID: made.ID, Table: job.Table.Name}
+	t := push.Ticket{ID: made.ID, Table: job.Table.Name, DeletesOnly: len(job.Chunks) > 0 && !slices.ContainsFunc(job.Chunks, func(c schema.Chunk) bool { return c.Op == schema.Upsert })}
 	if err := s.upload(ctx, t, job); err != nil {
 		if ctx.Err() == nil {
 			s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil) // it expires if this fails
@@ -211,7 +212,7 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 	if column == "" {
 		column = s.opt.OrderColumn
 	}
-	if column != "" {
+	if column != "" && !t.DeletesOnly { // whose files have the key columns only
 		path += "?duplicateRemovalColumn=" + url.QueryEscape(column)
 	}
 	return s.c.call(ctx, "execute job", http.MethodPost, path, nil, nil)

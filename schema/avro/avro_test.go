@@ -189,3 +189,39 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// TestEmptyRecords: a schema of records within records that hold nothing is walked
+// over at once, though it names two to the power of forty of them.
+func TestEmptyRecords(t *testing.T) {
+	schema := `{"type":"record","name":"R0","fields":[{"name":"a","type":"null"}]}`
+	for i := 1; i <= 40; i++ {
+		schema = fmt.Sprintf(`{"type":"record","name":"R%d","fields":[{"name":"a","type":%s},{"name":"b","type":"R%d"}]}`, i, schema, i-1)
+	}
+	typ, err := Parse(schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Reader{Data: []byte{7}}
+	if got := r.Skip(typ); r.Failed || len(got) != 0 || r.Left() != 1 {
+		t.Errorf("%v, %d bytes left", got, r.Left())
+	}
+}
+
+// TestBlocks: a block that says its size must have it.
+func TestBlocks(t *testing.T) {
+	typ, err := Parse(`{"type":"array","items":"long"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		data []byte
+		ok   bool
+	}{
+		{[]byte{3, 4, 2, 4, 0}, true}, {[]byte{3, 6, 2, 4, 0, 0}, false}, {[]byte{3, 2, 2, 4, 0}, false}, {[]byte{3, 9, 2, 4}, false},
+	} {
+		r := Reader{Data: tc.data}
+		if r.Skip(typ); r.Failed == tc.ok {
+			t.Errorf("%v: failed %v", tc.data, r.Failed)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (r *Reader) Bytes() []byte {
 
 // Fixed reads a fixed of n bytes.
 func (r *Reader) Fixed(n int) []byte {
-	if n > r.Left() {
+	if n < 0 || n > r.Left() {
 		r.fail()
 		return nil
 	}
@@ -105,8 +105,10 @@ func (r *Reader) Skip(t *Type) []byte {
 }
 
 func (r *Reader) skip(t *Type, depth int) {
+	if t.empty {
+		return // however many records it is made of
+	}
 	switch t.Kind {
-	case Null:
 	case Boolean:
 		r.Boolean()
 	case Int, Long:
@@ -153,14 +155,14 @@ func (r *Reader) skipBlocks(t *Type, depth int) {
 		if n == 0 {
 			return
 		}
+		end := -1
 		if n < 0 {
 			size := r.Long()
-			if size < 0 || size > int64(r.Left()) {
+			if n == math.MinInt64 || size < 0 || size > int64(r.Left()) {
 				r.fail()
 				return
 			}
-			r.At += int(size)
-			continue
+			n, end = -n, r.At+int(size)
 		}
 		for ; n > 0 && !r.Failed; n-- {
 			at := r.At
@@ -170,6 +172,9 @@ func (r *Reader) skipBlocks(t *Type, depth int) {
 			if r.skip(t.Items, depth); r.At == at {
 				break // items without bytes, however many
 			}
+		}
+		if end >= 0 && r.At != end {
+			r.fail()
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 
 	"github.com/linkedin/goavro/v2"
@@ -51,7 +53,11 @@ type Type struct {
 
 	Logical          string // logicalType, "" if none
 	Precision, Scale int    // of logicalType decimal
+	HasScale         bool   // a scale is noted
 	Connect          Connect
+
+	// empty values take no bytes: null, and records of nothing else.
+	empty bool
 }
 
 // Field is a field of a record.
@@ -72,7 +78,7 @@ type Connect struct {
 // whose names it uses, each after those that it uses itself.
 func Parse(text string, references ...string) (*Type, error) {
 	p := parser{names: map[string]*Type{}}
-	var all []any // references and schema as branches of one union: they share their names
+	var all []any // references and schema as fields of one record: they share their names
 	var t *Type
 	for _, one := range append(references, text) {
 		var v any
@@ -86,13 +92,9 @@ func Parse(text string, references ...string) (*Type, error) {
 		if t, err = p.parse(v, ""); err != nil {
 			return nil, fmt.Errorf("avro schema: %w", err)
 		}
-		if branches, ok := v.([]any); ok {
-			all = append(all, branches...)
-		} else {
-			all = append(all, v)
-		}
+		all = append(all, map[string]any{"name": fmt.Sprintf("f%d", len(all)), "type": v})
 	}
-	structure, err := json.Marshal(bare(all))
+	structure, err := json.Marshal(bare(map[string]any{"type": "record", "name": "sluice_all_schemas", "fields": all}))
 	if err != nil {
 		return nil, fmt.Errorf("avro schema: %w", err)
 	}
@@ -103,9 +105,16 @@ func Parse(text string, references ...string) (*Type, error) {
 }
 
 // bare copies a schema without what does not bear on how bytes are read: defaults
-// and logical types, which writers get wrong and readers are told to ignore then.
+// and logical types, which writers get wrong and readers are told to ignore then, and
+// the letters of names. Java writes names that the specification does not allow, such
+// as my-app.public.straße.
 func bare(v any) any {
 	switch v := v.(type) {
+	case string: // a type by its name
+		if _, ok := primitives[v]; ok || slices.Contains(complexTypes, v) {
+			return v
+		}
+		return plainName(v)
 	case []any:
 		c := make([]any, len(v))
 		for i := range v {
@@ -118,13 +127,42 @@ func bare(v any) any {
 			switch k {
 			case "type", "items", "values", "fields":
 				c[k] = bare(x)
-			case "name", "namespace", "symbols", "size":
+			case "name", "namespace":
+				c[k] = plainName(text(x))
+			case "symbols":
+				symbols, _ := x.([]any)
+				all := make([]any, len(symbols))
+				for i := range symbols {
+					all[i] = plainName(text(symbols[i]))
+				}
+				c[k] = all
+			case "size":
 				c[k] = x
 			}
 		}
 		return c
 	}
 	return v
+}
+
+var complexTypes = []string{"record", "error", "enum", "fixed", "array", "map"}
+
+// plainName writes a name with the letters that the specification allows; different
+// names stay different.
+func plainName(name string) string {
+	var b strings.Builder
+	first := true // of a component
+	for _, c := range name {
+		letter := c == '_' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		switch {
+		case c == '.', letter, !first && c >= '0' && c <= '9':
+			b.WriteRune(c)
+		default:
+			fmt.Fprintf(&b, "_x%04X_", c)
+		}
+		first = c == '.'
+	}
+	return b.String()
 }
 
 type parser struct{ names map[string]*Type }
@@ -136,7 +174,7 @@ func (p *parser) parse(v any, namespace string) (*Type, error) {
 	switch v := v.(type) {
 	case string:
 		if k, ok := primitives[v]; ok {
-			return &Type{Kind: k}, nil
+			return &Type{Kind: k, empty: k == Null}, nil
 		}
 		if t := p.names[fullName(v, namespace)]; t != nil {
 			return t, nil
@@ -167,6 +205,7 @@ func (p *parser) complex(m map[string]any, namespace string) (*Type, error) {
 		return p.parse(m["type"], namespace)
 	}
 	t := &Type{Logical: text(m["logicalType"]), Precision: number(m["precision"]), Scale: number(m["scale"]), Connect: connectOf(m)}
+	t.HasScale = t.Logical == "decimal" || m["scale"] != nil
 	var err error
 	switch name {
 	case "record", "error":
@@ -174,7 +213,11 @@ func (p *parser) complex(m map[string]any, namespace string) (*Type, error) {
 	case "enum":
 		t.Kind = Enum
 	case "fixed":
-		t.Kind, t.Size = Fixed, number(m["size"])
+		size, ok := m["size"].(float64)
+		if !ok || size < 1 || size > math.MaxInt32 || size != math.Trunc(size) {
+			return nil, fmt.Errorf("%.80q: a fixed of size %v", text(m["name"]), m["size"])
+		}
+		t.Kind, t.Size = Fixed, int(size)
 	case "array":
 		t.Kind = Array
 		t.Items, err = p.parse(m["items"], namespace)
@@ -188,7 +231,7 @@ func (p *parser) complex(m map[string]any, namespace string) (*Type, error) {
 		if !primitive {
 			return p.parse(name, namespace)
 		}
-		t.Kind = k
+		t.Kind, t.empty = k, k == Null
 		return t, nil
 	}
 	if ns, ok := m["namespace"].(string); ok {
@@ -221,6 +264,7 @@ func (p *parser) complex(m map[string]any, namespace string) (*Type, error) {
 			}
 			t.Fields = append(t.Fields, Field{Name: text(fm["name"]), Type: ft})
 		}
+		t.empty = !slices.ContainsFunc(t.Fields, func(f Field) bool { return !f.Type.empty })
 	}
 	return t, nil
 }
@@ -237,7 +281,7 @@ func connectOf(m map[string]any) Connect {
 	if params, ok := m["connect.parameters"].(map[string]any); ok {
 		c.Parameters = map[string]string{}
 		for k, v := range params {
-			c.Parameters[k] = text(v)
+			c.Parameters[k] = fmt.Sprint(v)
 		}
 	}
 	return c
@@ -248,7 +292,10 @@ func text(v any) string {
 	return s
 }
 
+// number reads a whole number of a modest size, 0 if it is none.
 func number(v any) int {
-	f, _ := v.(float64)
-	return int(f)
+	if f, ok := v.(float64); ok && math.Abs(f) < 1e6 {
+		return int(f)
+	}
+	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 // avroPlan is the part of a plan that is for Avro: of an envelope, where its
 // members are; of a key or row image nothing more than that it is Avro.
 type avroPlan struct {
+	root     avroField // a key or envelope may be nullable as a whole
 	envelope bool
 	members  []avroMember
 	source   []avroMember
@@ -80,6 +82,9 @@ func (d *Decoder) openAvro(raw []byte, isKey bool) (payload, error) {
 	} else {
 		id = binary.BigEndian.Uint64(raw[1:])
 	}
+	if id>>(8*size-1) != 0 {
+		return payload{}, fmt.Errorf("not Avro in a registry's frame: no schema has the id %d; SLUICE_FORMAT and SLUICE_SCHEMA_REGISTRY_FRAMING say what is expected", id)
+	}
 	at := 0
 	if isKey {
 		at = 1
@@ -102,12 +107,18 @@ func (d *Decoder) openAvro(raw []byte, isKey bool) (payload, error) {
 		}
 		d.avroPlans[at][id] = p
 	}
-	return payload{p, raw[1+size:]}, nil
+	r := avro.Reader{Data: raw[1+size:]}
+	if !p.avro.root.present(&r) {
+		return payload{}, nil
+	}
+	return payload{p, r.Data[r.At:]}, nil
 }
 
 // compileAvro makes the plan of a key, or of an envelope and its row images.
 func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
-	p := &plan{name: t.Connect.Name, avro: &avroPlan{}, byName: map[string]int{}}
+	root := avroFieldOf(t)
+	t = root.value
+	p := &plan{name: t.Connect.Name, avro: &avroPlan{root: root}, byName: map[string]int{}}
 	if p.name == "" {
 		p.name = t.Name
 	}
@@ -133,10 +144,10 @@ func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
 				o.addAvroFields(m.plan, m.value)
 				images[m.value] = m.plan
 			}
-		case kind == avro.Record && f.Name == "source" && m.null < 0:
+		case kind == avro.Record && f.Name == "source":
 			m.role = roleSource
 			p.avro.source = sourceMembers(m.value)
-		case kind == avro.String && f.Name == "op" && m.null < 0:
+		case kind == avro.String && f.Name == "op":
 			m.role = roleOp
 		}
 		seen[m.role] = true
@@ -173,19 +184,23 @@ func (o *Options) addAvroFields(p *plan, t *avro.Type) {
 }
 
 // logicalNames are the Connect schemas that Avro's own logical types stand for,
-// where a writer has not noted them.
-var logicalNames = map[string]string{
-	"decimal":                decimalName,
-	"date":                   "org.apache.kafka.connect.data.Date",
-	"time-millis":            "org.apache.kafka.connect.data.Time",
-	"time-micros":            "io.debezium.time.MicroTime",
-	"timestamp-millis":       "org.apache.kafka.connect.data.Timestamp",
-	"timestamp-micros":       "io.debezium.time.MicroTimestamp",
-	"timestamp-nanos":        "io.debezium.time.NanoTimestamp",
-	"local-timestamp-millis": "org.apache.kafka.connect.data.Timestamp",
-	"local-timestamp-micros": "io.debezium.time.MicroTimestamp",
-	"local-timestamp-nanos":  "io.debezium.time.NanoTimestamp",
-	"uuid":                   "io.debezium.data.Uuid",
+// where a writer has not noted them. On another type than theirs they mean nothing, as
+// the specification says.
+var logicalNames = map[string]struct {
+	name string
+	of   []avro.Kind
+}{
+	"decimal":                {decimalName, []avro.Kind{avro.Bytes, avro.Fixed}},
+	"date":                   {"org.apache.kafka.connect.data.Date", []avro.Kind{avro.Int}},
+	"time-millis":            {"org.apache.kafka.connect.data.Time", []avro.Kind{avro.Int}},
+	"time-micros":            {"io.debezium.time.MicroTime", []avro.Kind{avro.Long}},
+	"timestamp-millis":       {"org.apache.kafka.connect.data.Timestamp", []avro.Kind{avro.Long}},
+	"timestamp-micros":       {"io.debezium.time.MicroTimestamp", []avro.Kind{avro.Long}},
+	"timestamp-nanos":        {"io.debezium.time.NanoTimestamp", []avro.Kind{avro.Long}},
+	"local-timestamp-millis": {"org.apache.kafka.connect.data.Timestamp", []avro.Kind{avro.Long}},
+	"local-timestamp-micros": {"io.debezium.time.MicroTimestamp", []avro.Kind{avro.Long}},
+	"local-timestamp-nanos":  {"io.debezium.time.NanoTimestamp", []avro.Kind{avro.Long}},
+	"uuid":                   {"io.debezium.data.Uuid", []avro.Kind{avro.String}},
 }
 
 var connectTypes = map[avro.Kind]string{avro.Boolean: "boolean", avro.Int: "int32", avro.Long: "int64", avro.Float: "float", avro.Double: "double",
@@ -194,13 +209,16 @@ var connectTypes = map[avro.Kind]string{avro.Boolean: "boolean", avro.Int: "int3
 // avroCodec returns how a field is read, by the Connect schema that it was made of.
 func (o *Options) avroCodec(t *avro.Type) codec {
 	f := connectSchema{Type: connectTypes[t.Kind], Name: t.Connect.Name, Parameters: t.Connect.Parameters}
-	if t.Connect.Type != "" {
+	if _, ok := plainCodecs[t.Connect.Type]; ok {
 		f.Type = t.Connect.Type
 	}
-	if f.Name == "" {
-		f.Name = logicalNames[t.Logical]
+	if l := logicalNames[t.Logical]; f.Name == "" && slices.Contains(l.of, t.Kind) {
+		f.Name = l.name
 	}
-	if f.Name == decimalName && f.Parameters["scale"] == "" {
+	if t.Kind == avro.Fixed && t.Logical == "duration" {
+		return codec{wire: wireRefused, name: "duration"}
+	}
+	if f.Name == decimalName && f.Parameters["scale"] == "" && t.HasScale {
 		f.Parameters = map[string]string{"scale": strconv.Itoa(t.Scale), "connect.decimal.precision": strconv.Itoa(t.Precision)}
 	}
 	c := o.codecOf(&f)
@@ -237,7 +255,7 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	a := value.plan.avro
 	if !a.envelope {
 		var none envelope
-		if class, ok := none.side(value.plan.name, nil); ok {
+		if class, ok := none.side(value.plan.name, payload{}); ok {
 			return change{class: class}, nil
 		}
 		return ev, errNoEvent
@@ -258,9 +276,13 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 				ev.after = image
 			}
 		case roleSource:
-			ev.from = readSource(&r, a.source)
+			if m.present(&r) {
+				ev.from = readSource(&r, a.source)
+			}
 		case roleOp:
-			op = r.Bytes()
+			if m.present(&r) {
+				op = r.Bytes()
+			}
 		default:
 			r.Skip(m.all)
 		}
@@ -274,7 +296,7 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	case len(op) != 1:
 		return ev, fmt.Errorf("unknown op %.20q", op)
 	}
-	if ev.op = op[0]; ev.op == 'm' {
+	if ev.op = op[0] | 0x20; ev.op == 'm' {
 		return change{class: Message}, nil
 	}
 	return ev, nil

@@ -20,7 +20,7 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 		if i < len(sh.keys) && sh.sources[sh.keys[i]] == f.name {
 			k = sh.keys[i]
 		} else if k = sh.findKey([]byte(f.name), i); k < 0 {
-			return -1, fmt.Errorf("key: column %.80s is new in it; a table's key cannot change while it is loaded", f.name)
+			return -1, newInKey(f.name)
 		}
 		v := &run.Values[k]
 		if v.Len() != n {
@@ -79,7 +79,7 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 // the reader says so in the end.
 func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avroField) error {
 	if c.wire == wireRefused {
-		return fmt.Errorf("its type %s is not supported", c.name)
+		return c.refusal()
 	}
 	if !f.present(r) {
 		v.AppendNull()
@@ -95,7 +95,7 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 		} else {
 			text = r.Bytes()
 		}
-		err = d.appendText(v, text, c.length)
+		err = d.appendText(v, text, c.length, c.key)
 	case wireInstant:
 		us, cut := int64(0), false
 		if us, cut, err = parseInstant(r.Bytes()); err == nil {
@@ -128,7 +128,7 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 			raw = r.Bytes()
 		}
 		if c.wire == wireBytes {
-			err = d.appendRaw(v, raw)
+			err = d.appendRaw(v, raw, c.key)
 		} else if d.text, err = appendDecimal(d.text[:0], raw, c.scale); err == nil {
 			err = d.appendDecimalText(v, d.text, c)
 		}
@@ -138,8 +138,8 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 	switch {
 	case r.Failed:
 		return errAvro
-	case err == errUnavailable || err == nil:
-		return err
+	case err == nil:
+		return nil
 	}
 	return fmt.Errorf("%s: %w", c.name, err)
 }

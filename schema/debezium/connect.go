@@ -66,6 +66,7 @@ type codec struct {
 	scale     int    // of a decimal
 	length    int    // declared length of a string, 0 if unknown
 	precision int    // of a decimal that is kept as text with so many digits
+	key       bool   // of a key column
 	name      string // the source's name for the type, for messages
 }
 

@@ -12,13 +12,17 @@ import (
 // scale of two billion in a broken schema is an error and not an allocation.
 const maxScale = 10_000
 
+// maxUnscaled bounds a decimal's bytes, whose text takes time with their square. The
+// longest that a database has are PostgreSQL's, of 147,455 digits, or 61,233 bytes.
+const maxUnscaled = 1 << 16
+
 var errDecimal = errors.New("not a decimal")
 
 // appendDecimal appends the plain text of unscaled × 10^-scale, where unscaled
 // is a signed big-endian two's complement integer: exactly scale fraction
 // digits, no exponent. (Kafka Connect's Decimal: org.apache.kafka.connect.data.)
 func appendDecimal(dst, unscaled []byte, scale int) ([]byte, error) {
-	if scale > maxScale || scale < -maxScale {
+	if scale > maxScale || scale < -maxScale || len(unscaled) > maxUnscaled {
 		return dst, errDecimal
 	}
 	if len(unscaled) <= 8 {

@@ -33,6 +33,11 @@ type Options struct {
 	// TopicTable returns the target table configured for a topic, for records
 	// that do not say their table; "" if none is.
 	TopicTable func(topic string) string
+	// Exclude tells the target tables whose records are dropped; nil: none.
+	Exclude func(table string) bool
+	// Claim is told of the source table behind a target table, when a decoder meets
+	// it first; an error refuses it. See Names.
+	Claim func(table string, id Identity) error
 
 	// Column names the target's column of a source column; nil: the same.
 	Column func(table, source string) string
@@ -115,12 +120,22 @@ func (l Lost) Sub(before Lost) Lost {
 }
 
 // BadRecord is the error of a record that cannot be applied. The record has left
-// no trace in any run.
+// no row in any run and no inferred type; columns that its schema declares may stay.
 type BadRecord struct {
-	Table  string // "" if the record does not tell
+	Table  string // "" if neither the record nor its topic tells
 	Column string // "" if no single column is at fault
-	Err    error
+	// OfTable says that it is not this record alone that cannot be applied: what
+	// follows fails as well, and putting single records aside would lose the table
+	// bit by bit.
+	OfTable bool
+	Remedy  string // what to do, "" if that depends on the record
+	Err     error
 }
+
+// fault is an error that a table has, not one of its records.
+type fault struct{ text, remedy string }
+
+func (f *fault) Error() string { return f.text }
 
 func (e *BadRecord) Error() string {
 	switch {
@@ -157,6 +172,7 @@ type Decoder struct {
 	keyPlans, valuePlans wrappers
 	avroPlans            [2]map[uint64]*plan // of values, of keys
 	name, text, raw      []byte              // scratch
+	unavailable          [][]byte            // the forms of Options.Placeholder
 }
 
 // NewDecoder returns a decoder for a partition of topic.
@@ -165,7 +181,7 @@ func NewDecoder(topic string, opt Options) *Decoder {
 	if opt.Placeholder == "" {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
-	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}}
+	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: placeholders(opt.Placeholder)}
 }
 
 // Take appends the runs decoded since the last call to dst, those of one table
@@ -193,26 +209,70 @@ func (e *NeedSchema) Error() string { return fmt.Sprintf("schema %d is not known
 // *BadRecord.
 func (d *Decoder) Decode(rec Record) (Class, error) {
 	class, sh, err := d.decode(rec)
-	if err != nil {
-		var need *NeedSchema
-		if errors.As(err, &need) {
-			return class, need
-		}
-		var bad *BadRecord
-		if !errors.As(err, &bad) {
-			bad = &BadRecord{Err: err}
-			err = bad
-		}
-		if bad.Table == "" {
-			if sh == nil {
-				sh, _ = d.tableOfTopic(payload{})
-			}
-			if sh != nil {
-				bad.Table = sh.table
-			}
+	if err == nil {
+		return class, nil
+	}
+	var need *NeedSchema
+	var bad *BadRecord
+	waits := errors.As(err, &need)
+	if !waits && !errors.As(err, &bad) {
+		bad = &BadRecord{Err: err}
+	}
+	table := ""
+	switch {
+	case bad != nil && bad.Table != "":
+		table = bad.Table
+	case sh != nil:
+		table = sh.table
+	default:
+		table = d.tableByName()
+	}
+	switch {
+	case table != "" && d.excluded(table):
+		return Excluded, nil
+	case waits:
+		return class, need
+	}
+	bad.Table = table
+	var f *fault
+	if errors.As(bad.Err, &f) {
+		bad.OfTable, bad.Remedy = true, f.remedy
+	}
+	return class, bad
+}
+
+func (d *Decoder) excluded(table string) bool { return d.opt.Exclude != nil && d.opt.Exclude(table) }
+
+// tableByName returns the table that the topic's name tells, for records that do not
+// get as far as to tell theirs; "" if it does not tell. Rows are never put into a
+// table on its word.
+func (d *Decoder) tableByName() string {
+	if d.opt.TopicTable != nil {
+		if table := d.opt.TopicTable(d.topic); table != "" {
+			return table
 		}
 	}
-	return class, err
+	id, ok := fromName(d.topic, d.topic)
+	if !ok {
+		return ""
+	}
+	for _, sh := range d.order {
+		if sh.id.sameTable(id) {
+			return sh.table
+		}
+	}
+	if d.opt.dependsOnDatabase(id) {
+		return ""
+	}
+	return d.opt.Table(id)
+}
+
+// dependsOnDatabase reports whether the target's name needs more than a topic's name
+// tells.
+func (o *Options) dependsOnDatabase(id Identity) bool {
+	other := id
+	other.Database = "?"
+	return o.Table(id) != o.Table(other)
 }
 
 func (d *Decoder) decode(rec Record) (Class, *shape, error) {
@@ -239,6 +299,9 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if err != nil {
 		return Row, nil, err
 	}
+	if sh.excluded {
+		return Excluded, sh, nil
+	}
 	switch e.op {
 	case 'r', 'c', 'u':
 		err = d.upsert(sh, rec.Offset, key, &e)
@@ -246,8 +309,8 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		err = d.delete(sh, rec.Offset, key, &e)
 		d.deleted = append(d.deleted, rec.Key...)
 	case 't':
-		err = errors.New("a TRUNCATE, which has no key and no order against the table's other events; " +
-			"empty the target table by hand, or let the connector skip truncates (skipped.operations=t)")
+		err = &fault{"a TRUNCATE, which has no key and no order against the table's other events",
+			"empty the target table by hand, move the group's offset past this record and restart; the connector leaves truncates out with skipped.operations=t"}
 	default:
 		err = fmt.Errorf("unknown op %q", string(e.op))
 	}
@@ -320,7 +383,8 @@ func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 }
 
 // tombstone deletes by key: where log compaction has removed the delete before it,
-// it is what is left of it. After that delete it changes nothing.
+// it is what is left of it, and a Row. After that delete it changes nothing, and is a
+// Tombstone.
 func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	follows := len(d.deleted) > 0 && bytes.Equal(d.deleted, rec.Key)
 	d.deleted = d.deleted[:0]
@@ -330,14 +394,16 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	sh, err := d.tableOfTopic(key)
 	switch {
 	case err != nil:
-		return Tombstone, nil, err
+		return Row, nil, err
 	case sh == nil:
-		return Tombstone, nil, fmt.Errorf("a tombstone does not name its table, and neither does its topic %s; "+
-			"name the topic under tables.<table>.topic in the tables file", d.topic)
+		return Row, nil, &fault{"a tombstone does not name its table, and neither does its topic " + d.topic,
+			"name the topic under tables.<table>.topic in the tables file and restart"}
+	case sh.excluded:
+		return Excluded, sh, nil
 	case sh.fromRow:
 		return Tombstone, nil, nil // its key names no row
 	}
-	return Tombstone, sh, d.delete(sh, rec.Offset, key, &change{})
+	return Row, sh, d.delete(sh, rec.Offset, key, &change{})
 }
 
 // tableOfTopic finds the table of a record that does not name it: as configured,
@@ -358,13 +424,11 @@ func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
 		return nil, nil
 	}
 	for _, sh := range d.order {
-		if sh.id.Table == id.Table && (sh.id.Schema == id.Schema || sh.id.Schema == "" && sh.id.Database == id.Schema) {
+		if sh.id.sameTable(id) {
 			return sh, nil
 		}
 	}
-	other := id
-	other.Database = "?"
-	if key.data == nil || len(d.order) > 0 && name == d.topic || d.opt.Table(id) != d.opt.Table(other) {
+	if key.data == nil || len(d.order) > 0 && name == d.topic || d.opt.dependsOnDatabase(id) {
 		return nil, nil // tables that came were others, or the database is part of the target's name
 	}
 	return d.learn(id, key)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Class says what a record is. Row and Tombstone change a table; the others are
+// Class says what a record is. A Row changes a table; the others change none and are
 // recognised so that they can be skipped on purpose and counted.
 type Class uint8
 
@@ -20,10 +20,11 @@ const (
 	Signal
 	Message
 	Notification
+	Excluded // of a table that is left out
 	classes
 )
 
-var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification"}
+var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification", "excluded"}
 
 func (c Class) String() string { return classNames[c] }
 
@@ -110,7 +111,8 @@ func (e *envelope) isEnvelope() bool {
 // side recognises the records of Debezium's side topics, by schema name where
 // there is one and else by their members and key, closely: a row whose envelope a
 // transform took off may look alike, and must not pass for one.
-func (e *envelope) side(schemaName string, key []byte) (Class, bool) {
+func (e *envelope) side(schemaName string, from payload) (Class, bool) {
+	key := from.data
 	switch {
 	case strings.HasSuffix(schemaName, ".Heartbeat"):
 		return Heartbeat, true
@@ -122,7 +124,7 @@ func (e *envelope) side(schemaName string, key []byte) (Class, bool) {
 		return Notification, true
 	case strings.HasSuffix(schemaName, ".Envelope"):
 		return 0, false
-	case e.members == 1 && e.tsMillis != nil && bytes.Contains(key, []byte(`"serverName"`)):
+	case e.members == 1 && e.tsMillis != nil && (bytes.Contains(key, []byte(`"serverName"`)) || from.plan != nil && strings.HasSuffix(from.plan.name, ".ServerNameKey")):
 		return Heartbeat, true
 	case e.id != nil && e.eventCount != nil && (string(e.status) == `"BEGIN"` || string(e.status) == `"END"`):
 		return Transaction, true
@@ -147,7 +149,7 @@ func (d *Decoder) jsonChange(key, value payload) (ev change, err error) {
 		if value.plan != nil {
 			name = value.plan.name
 		}
-		if class, ok := e.side(name, key.data); ok {
+		if class, ok := e.side(name, key); ok {
 			return change{class: class}, nil
 		}
 		return ev, errNoEvent

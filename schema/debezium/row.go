@@ -29,8 +29,8 @@ func (d *Decoder) delete(sh *shape, offset int64, key payload, e *change) error 
 		return d.row(sh, schema.Delete, offset, key, payload{plan: e.rows})
 	}
 	if e.before.data == nil {
-		return errors.New("a delete without a before image, which the configured keys are read from; " +
-			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it")
+		return &fault{"a delete without a before image, which the configured keys are read from",
+			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it from then on; delete the row at the target, move the group's offset past this record and restart"}
 	}
 	return d.row(sh, schema.Delete, offset, payload{}, e.before)
 }
@@ -108,7 +108,8 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 		if col >= 0 {
 			bad.Column = sh.cols[col].Name
 			if w.to != schema.Unknown {
-				bad.Err = fmt.Errorf("the type of a key column changed from %v to %v; give it under tables.%s.types in the tables file", sh.cols[col].Type.Kind, w.to, sh.table)
+				bad.Err = &fault{fmt.Sprintf("the type of a key column changed from %v to %v", sh.cols[col].Type.Kind, w.to),
+					fmt.Sprintf("give it under tables.%s.types in the tables file and restart", sh.table)}
 			}
 		}
 		d.undo.do(d, sh)
@@ -245,7 +246,7 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 	p := key.plan
 	switch {
 	case key.data == nil:
-		return -1, fmt.Errorf("the record has no key; name the table's key columns under tables.%s.keys in the tables file", sh.table)
+		return -1, noKey(sh.table)
 	case p != nil && p.avro != nil:
 		return d.fillAvroKey(sh, run, key)
 	}
@@ -253,7 +254,8 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 	s := scanner{b: key.data}
 	more, err := s.open()
 	if err != nil {
-		return -1, fmt.Errorf("key: %w; if it is a single value, name the table's key columns under tables.%s.keys in the tables file", err, sh.table)
+		return -1, &fault{fmt.Sprintf("key: %v", err),
+			fmt.Sprintf("if the keys are single values without a name, name the table's key columns under tables.%s.keys in the tables file; then restart", sh.table)}
 	}
 	for hint := 0; more; hint++ {
 		name, err := s.name(&d.name)
@@ -262,7 +264,7 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 		}
 		k := sh.findKey(name, hint)
 		if k < 0 {
-			return -1, fmt.Errorf("key: column %.80s is new in it; a table's key cannot change while it is loaded", name)
+			return -1, newInKey(string(name))
 		}
 		v := &run.Values[k]
 		if v.Len() != n {
@@ -302,7 +304,8 @@ func (sh *shape) keyCodec(run *schema.Rows, k int, c codec) (codec, error) {
 		sh.cols[k].Type = c.typ()
 		run.Columns[k].Type = sh.cols[k].Type
 	} else if v.Kind != c.kind && c.wire != wireRefused {
-		return c, fmt.Errorf("the type of a key column changed from %v to %v", v.Kind, c.kind)
+		return c, &fault{fmt.Sprintf("the type of a key column changed from %v to %v", v.Kind, c.kind),
+			"drop the target table and load it anew, with the group's offset moved to where that begins; then restart"}
 	}
 	return c, nil
 }
@@ -310,6 +313,7 @@ func (sh *shape) keyCodec(run *schema.Rows, k int, c codec) (codec, error) {
 // asKey returns how a key column is read: its decimals keep every digit, and it
 // is never left out.
 func (c codec) asKey() codec {
+	c.key = true
 	if c.wire == wireDecimal && c.kind == schema.Float {
 		c.kind = schema.String
 	}

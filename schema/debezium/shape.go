@@ -23,6 +23,7 @@ type shape struct {
 	// that come without one.
 	declared map[int]codec
 	fromRow  bool // the key is configured and read from the row image
+	excluded bool // its records are dropped, and nothing else is known of it
 	run      *schema.Rows
 	version  int  // grows when cols or run change
 	plain    plan // the members of plain JSON rows, in the order first seen
@@ -70,8 +71,8 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 		}
 	}
 	if at := slices.IndexFunc(sh.cols, func(have schema.Column) bool { return have.Name == c.Name }); at >= 0 {
-		return -1, fmt.Errorf("columns %q and %q are both named %q at the target; give one another name under tables.%s.columns in the tables file",
-			sh.sources[at], source, c.Name, sh.table)
+		return -1, &fault{fmt.Sprintf("columns %q and %q are both named %q at the target", sh.sources[at], source, c.Name),
+			fmt.Sprintf("give one of them another name under tables.%s.columns in the tables file and restart", sh.table)}
 	}
 	if c.Type.Kind == schema.Unknown && d.opt.Types != nil {
 		if k := d.opt.Types(sh.table, source); k != schema.Unknown {
@@ -169,10 +170,33 @@ type Identity struct {
 	Table    string
 }
 
+// sameTable reports whether two identities can be of one table. What is read off a
+// name has no database, or has it in the place of the schema.
+func (id Identity) sameTable(other Identity) bool {
+	if id.Table != other.Table {
+		return false
+	}
+	if id.Database != "" && other.Database != "" {
+		return id.Database == other.Database && id.Schema == other.Schema
+	}
+	return id.Schema == other.Schema || id.Schema == "" && id.Database == other.Schema || other.Schema == "" && other.Database == id.Schema
+}
+
 // learn makes the shape of a table met for the first time.
 func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	table := d.opt.Table(id)
-	if sh := d.shapes[table]; sh != nil {
+	sh := d.shapes[table]
+	if d.opt.Claim != nil && id.Table != "" && (sh == nil || !sh.id.sameTable(id)) && !d.excluded(table) {
+		if err := d.opt.Claim(table, id); err != nil {
+			return nil, &BadRecord{Table: table, Err: err}
+		}
+	}
+	if sh != nil {
+		return sh, nil
+	}
+	if d.excluded(table) {
+		sh := &shape{table: table, id: id, excluded: true}
+		d.shapes[table] = sh
 		return sh, nil
 	}
 	keys := []string(nil)
@@ -182,8 +206,7 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	fromRow := len(keys) > 0
 	if !fromRow {
 		if key.data == nil {
-			return nil, &BadRecord{Table: table, Err: fmt.Errorf("the record has no key and the table none configured; "+
-				"name its key columns under tables.%s.keys in the tables file, or give the source table a primary key", table)}
+			return nil, &BadRecord{Table: table, Err: noKey(table)}
 		}
 		var err error
 		if keys, err = d.keyNames(key); err != nil {
@@ -198,6 +221,17 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil
+}
+
+func noKey(table string) error {
+	return &fault{"the record has no key and the table none configured",
+		fmt.Sprintf("name the table's key columns under tables.%s.keys in the tables file, or give the source table a primary key and load it anew; then restart", table)}
+}
+
+// newInKey is the error of a key that has a column which it had not before.
+func newInKey(name string) error {
+	return &fault{fmt.Sprintf("key: column %.80s is new in it; a table's key cannot change while it is loaded", name),
+		"drop the target table and load it anew under its new key, with the group's offset moved to where that begins; then restart"}
 }
 
 // keyNames lists the columns of a key in order.

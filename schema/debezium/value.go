@@ -20,8 +20,35 @@ type widening struct{ to schema.Kind }
 
 func (w widening) Error() string { return "widens to " + w.to.String() }
 
-var errUnavailable = errors.New("the source did not log this unchanged large value (Debezium's unavailable-value placeholder); " +
-	"ALTER TABLE … REPLICA IDENTITY FULL or Debezium's ReselectColumns makes it come whole")
+var errUnavailable = &fault{"the source did not log this unchanged large value (Debezium's unavailable-value placeholder)",
+	"ALTER TABLE … REPLICA IDENTITY FULL or Debezium's ReselectColumns makes such values come whole from then on; " +
+		"to mend this row, update the column at the source, move the group's offset past this record and restart"}
+
+// placeholders returns the forms in which an unavailable value comes as text
+// (PostgresValueConverter and UnchangedToastedPlaceholder of Debezium): itself, its
+// bytes as binary.handling.mode has them, and around it what arrays and hstore have.
+func placeholders(text string) (all [][]byte) {
+	for _, form := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), base64.URLEncoding.EncodeToString([]byte(text)),
+		hex.EncodeToString([]byte(text)), `["` + text + `"]`, `{"` + text + `":"` + text + `"}`} {
+		all = append(all, []byte(form))
+	}
+	return all
+}
+
+func (d *Decoder) isUnavailable(text []byte) bool {
+	for _, form := range d.unavailable {
+		if len(form) == len(text) && bytes.Equal(form, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// refusal is the error of a value whose type is not supported.
+func (c *codec) refusal() error {
+	return &fault{fmt.Sprintf("its type %s is not supported", c.name),
+		"leave the column out at the connector (column.exclude.list), or the table by exclude: true in the tables file; then restart"}
+}
 
 // appendValue reads the value at the cursor into v under codec c.
 func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, c *codec) error {
@@ -29,7 +56,7 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 		return d.appendInferred(s, v, col)
 	}
 	if c.wire == wireRefused {
-		return fmt.Errorf("its type %s is not supported", c.name)
+		return c.refusal()
 	}
 	lit, quoted, err := d.literal(s)
 	if err != nil {
@@ -44,7 +71,7 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 		if !quoted {
 			return mismatch(lit, quoted, c)
 		}
-		return d.appendText(v, lit, c.length)
+		return d.appendText(v, lit, c.length, c.key)
 	case wireBytes:
 		return d.appendBytes(v, lit, quoted, c)
 	case wireDecimal:
@@ -160,9 +187,10 @@ func (d *Decoder) literal(s *scanner) (lit []byte, quoted bool, err error) {
 	return lit, false, err
 }
 
-// appendText appends a string after checking what a STRING column must hold to.
-func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
-	if len(text) == len(d.opt.Placeholder) && string(text) == d.opt.Placeholder {
+// appendText appends a string after checking what a STRING column must hold to. A key
+// that is too long is refused whatever the options say: cut, two rows would be one.
+func (d *Decoder) appendText(v *schema.Values, text []byte, length int, key bool) error {
+	if d.isUnavailable(text) {
 		return errUnavailable
 	}
 	if !utf8.Valid(text) {
@@ -177,10 +205,10 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, length int) error {
 			n, unit = utf8.RuneCount(text), "characters"
 		}
 		if n > length {
-			switch d.opt.Overflow {
-			case OverflowReject:
+			switch {
+			case key || d.opt.Overflow == OverflowReject:
 				return fmt.Errorf("a string of %d %s where %d are declared; a longer one would be cut by the target", n, unit, length)
-			case OverflowTruncate:
+			case d.opt.Overflow == OverflowTruncate:
 				text = d.cutText(text, length)
 			}
 			d.Lost.Strings++
@@ -213,11 +241,11 @@ func (d *Decoder) appendBytes(v *schema.Values, lit []byte, quoted bool, c *code
 	if d.raw, err = decodeBase64(d.raw[:0], lit); err != nil {
 		return mismatch(lit, quoted, c)
 	}
-	return d.appendRaw(v, d.raw)
+	return d.appendRaw(v, d.raw, c.key)
 }
 
 // appendRaw appends bytes in the text form that they are to have.
-func (d *Decoder) appendRaw(v *schema.Values, raw []byte) error {
+func (d *Decoder) appendRaw(v *schema.Values, raw []byte, key bool) error {
 	if string(raw) == d.opt.Placeholder {
 		return errUnavailable
 	}
@@ -226,7 +254,7 @@ func (d *Decoder) appendRaw(v *schema.Values, raw []byte) error {
 	} else {
 		d.text = base64.StdEncoding.AppendEncode(d.text[:0], raw)
 	}
-	return d.appendText(v, d.text, 0)
+	return d.appendText(v, d.text, 0, key)
 }
 
 func (d *Decoder) appendDecimal(v *schema.Values, lit []byte, quoted bool, c *codec) error {
@@ -271,7 +299,7 @@ func (d *Decoder) appendDecimalText(v *schema.Values, text []byte, c *codec) err
 	if c.precision > 0 && digits(text) > c.precision {
 		return fmt.Errorf("%s: a value beyond its declared precision", c.name)
 	}
-	return d.appendText(v, text, 0)
+	return d.appendText(v, text, 0, c.key)
 }
 
 // digits counts the significant digits of a decimal's text, those of its scale
@@ -371,7 +399,7 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 			d.raw = schema.AppendFloatText(d.raw[:0], f)
 			lit = d.raw
 		}
-		return d.appendText(v, lit, 0)
+		return d.appendText(v, lit, 0, col.Key)
 	}
 	return nil
 }

@@ -101,13 +101,13 @@ type Config struct {
 		SubmitSpacing         time.Duration `env:"SUBMIT_SPACING, default=0s" help:"least time between two submissions"`
 		CountCreate           bool          `env:"COUNT_CREATE" help:"count the creation of a job as a submission too"`
 		CountConflict         bool          `env:"COUNT_CONFLICT, default=true" help:"count a submission that is answered with 409"`
-		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" help:"first wait for a job's status; it grows by half each time"`
-		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" help:"longest wait for a job's status"`
+		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" min:"10ms" help:"first wait for a job's status; it grows by half each time"`
+		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" min:"10ms" help:"longest wait for a job's status"`
 		JobDeadline           time.Duration `env:"JOB_DEADLINE, default=2h" help:"how long a job may take from its execution; 0s is no limit"`
 		JobDeadlineAction     string        `env:"JOB_DEADLINE_ACTION, default=wait" oneof:"wait,cancel,hold" help:"what happens then: wait on, cancel and repeat it, or hold its table"`
 		JobAttempts           int           `env:"JOB_ATTEMPTS, default=3" min:"1" help:"how often a batch that the target rejects or fails is tried before its table is held"`
 		DeleteJobs            bool          `env:"DELETE_JOBS, default=true" help:"delete jobs that are DONE and committed; failed ones are kept for a look"`
-		RequestTimeout        time.Duration `env:"REQUEST_TIMEOUT, default=5m" help:"of one request, an upload included"`
+		RequestTimeout        time.Duration `env:"REQUEST_TIMEOUT, default=5m" min:"1s" help:"of one request, an upload included"`
 	} `env:", prefix=CELONIS_"`
 
 	Batch struct {
@@ -132,7 +132,7 @@ type Config struct {
 	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
 
 	Budget struct {
-		JobsPerHour       int     `env:"JOBS_PER_HOUR, default=250" min:"1" help:"job submissions in a UTC hour; the platform's limit for the whole team"`
+		JobsPerHour       int     `env:"JOBS_PER_HOUR, default=250" min:"1" help:"job submissions of this process in a UTC hour; the platform's limit is 250 for the whole team, so replicas and other clients must share it"`
 		Reserve           int     `env:"RESERVE, default=25" min:"0" help:"of these, kept for retries"`
 		RequestsPerSecond float64 `env:"REQUESTS_PER_SECOND, default=10" min:"0.1" help:"requests to the API in a second"`
 	} `env:", prefix=BUDGET_"`
@@ -263,12 +263,15 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 		e.Problems = append(e.Problems, l.name+fmt.Sprintf(format, args...))
 	}
 	raw, set := lookup(l.name)
+	set = set && raw != "" // an empty variable is none, as templates often leave one
 	_, isSecret := l.value.Interface().(Secret)
 	if isSecret {
 		file, fromFile := lookup(l.name + "_FILE")
+		fromFile = fromFile && file != ""
 		switch {
 		case set && fromFile:
 			problem(": set it or %s_FILE, not both", l.name)
+			l.value.Set(reflect.ValueOf(Secret{file: file})) // it is set, so nothing else complains
 			return
 		case fromFile:
 			s := Secret{file: file}
@@ -282,7 +285,7 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: l.field.Name, Type: l.field.Type, Tag: reflect.StructTag(`env:"` + l.field.Tag.Get("env") + `"`)}}))
 	name, _, _ := strings.Cut(l.field.Tag.Get("env"), ",")
 	lookuper := envconfig.MapLookuper(map[string]string{})
-	if set && raw != "" {
+	if set {
 		lookuper = envconfig.MapLookuper(map[string]string{strings.TrimSpace(name): raw})
 	}
 	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookuper}); err != nil {
@@ -420,6 +423,15 @@ func (c *Config) check(e *Error) {
 	if c.Celonis.FallbackVarcharLength > 65000 {
 		problem("SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH=%d: want at most 65000", c.Celonis.FallbackVarcharLength)
 	}
+	if slices.Contains(c.Kafka.Topics, c.DeadLetter.Topic) && c.DeadLetter.Topic != "" {
+		problem("SLUICE_DEADLETTER_TOPIC=%s: want a topic that is not among SLUICE_KAFKA_TOPICS, or it would feed itself", c.DeadLetter.Topic)
+	}
+	if p := c.Celonis.PoolID; strings.ContainsAny(p, "/?# ") {
+		problem("SLUICE_CELONIS_POOL_ID=%s: want the id alone, such as 5b1f0a9e-0000-4000-8000-000000000000", p)
+	}
+	if strings.HasPrefix(strings.ToLower(c.Celonis.OrderColumn), "_celonis_") {
+		problem("SLUICE_CELONIS_ORDER_COLUMN=%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", c.Celonis.OrderColumn)
+	}
 	if c.Parquet.ChunkBytes > 900<<20 {
 		problem("SLUICE_PARQUET_CHUNK_BYTES=%v: want at most 900MiB; the API takes 1 GB", c.Parquet.ChunkBytes)
 	}
@@ -435,6 +447,10 @@ func (c *Config) check(e *Error) {
 	}
 	sasl := &c.Kafka.SASL
 	switch sasl.Mechanism {
+	case "":
+		if sasl.Username != "" || !sasl.Password.IsZero() || sasl.TokenURL != "" || sasl.ClientID != "" {
+			problem("SLUICE_KAFKA_SASL_MECHANISM: not set, but other SLUICE_KAFKA_SASL_ settings are; want one of PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER, AWS_MSK_IAM")
+		}
 	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
 		if sasl.Username == "" || sasl.Password.IsZero() {
 			problem("SLUICE_KAFKA_SASL_USERNAME, SLUICE_KAFKA_SASL_PASSWORD: not set; %s needs both", sasl.Mechanism)
@@ -446,6 +462,13 @@ func (c *Config) check(e *Error) {
 	}
 	if c.Format == "avro" && len(c.Registry.URL) == 0 {
 		problem("SLUICE_SCHEMA_REGISTRY_URL: not set; SLUICE_FORMAT=avro needs it")
+	}
+	if r := c.Registry; len(r.URL) == 0 {
+		if r.Username != "" || !r.Password.IsZero() || !r.Token.IsZero() || r.CAFile != "" || r.Framing == "apicurio" {
+			problem("SLUICE_SCHEMA_REGISTRY_URL: not set, but other SLUICE_SCHEMA_REGISTRY_ settings are")
+		}
+	} else if r.Framing == "apicurio" && strings.Contains(r.URL[0], "/ccompat/") {
+		problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want Apicurio's own API, such as http://apicurio:8080/apis/registry/v2, for SLUICE_SCHEMA_REGISTRY_FRAMING=apicurio", redacted(r.URL[0]))
 	}
 	if r := c.Registry; (r.Username == "") != r.Password.IsZero() || r.Username != "" && !r.Token.IsZero() {
 		problem("SLUICE_SCHEMA_REGISTRY_USERNAME, _PASSWORD, _TOKEN: set the first two, or the third, or none")

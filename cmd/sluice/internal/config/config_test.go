@@ -67,6 +67,16 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_BUDGET_REQUESTS_PER_SECOND", "NaN", "SLUICE_BUDGET_REQUESTS_PER_SECOND=NaN: want a number, at least 0.1"},
 		{"SLUICE_HTTP_ADDR", "8080", "SLUICE_HTTP_ADDR=8080: want host:port"},
 		{"SLUICE_TABLES_FILE", tables, `unknown field "key"`},
+		{"SLUICE_KAFKA_SASL_USERNAME", "me", "SLUICE_KAFKA_SASL_MECHANISM: not set, but other"},
+		{"SLUICE_KAFKA_TOPICS", "^a,^b", "SLUICE_KAFKA_TOPICS=^a,^b: want topic names"},
+		{"SLUICE_DEADLETTER_TOPIC", good()["SLUICE_KAFKA_TOPICS"], "it would feed itself"},
+		{"SLUICE_SCHEMA_REGISTRY_TOKEN", "hunter2", "SLUICE_SCHEMA_REGISTRY_URL: not set, but other"},
+		{"SLUICE_SCHEMA_REGISTRY_FRAMING", "apicurio", "SLUICE_SCHEMA_REGISTRY_URL: not set, but other"},
+		{"SLUICE_CELONIS_URL", "https://t.eu.celonis.cloud/api/v1/data-push/p/jobs/", "without /v1/data-push"},
+		{"SLUICE_CELONIS_POOL_ID", "p/jobs", "want the id alone"},
+		{"SLUICE_CELONIS_ORDER_COLUMN", "_CELONIS_n", "without the prefix _CELONIS_"},
+		{"SLUICE_CELONIS_POLL_INTERVAL", "0s", "at least 10ms"},
+		{"SLUICE_CELONIS_REQUEST_TIMEOUT", "0s", "at least 1s"},
 	} {
 		m := good()
 		m[tc.name] = tc.value
@@ -77,6 +87,16 @@ func TestProblems(t *testing.T) {
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows a secret: %v", tc.name, err)
 		}
+	}
+	both := good()
+	both["SLUICE_SCHEMA_REGISTRY_URL"], both["SLUICE_SCHEMA_REGISTRY_FRAMING"] = "http://apicurio:8080/apis/ccompat/v7", "apicurio"
+	if _, err := load(both); err == nil || !strings.Contains(err.Error(), "want Apicurio's own API") {
+		t.Errorf("Apicurio's framing at the other API: %v", err)
+	}
+	empty := good() // as a template leaves it
+	empty["SLUICE_CELONIS_APP_KEY_FILE"], empty["SLUICE_KAFKA_SASL_PASSWORD"] = "", ""
+	if _, err := load(empty); err != nil {
+		t.Errorf("empty variables: %v", err)
 	}
 	_, err := load(nil)
 	for _, want := range []string{"KAFKA_BROKERS", "KAFKA_TOPICS: not set", "CELONIS_URL", "POOL_ID", "API_KEY"} {

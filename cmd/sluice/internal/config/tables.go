@@ -27,6 +27,7 @@ type Table struct {
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
 	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
+	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
 	MaxRows  int               `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
 	MaxBytes string            `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
 	MaxAge   time.Duration     `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE

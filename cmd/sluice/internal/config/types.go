@@ -129,6 +129,9 @@ func (t *Topics) EnvDecode(v string) error {
 		return nil
 	}
 	if strings.HasPrefix(v, "^") {
+		if strings.Contains(v, ",^") {
+			return errors.New("several patterns; join them with |")
+		}
 		if _, err := regexp.Compile(v); err != nil {
 			return err
 		}
