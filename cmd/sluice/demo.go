@@ -37,7 +37,7 @@ func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	if opt.events < 1 {
 		return errors.New("--events: want at least 1")
 	}
-	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n\n", opt.events)
+	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n(with the API's limits raised to 3600 jobs an hour and 100 requests a second, so that it ends soon)\n\n", opt.events)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, shopTopics...))
 	if err != nil {
 		return err
@@ -213,7 +213,7 @@ func (d *demo) progress(events int) {
 		return
 	}
 	s, n := c.Status(), d.emu.Counts()
-	d.say("made %d of %d, read %d since the start, jobs done %d, calls failed %d", d.produced.Load(), events, s.Totals.Read, n.Submitted, n.Faults)
+	d.say("made %d of %d, read %d since the start (tombstones too), jobs done %d, calls failed %d", d.produced.Load(), events, s.Totals.Read, n.Submitted, n.Faults)
 	for _, h := range s.Holds {
 		d.say("ON HOLD %s: %s; to do: %s", h.Table, h.Reason, h.Remedy)
 	}

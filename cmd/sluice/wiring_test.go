@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
@@ -112,6 +114,26 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_KAFKA_INSTANCE_ID", "i", func(o connector.Options) bool { return o.Kafka.InstanceID == "i" }},
 		{"SLUICE_KAFKA_GROUP", "g", func(o connector.Options) bool { return o.Kafka.Group == "g" }},
 		{"SLUICE_KAFKA_FETCH_MAX_BYTES", "1MiB", func(o connector.Options) bool { return o.Kafka.FetchBytes == 1<<20 }},
+		{"SLUICE_KAFKA_BROKERS", "b:1,c:2", func(o connector.Options) bool { return len(o.Kafka.Brokers) == 2 }},
+		{"SLUICE_KAFKA_TOPICS", "x,y", func(o connector.Options) bool { return len(o.Kafka.Topics) == 2 }},
+		{"SLUICE_KAFKA_SESSION_TIMEOUT", "7s", func(o connector.Options) bool { return o.Kafka.SessionTimeout == 7*time.Second }},
+		{"SLUICE_KAFKA_REBALANCE_TIMEOUT", "7m", func(o connector.Options) bool { return o.Kafka.RebalanceTimeout == 7*time.Minute }},
+		{"SLUICE_KAFKA_METADATA_MAX_AGE", "7s", func(o connector.Options) bool { return o.Kafka.MetadataAge == 7*time.Second }},
+		{"SLUICE_FORMAT", "json", func(o connector.Options) bool { return o.Decoder.Format == debezium.JSON }},
+		{"SLUICE_SCHEMA_REGISTRY_URL", "http://r:1", func(o connector.Options) bool { return o.Registry != nil }},
+		{"SLUICE_DEADLETTER_LIMIT", "7", func(o connector.Options) bool { return o.DeadLetterLimit == 7 }},
+		{"SLUICE_CELONIS_NAME_CASE", "keep", func(o connector.Options) bool {
+			a := o.Decoder.Claim("t", debezium.Identity{Schema: "s", Table: "t"})
+			return a == nil && o.Decoder.Claim("T", debezium.Identity{Schema: "s", Table: "T"}) == nil
+		}},
+		{"SLUICE_CELONIS_NAME_CASE", "fold", func(o connector.Options) bool {
+			a := o.Decoder.Claim("t", debezium.Identity{Schema: "s", Table: "t"})
+			return a == nil && o.Decoder.Claim("T", debezium.Identity{Schema: "s", Table: "T"}) != nil
+		}},
+		{"SLUICE_BUDGET_RESERVE", "249", func(o connector.Options) bool {
+			now := time.Now()
+			return o.Pusher.Budget.Grant(now) && !o.Pusher.Budget.Grant(now)
+		}},
 		{"SLUICE_BUDGET_JOBS_PER_HOUR", "60", func(o connector.Options) bool {
 			left, _ := o.Pusher.Budget.Left(time.Now())
 			return left == 60
@@ -133,8 +155,13 @@ func TestTargetWiring(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		heard.WriteString(r.Method + " " + r.URL.RequestURI() + " " + r.Header.Get("Authorization") + " " + string(body) + "\n")
-		if r.Method == http.MethodGet {
-			io.WriteString(w, "[]")
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/token"):
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{"access_token":"fetched","token_type":"Bearer","expires_in":900}`)
+			return
+		case r.Method == http.MethodGet:
+			io.WriteString(w, `[{"id":"c","type":"UPSERT","fileLength":5}]`)
 			return
 		}
 		json.NewEncoder(w).Encode(map[string]string{"id": "j1"})
@@ -149,14 +176,29 @@ func TestTargetWiring(t *testing.T) {
 		{map[string]string{"SLUICE_CELONIS_CONNECTION_ID": "c", "SLUICE_CELONIS_UPSERT_STRATEGY": "UPSERT_WITH_UNCHANGED_METADATA", "SLUICE_CELONIS_VALIDATE": "true"},
 			[]string{`"connectionId":"c"`, `"upsertStrategy":"UPSERT_WITH_UNCHANGED_METADATA"`, "validate=true"}},
 		{map[string]string{"SLUICE_CELONIS_TABLE_SCHEMA": "false", "SLUICE_CELONIS_EXECUTE_TRAILING_SLASH": "true", "SLUICE_CELONIS_ORDER_COLUMN": "n"}, []string{"/jobs/j1/?duplicateRemovalColumn=n"}},
+		{map[string]string{"SLUICE_CELONIS_MULTIPART_FIELD": "chunk", "SLUICE_CELONIS_MULTIPART_FILENAME": "f.parquet", "SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH": "77"},
+			[]string{`name="chunk"`, `filename="f.parquet"`, `"fallbackVarcharLength":77`}},
+		{map[string]string{"SLUICE_CELONIS_API_KEY": "", "SLUICE_CELONIS_OAUTH_CLIENT_ID": "me", "SLUICE_CELONIS_OAUTH_CLIENT_SECRET": "pw", "SLUICE_CELONIS_OAUTH_SCOPE": "one two",
+			"SLUICE_CELONIS_OAUTH_AUTH_STYLE": "post", "SLUICE_CELONIS_OAUTH_TOKEN_URL": api.URL + "/own/token"},
+			[]string{"POST /own/token", "client_secret=pw", "scope=one+two", " Bearer fetched "}},
+		{map[string]string{"SLUICE_CELONIS_NAME_MAX_LENGTH": "3", "refusal": "longer than 3 bytes"}, nil},
 	} {
 		heard.Reset()
 		env := map[string]string{"SLUICE_CELONIS_URL": api.URL, "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000"}
 		for k, v := range tc.env {
-			env[k] = v
+			if k != "refusal" {
+				env[k] = v
+			}
 		}
 		sink := wired(t, env).Pusher.Sink.(*celonis.Sink)
-		ticket, err := sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: "public_t", Columns: []schema.Column{{Name: "a", Key: true, Type: schema.Type{Kind: schema.Integer}}}}})
+		ticket, err := sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: "public_t", Columns: []schema.Column{{Name: "a", Key: true, Type: schema.Type{Kind: schema.Integer}}}},
+			Chunks: []schema.Chunk{{Op: schema.Upsert, Data: []byte("12345")}}})
+		if refusal, ok := tc.env["refusal"]; ok {
+			if err == nil || !strings.Contains(err.Error(), refusal) {
+				t.Errorf("%v: %v", tc.env, err)
+			}
+			continue
+		}
 		if err == nil {
 			err = sink.Execute(t.Context(), ticket)
 		}
@@ -167,6 +209,84 @@ func TestTargetWiring(t *testing.T) {
 			if !strings.Contains(heard.String(), want) {
 				t.Errorf("%v: no %q in\n%s", tc.env, want, &heard)
 			}
+		}
+	}
+}
+
+// TestRegistryWiring: what the registry is to be told is told.
+func TestRegistryWiring(t *testing.T) {
+	var heard string
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		heard = r.URL.Path + " " + r.Header.Get("Authorization")
+		io.WriteString(w, `{"schema":"\"string\""}`)
+	}))
+	defer api.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+	if err := os.WriteFile(ca, cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, env := range map[string]map[string]string{
+		"/schemas/ids/7 Basic bWU6cHc=": {"SLUICE_SCHEMA_REGISTRY_USERNAME": "me", "SLUICE_SCHEMA_REGISTRY_PASSWORD": "pw"},
+		"/schemas/ids/7 Bearer tk":      {"SLUICE_SCHEMA_REGISTRY_TOKEN": "tk"},
+		"/ids/globalIds/7 ":             {"SLUICE_SCHEMA_REGISTRY_FRAMING": "apicurio"},
+	} {
+		env["SLUICE_SCHEMA_REGISTRY_URL"], env["SLUICE_SCHEMA_REGISTRY_CA_FILE"] = api.URL, ca
+		o := wired(t, env)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		o.Registry.Fetch(ctx, 7)
+		cancel()
+		if heard != want && !strings.HasPrefix(heard, want+"/") && !strings.HasPrefix(heard, strings.TrimSpace(want)+"/references") {
+			t.Errorf("heard %q, want %q; %s", heard, want, o.Registry.Trouble())
+		}
+		if size := map[bool]int{true: 8}[env["SLUICE_SCHEMA_REGISTRY_FRAMING"] != ""]; o.Decoder.IDBytes != size {
+			t.Errorf("%v: ids of %d bytes", env, o.Decoder.IDBytes)
+		}
+	}
+}
+
+// TestFileWiring: each setting of the files makes other files.
+func TestFileWiring(t *testing.T) {
+	encode := func(env map[string]string) string {
+		o := wired(t, env)
+		rows := new(schema.Rows)
+		rows.Reset("t", []schema.Column{{Name: "id", Key: true, Type: schema.Type{Kind: schema.Integer}},
+			{Name: "s", Type: schema.Type{Kind: schema.String}}, {Name: "at", Type: schema.Type{Kind: schema.DateTime}}})
+		for i := range int64(20_000) {
+			rows.Values[0].AppendNum(i)
+			rows.Values[1].AppendString([]byte(strings.Repeat("abc", int(i%50))))
+			rows.Values[2].AppendNum(i * 1001)
+			op := schema.Upsert
+			if i%10 == 0 {
+				op = schema.Delete
+			}
+			rows.Ops, rows.Offsets = append(rows.Ops, op), append(rows.Offsets, i)
+			rows.Keys = schema.AppendKey(rows.Keys, &rows.Values[0], int(i))
+			rows.KeyEnds = append(rows.KeyEnds, uint32(len(rows.Keys)))
+		}
+		batch, err := batcher.New(o.Policy).Add(time.Unix(0, 0), rows, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chunks, err := o.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := ""
+		for _, c := range chunks {
+			all += string(c.Data) + "|"
+		}
+		return all
+	}
+	usual := encode(nil)
+	if usual != encode(nil) {
+		t.Fatal("the same batch makes different files")
+	}
+	for name, value := range map[string]string{"SLUICE_PARQUET_COMPRESSION": "zstd", "SLUICE_PARQUET_CHUNK_BYTES": "64KiB", "SLUICE_PARQUET_PAGE_BYTES": "4KiB",
+		"SLUICE_PARQUET_ROW_GROUP_ROWS": "1000", "SLUICE_PARQUET_PAGE_VERSION": "2", "SLUICE_PARQUET_DICTIONARY": "false", "SLUICE_TIMESTAMP": "int96",
+		"SLUICE_CELONIS_DELETE_COLUMNS": "full"} {
+		if encode(map[string]string{name: value}) == usual {
+			t.Errorf("%s=%s changes nothing", name, value)
 		}
 	}
 }

@@ -31,7 +31,7 @@ type Options struct {
 	FaultRate         float64       // share of calls that fail at random, 0 to 1
 	Seed              uint64        // of the random faults
 	MaxChunk          int64         // bytes; 0: 1 GB, as the vendor says
-	ClientID, Secret  string        // of the OAuth client at /oauth2/token
+	ClientID, Secret  string        // of the OAuth client at /oauth2/token; "" and no Keys: any client
 	TokenLife         time.Duration // 0: 15 minutes
 	// OnChunk is handed each chunk that was taken, under the emulator's lock.
 	OnChunk func(table, kind string, data []byte)
@@ -275,7 +275,8 @@ func (e *Emulator) token(w http.ResponseWriter, r *http.Request) {
 	if !basic {
 		id, secret = r.FormValue("client_id"), r.FormValue("client_secret")
 	}
-	if r.FormValue("grant_type") != "client_credentials" || id != e.opt.ClientID || secret != e.opt.Secret || id == "" {
+	known := id == e.opt.ClientID && secret == e.opt.Secret || e.opt.ClientID == "" && len(e.opt.Keys) == 0
+	if r.FormValue("grant_type") != "client_credentials" || id == "" || !known {
 		write(w, answer{status: http.StatusUnauthorized, body: map[string]string{"error": "invalid_client"}})
 		return
 	}
