@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric"
 
@@ -73,6 +74,10 @@ func (c *Connector) fetched(e kafka.Fetched) {
 				Reason: "records were deleted before Sluice read them: " + err.Error(),
 				Remedy: fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
 					"then move the group's offset to where that begins and restart", p.Topic)})
+		case errors.Is(err, kerr.UnknownTopicID):
+			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
+				Reason: "the topic was deleted while Sluice read it; a topic that was made anew under its name is another one: " + err.Error(),
+				Remedy: fmt.Sprintf("load the table anew (a Debezium incremental snapshot), delete the group's offsets of %s if there are any, so that it begins at the earliest record, and restart", p.Topic)})
 		default:
 			c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
 		}

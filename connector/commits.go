@@ -76,8 +76,10 @@ func (c *Connector) startCommit() {
 	c.commits.busy = true
 	started := c.now
 	c.worker(func() any {
-		// Not the hard stop's context: a commit of what is DONE may always finish.
-		ctx, cancel := context.WithTimeout(context.Background(), commitTimeout)
+		// Not the hard stop's context: a commit of what is DONE may always finish. While
+		// it is under way no heartbeat is sent at a rejoin, so it must end well before
+		// the session does.
+		ctx, cancel := context.WithTimeout(context.Background(), min(commitTimeout, c.opt.Kafka.SessionTimeout/2))
 		defer cancel()
 		return committed{offsets, c.consumer.Commit(ctx, offsets), started}
 	})

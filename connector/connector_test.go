@@ -323,6 +323,34 @@ func TestCommittedOffsetGone(t *testing.T) {
 	}
 }
 
+// TestTopicMadeAnew: a topic that is deleted and made anew is another one, whose
+// records must not be taken for the next ones.
+func TestTopicMadeAnew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	var log lockedBuffer
+	opt := w.options("shop.public.a", "shop.public.b")
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	c, _ := w.run(opt)
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	if err := w.cluster.DeleteTopic("shop.public.a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.cluster.CreateTopic("shop.public.a", 2, nil); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; !strings.HasPrefix(h.Where(), "topic shop.public.a, at shop.public.a/") || !strings.Contains(h.Reason, "deleted while Sluice read it") {
+		t.Errorf("the hold says %+v", h)
+	}
+	w.insert("shop.public.b", 0, 4)
+	w.eventually("the other topic", func() bool { t := w.emu.Snapshot("public_b"); return t != nil && len(t.Rows) == 4 })
+	if n := strings.Count(log.String(), "UNKNOWN_TOPIC_ID"); n > 20 {
+		t.Errorf("the log tells it %d times", n)
+	}
+}
+
 func TestRejectedTableHolds(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	w.emu.Inject("execute", emulator.JobError, 0, 3)

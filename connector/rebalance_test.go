@@ -190,3 +190,51 @@ func TestRebalanceKeepsOrder(t *testing.T) {
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
 	stop()
 }
+
+// TestThrownOut: a member that the group has thrown out, and that learns of it from a
+// refused commit only, must not go on from where it stood when nobody else is left:
+// another member has had its partitions meanwhile and has come further.
+func TestThrownOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{Delay: 200 * time.Millisecond}, "shop.public.a")
+	w.insert("shop.public.a", 0, 10)
+	var mu sync.Mutex
+	first, unheard := "", true // whose heartbeats do not reach the group
+	w.cluster.ControlKey(int16(kmsg.Heartbeat), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		r := q.(*kmsg.HeartbeatRequest)
+		if first == "" {
+			first = r.MemberID
+		}
+		if unheard && r.MemberID == first {
+			return r.ResponseKind(), nil, true
+		}
+		return nil, nil, false
+	})
+	slow := w.options("shop.public.a")
+	slow.Kafka.SessionTimeout = time.Second
+	slow.Pusher.PollInterval, slow.Pusher.MaxPollInterval = 5*time.Second, 5*time.Second
+	w.run(slow) // its job is DONE soon, but it looks again after five seconds
+	w.eventually("the first job", func() bool { return w.emu.Counts().Submitted == 1 })
+	time.Sleep(1500 * time.Millisecond)
+	w.insert("shop.public.a", 10, 10)
+	_, stop := w.run(w.options("shop.public.a"))
+	w.eventually("another member delivers everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	jobs := w.emu.Counts().Submitted
+	for end := time.Now().Add(6 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if lag := w.lag("shop.public.a"); lag != 0 {
+			t.Fatalf("the group went back: lag %d", lag)
+		}
+	}
+	mu.Lock()
+	unheard = false
+	mu.Unlock()
+	if n := w.emu.Counts().Submitted; n != jobs {
+		t.Errorf("%d jobs send again what was delivered", n-jobs)
+	}
+	w.put("shop.public.a", "c", 30, "later")
+	w.eventually("it is a member again", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+}

@@ -46,15 +46,16 @@ type Consumer struct {
 	asks   chan int
 	wg     sync.WaitGroup
 
-	mu     sync.Mutex
-	member string // the id under which the partitions are owned
-	fenced bool   // the broker refused a commit of this member
+	member member
 }
 
-// NewConsumer makes a client; it joins the group when polled for the first time.
+// NewConsumer makes a client, which joins the group on its own as soon as it knows the
+// topics: go on to read Events.
 func NewConsumer(opt Options) (*Consumer, error) {
-	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int)}
+	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int), member: member{partitions: map[Partition]bool{}}}
 	opts := append(opt.kgo(),
+		kgo.WithHooks(&c.member),
+		kgo.Balancers(watched{kgo.CooperativeStickyBalancer(), &c.member}),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked(false)),
 		kgo.OnPartitionsLost(c.revoked(true)),
@@ -123,8 +124,6 @@ func Gone(err error) bool {
 	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss)
 }
 
-var errFenced = errors.New("the member rejoined the group since the partitions were assigned")
-
 func list(m map[string][]int32) (all []Partition) {
 	for topic, ids := range m {
 		for _, id := range ids {
@@ -134,30 +133,25 @@ func list(m map[string][]int32) (all []Partition) {
 	return all
 }
 
-func (c *Consumer) assigned(_ context.Context, cl *kgo.Client, m map[string][]int32) {
-	member, _ := cl.GroupMetadata()
-	c.mu.Lock()
-	c.member, c.fenced = member, false
-	c.mu.Unlock()
+func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	c.member.assigned(list(m))
 	done := make(chan struct{})
 	c.events <- Assigned{list(m), done}
 	<-done
 }
 
 func (c *Consumer) revoked(lost bool) func(context.Context, *kgo.Client, map[string][]int32) {
-	return func(_ context.Context, cl *kgo.Client, m map[string][]int32) {
+	return func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+		if lost {
+			c.member.gone(nil, true) // at once: nothing more is committed
+		}
 		if len(m) == 0 {
 			return
 		}
-		// A member that was thrown out and rejoined on its own has a valid
-		// generation again, and the client then says revoked where it is lost.
-		member, _ := cl.GroupMetadata()
-		c.mu.Lock()
-		lost := lost || c.fenced || (c.member != "" && member != c.member)
-		c.mu.Unlock()
 		done := make(chan struct{})
 		c.events <- Revoked{list(m), lost, done}
 		<-done
+		c.member.gone(list(m), false)
 	}
 }
 
@@ -174,16 +168,7 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]int64) map[
 		}
 		ask[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
 	}
-	// A commit that waited out a rejoin would go out under the new membership,
-	// which the broker takes although others may own the partitions by now (I2).
-	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.fenced || req.MemberID != c.member {
-			return errFenced
-		}
-		return nil
-	})
+	ctx = kgo.PreCommitFnContext(ctx, c.member.check) // I2
 	c.cl.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
 		if err != nil {
 			for p := range results {
@@ -205,13 +190,6 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]int64) map[
 			}
 		}
 	})
-	for _, err := range results {
-		if errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID) {
-			c.mu.Lock()
-			c.fenced = true
-			c.mu.Unlock()
-		}
-	}
 	return results
 }
 
