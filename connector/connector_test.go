@@ -201,6 +201,45 @@ func TestDeadLetterTopicMissing(t *testing.T) {
 	}
 }
 
+// TestLargeDeadLetter: a record larger than what clients write by default is put aside
+// whole where the topic takes it, and else held with the setting that would.
+func TestLargeDeadLetter(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]string{"taken": "8000000", "refused": "1000000"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.other")
+			for topic, most := range map[string]string{"shop.public.a": "8000000", "dead": limit} {
+				if err := w.cluster.CreateTopic(topic, 1, map[string]string{"max.message.bytes": most}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ProducerBatchMaxBytes(8_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cl.Close()
+			value := make([]byte, 3_000_000)
+			rand.NewChaCha8([32]byte{}).Read(value) // neither JSON nor compressible
+			value[0] = 'x'
+			rec := &kgo.Record{Topic: "shop.public.a", Key: []byte(`{"id":1}`), Value: value}
+			if err := cl.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			opt := w.options("shop.public.a")
+			opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
+			c, _ := w.run(opt)
+			if name == "taken" {
+				w.eventually("put aside", func() bool { return w.lag("shop.public.a") == 0 && c.Status().Totals.DeadLettered == 1 })
+				return
+			}
+			w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+			if h := c.Status().Holds[0]; !strings.Contains(h.Remedy, "max.message.bytes") {
+				t.Errorf("the hold says %+v", h)
+			}
+		})
+	}
+}
+
 func TestTableWithoutKeyHolds(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	c, stop := w.run(w.options("shop.public.a", "shop.public.b"))

@@ -55,9 +55,19 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 			}))
 		note(e)
 	}
-	gauge("sluice.memory", "By", "Bytes in batches, by state.", func(s *Status, o metric.Float64Observer) {
+	gauge("sluice.memory", "By", "Bytes in batches, and of records that wait for a decoder or a schema, by state.", func(s *Status, o metric.Float64Observer) {
 		o.Observe(float64(s.Memory.Open), metric.WithAttributes(attribute.String("state", "open")))
 		o.Observe(float64(s.Memory.InFlight), metric.WithAttributes(attribute.String("state", "in_flight")))
+		o.Observe(float64(s.Memory.Waiting), metric.WithAttributes(attribute.String("state", "waiting")))
+	})
+	gauge("sluice.schema_registry.up", "1", "1 if the schema registry answers, 0 if records wait for it; nothing without a registry.", func(s *Status, o metric.Float64Observer) {
+		switch s.SchemaRegistry {
+		case "":
+		case "ok":
+			o.Observe(1)
+		default:
+			o.Observe(0)
+		}
 	})
 	gauge("sluice.budget.left", "{job}", "Job submissions left in this UTC hour.", func(s *Status, o metric.Float64Observer) {
 		o.Observe(float64(s.Budget.Left))

@@ -80,7 +80,7 @@ func tunnel(to string, asked *sync.Map) http.Handler {
 func TestPrivateNetwork(t *testing.T) {
 	ca := newAuthority(t, "tenant.example")
 	emu := emulator.New(emulator.Options{ClientID: "me", Secret: "s3cret"})
-	api := httptest.NewUnstartedServer(emu)
+	api := httptest.NewUnstartedServer(watched(t, emu))
 	api.TLS = ca.server.Clone()
 	api.StartTLS()
 	defer api.Close()
@@ -132,15 +132,16 @@ func TestPrivateNetwork(t *testing.T) {
 
 	at := regexp.MustCompile(`http://127\.0\.0\.1:\d+`).FindString(p.log.String())
 	for path, want := range map[string]string{"/livez": "ok", "/readyz": "running, 3 partitions\nkafka: ok\ntarget: ok", "/metrics": "sluice_rows", "/status": `"state": "running"`, "/": "/status"} {
-		resp, err := http.Get(at + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
-			t.Errorf("%s: %d %v, want 200 with %q:\n%.500s", path, resp.StatusCode, err, want, body)
-		}
+		// The tables may be right a moment before Sluice has heard of it.
+		eventually(t, path+" says "+want, func() bool {
+			resp, err := http.Get(at + path)
+			if err != nil {
+				return false
+			}
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			return err == nil && resp.StatusCode == http.StatusOK && strings.Contains(string(body), want)
+		})
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/pushtest"
 )
 
 var kills = flag.Int("kills", 20, "how often TestKill kills the program")
@@ -103,6 +104,24 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Fatalf("%s: not after 40 s", what)
 }
 
+// watched holds every call of a test against the API's description.
+func watched(t *testing.T, h http.Handler) http.Handler {
+	t.Helper()
+	c := new(pushtest.Contract)
+	if err := c.Describe(emulator.OpenAPI); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, v := range c.Violations() {
+			t.Error("contract: " + v)
+		}
+		if c.Checked == 0 {
+			t.Error("no call was checked")
+		}
+	})
+	return c.Watch(h)
+}
+
 // TestKill kills the program with SIGKILL at random moments while a shop changes;
 // after the last start every table must equal the shop's. The API fails now and
 // then as well.
@@ -113,7 +132,7 @@ func TestKill(t *testing.T) {
 	}
 	defer cluster.Close()
 	emu := emulator.New(emulator.Options{Delay: 50 * time.Millisecond, FaultRate: 0.02, Seed: 5})
-	api := httptest.NewServer(emu)
+	api := httptest.NewServer(watched(t, emu))
 	defer api.Close()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
@@ -175,7 +194,7 @@ func TestMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cluster.Close()
-	api := httptest.NewServer(emulator.New(emulator.Options{Keys: []string{"Bearer right"}}))
+	api := httptest.NewServer(watched(t, emulator.New(emulator.Options{Keys: []string{"Bearer right"}})))
 	defer api.Close()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {

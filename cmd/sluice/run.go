@@ -229,7 +229,7 @@ func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis
 		Validate: c.Validate, TableSchema: c.TableSchema, FallbackLength: c.FallbackVarcharLength,
 		OrderColumn: c.OrderColumn, MaxNameLength: c.NameMaxLength, KeepCase: c.NameCase == "keep",
 		RequestsPerSecond: cfg.Budget.RequestsPerSecond,
-		CountCreate:       c.CountCreate, Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
+		Counted:           celonis.Counted(c.CountedCalls), Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
 		OnRequest: t.request,
 		Table: func(name string) celonis.TableOptions {
 			own := cfg.Tables.Tables[name]

@@ -181,16 +181,18 @@ func TestTargetWiring(t *testing.T) {
 		{map[string]string{"SLUICE_CELONIS_API_KEY": "", "SLUICE_CELONIS_OAUTH_CLIENT_ID": "me", "SLUICE_CELONIS_OAUTH_CLIENT_SECRET": "pw", "SLUICE_CELONIS_OAUTH_SCOPE": "one two",
 			"SLUICE_CELONIS_OAUTH_AUTH_STYLE": "post", "SLUICE_CELONIS_OAUTH_TOKEN_URL": api.URL + "/own/token"},
 			[]string{"POST /own/token", "client_secret=pw", "scope=one+two", " Bearer fetched "}},
+		{map[string]string{"SLUICE_CELONIS_COUNTED_CALLS": "create", "SLUICE_BUDGET_JOBS_PER_HOUR": "60", "spent": "1"}, nil},
 		{map[string]string{"SLUICE_CELONIS_NAME_MAX_LENGTH": "3", "refusal": "longer than 3 bytes"}, nil},
 	} {
 		heard.Reset()
 		env := map[string]string{"SLUICE_CELONIS_URL": api.URL, "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000"}
 		for k, v := range tc.env {
-			if k != "refusal" {
+			if strings.HasPrefix(k, "SLUICE_") {
 				env[k] = v
 			}
 		}
-		sink := wired(t, env).Pusher.Sink.(*celonis.Sink)
+		pusher := wired(t, env).Pusher
+		sink := pusher.Sink.(*celonis.Sink)
 		ticket, err := sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: "public_t", Columns: []schema.Column{{Name: "a", Key: true, Type: schema.Type{Kind: schema.Integer}}}},
 			Chunks: []schema.Chunk{{Op: schema.Upsert, Data: []byte("12345")}}})
 		if refusal, ok := tc.env["refusal"]; ok {
@@ -204,6 +206,9 @@ func TestTargetWiring(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if left, _ := pusher.Budget.Left(time.Now()); tc.env["spent"] != "" && left != 59 {
+			t.Errorf("%v: %d submissions left of 60", tc.env, left)
 		}
 		for _, want := range tc.want {
 			if !strings.Contains(heard.String(), want) {

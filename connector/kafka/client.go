@@ -66,8 +66,8 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(withoutEpochs),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
-		// A dead letter may be as large as what was fetched.
-		kgo.ProducerBatchMaxBytes(max(1_000_012, o.FetchBytes+1<<20)),
+		// A dead letter may be as large as any record; the brokers have the last word.
+		kgo.ProducerBatchMaxBytes(64 << 20),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),

@@ -36,6 +36,9 @@ type client struct {
 }
 
 const (
+	opCreate  = "create job"
+	opExecute = "execute job"
+
 	maxAnswer = 4 << 20
 	maxWords  = 1000 // of an error body that are kept
 )
@@ -118,6 +121,13 @@ func (c *client) once(ctx context.Context, op, method, path string, b *body, int
 	header, err := c.opt.Auth.Header(ctx)
 	if err != nil {
 		return c.authError(op, err)
+	}
+	if c.opt.Counted.has(op) && c.opt.Budget != nil {
+		for wait := c.opt.Budget.Retry(time.Now()); wait > 0; wait = c.opt.Budget.Retry(time.Now()) {
+			if err := push.Sleep(ctx, wait); err != nil {
+				return err
+			}
+		}
 	}
 	if err := c.limit.Wait(ctx); err != nil {
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err}
@@ -272,7 +282,7 @@ func retryAfter(op string, h http.Header, text []byte, now time.Time) time.Durat
 			return max(0, at.Sub(now)) + time.Second
 		}
 	}
-	if op != "execute job" {
+	if op != opExecute {
 		return 2 * time.Second
 	}
 	return now.Truncate(time.Hour).Add(time.Hour).Sub(now) + time.Second

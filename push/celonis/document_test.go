@@ -150,19 +150,20 @@ func TestSpacing(t *testing.T) {
 	})
 }
 
-// TestCountCreate: where creations count, each job costs two of the hour's submissions.
-func TestCountCreate(t *testing.T) {
-	for count, want := range map[bool]int{false: 0, true: 3} {
+// TestCounted: where creations count, each job costs two of the hour's submissions;
+// where every call does, also its upload, its list and its polls.
+func TestCounted(t *testing.T) {
+	for count, want := range map[celonis.Counted]int{celonis.CountExecute: 0, celonis.CountCreate: 3, celonis.CountAll: 12} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, emulator.Options{}, func(o *celonis.Options) { o.CountCreate = count })
+			r := newRig(t, emulator.Options{}, func(o *celonis.Options) { o.Counted = count })
 			for i := range int64(3) {
 				if err := r.deliver(map[int64]string{i: "a"}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			// The rig's deliveries are granted by hand, so only creations show here.
+			// The rig's deliveries are granted by hand, so executions do not show here.
 			if left, _ := r.pusher.Budget.Left(time.Now()); 250-left != want {
-				t.Errorf("%d submissions spent, want %d", 250-left, want)
+				t.Errorf("%s: %d submissions spent, want %d", count, 250-left, want)
 			}
 		})
 	}

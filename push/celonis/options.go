@@ -40,8 +40,9 @@ type Options struct {
 	KeepCase      bool // the platform tells names apart that differ in case only
 
 	RequestsPerSecond float64
-	// CountCreate counts the creation of a job as a submission too.
-	CountCreate bool
+	// Counted says which calls take from Budget; executions do in any case, by the
+	// pusher's hand.
+	Counted Counted
 	// Spacing is the least time between two submissions.
 	Spacing time.Duration
 	Budget  *push.Budget
@@ -51,6 +52,20 @@ type Options struct {
 	Table func(name string) TableOptions
 	// OnRequest is told of every answer, for metrics; status 0 is none.
 	OnRequest func(op string, status int, took time.Duration)
+}
+
+// Counted says which calls the platform counts toward the hour's submissions.
+type Counted string
+
+const (
+	CountExecute Counted = "execute" // also ""
+	CountCreate  Counted = "create"  // creations too
+	CountAll     Counted = "all"
+)
+
+// has reports whether an operation other than an execution counts.
+func (c Counted) has(op string) bool {
+	return op != opExecute && (c == CountAll || c == CountCreate && op == opCreate)
 }
 
 // TableOptions are the settings of one table, sent as they are.

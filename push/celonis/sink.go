@@ -86,17 +86,6 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 	if err := s.checkNames(job.Table); err != nil {
 		return push.Ticket{}, err
 	}
-	if s.opt.CountCreate && s.opt.Budget != nil {
-		for {
-			wait := s.opt.Budget.Retry(time.Now())
-			if wait == 0 {
-				break
-			}
-			if err := push.Sleep(ctx, wait); err != nil {
-				return push.Ticket{}, err
-			}
-		}
-	}
 	b, err := jsonBody(s.document(job))
 	if err != nil {
 		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Err: err}
@@ -106,7 +95,7 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 		path = "?validate=true"
 	}
 	var made jobDocument
-	if err := s.c.call(ctx, "create job", http.MethodPost, path, b, &made); err != nil {
+	if err := s.c.call(ctx, opCreate, http.MethodPost, path, b, &made); err != nil {
 		return push.Ticket{}, err
 	}
 	if made.ID == "" {
@@ -215,7 +204,7 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 	if column != "" && !t.DeletesOnly { // whose files have the key columns only
 		path += "?duplicateRemovalColumn=" + url.QueryEscape(column)
 	}
-	return s.c.call(ctx, "execute job", http.MethodPost, path, nil, nil)
+	return s.c.call(ctx, opExecute, http.MethodPost, path, nil, nil)
 }
 
 var states = map[string]push.State{

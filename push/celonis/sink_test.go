@@ -333,7 +333,8 @@ func TestFlavours(t *testing.T) {
 		"without schema": func(o *celonis.Options) { o.TableSchema = false },
 		"no strategy":    func(o *celonis.Options) { o.UpsertStrategy = "" },
 		"connection":     func(o *celonis.Options) { o.ConnectionID = "c" },
-		"create counted": func(o *celonis.Options) { o.CountCreate = true },
+		"create counted": func(o *celonis.Options) { o.Counted = celonis.CountCreate },
+		"all counted":    func(o *celonis.Options) { o.Counted = celonis.CountAll },
 		"with spacing":   func(o *celonis.Options) { o.Spacing = 30 * time.Second },
 		"table's settings": func(o *celonis.Options) {
 			yes := true

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -58,6 +59,32 @@ func (c *Contract) violate(format string, args ...any) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.violations = append(c.violations, fmt.Sprintf(format, args...))
+}
+
+// Watch returns a handler that holds what next serves against the description, for
+// tests over a network. Calls that are not of the API itself pass.
+func (c *Contract) Watch(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !strings.Contains(req.URL.Path, "/data-push/") {
+			next.ServeHTTP(w, req)
+			return
+		}
+		sent, err := io.ReadAll(req.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler) // the client is gone, and its request incomplete
+		}
+		req.Body = io.NopCloser(bytes.NewReader(sent))
+		rec := httptest.NewRecorder()
+		answered := false
+		defer func() { c.check(req, sent, rec, answered) }()
+		next.ServeHTTP(rec, req)
+		answered = true
+		for k, v := range rec.Header() {
+			w.Header()[k] = v
+		}
+		w.WriteHeader(rec.Code)
+		w.Write(rec.Body.Bytes())
+	})
 }
 
 // RoundTrip serves the request. A handler that aborts is a broken connection.

@@ -70,7 +70,47 @@ var avroColumns = []struct {
 		at, _ := time.Parse(time.RFC3339Nano, v.(string))
 		return at.UTC().Format("2006-01-02T15:04:05.999999")
 	}},
+	{"dfx", `{"type":"fixed","name":"Dfx","size":9,"connect.name":"org.apache.kafka.connect.data.Decimal","connect.parameters":{"scale":"-2"}}`,
+		func(t *rapid.T) any {
+			return append([]byte{byte(-rapid.IntRange(0, 1).Draw(t, "sign"))}, twosComplement(rapid.Int64().Draw(t, "dfx"))...)
+		}, func(v any) string {
+			n := new(big.Int).SetBytes(v.([]byte))
+			if v.([]byte)[0] >= 0x80 {
+				n.Sub(n, new(big.Int).Lsh(big.NewInt(1), 72))
+			}
+			return strconv.Quote(n.Mul(n, big.NewInt(100)).String())
+		}},
+	{"dct", `{"type":"int","connect.name":"org.apache.kafka.connect.data.Date","logicalType":"date"}`, func(t *rapid.T) any {
+		return time.Unix(int64(rapid.IntRange(-200_000, 2_932_896).Draw(t, "dct"))*86400, 0).UTC()
+	}, func(v any) string { return v.(time.Time).UTC().Format("2006-01-02") }},
+	{"tms", `{"type":"int","connect.name":"io.debezium.time.Time"}`, func(t *rapid.T) any { return rapid.Int32Range(0, 86_399_999).Draw(t, "tms") },
+		func(v any) string { return time.UnixMilli(int64(v.(int32))).UTC().Format("15:04:05.999999") }},
+	{"tmi", `{"type":"int","logicalType":"time-millis"}`, func(t *rapid.T) any {
+		return time.Duration(rapid.Int32Range(0, 86_399_999).Draw(t, "tmi")) * time.Millisecond
+	}, clockText},
+	{"tus", `{"type":"long","connect.name":"io.debezium.time.MicroTime"}`, func(t *rapid.T) any { return rapid.Int64Range(0, 86_399_999_999).Draw(t, "tus") },
+		func(v any) string { return time.UnixMicro(v.(int64)).UTC().Format("15:04:05.999999") }},
+	{"tui", `{"type":"long","logicalType":"time-micros"}`, func(t *rapid.T) any {
+		return time.Duration(rapid.Int64Range(0, 86_399_999_999).Draw(t, "tui")) * time.Microsecond
+	}, clockText},
+	{"dms", `{"type":"long","connect.name":"io.debezium.time.Timestamp"}`, func(t *rapid.T) any { return rapid.Int64Range(-1e13, 253402300799999).Draw(t, "dms") },
+		func(v any) string { return time.UnixMilli(v.(int64)).UTC().Format("2006-01-02T15:04:05.999999") }},
+	{"cms", `{"type":"long","connect.name":"org.apache.kafka.connect.data.Timestamp"}`, func(t *rapid.T) any { return rapid.Int64Range(-1e13, 253402300799999).Draw(t, "cms") },
+		func(v any) string { return time.UnixMilli(v.(int64)).UTC().Format("2006-01-02T15:04:05.999999") }},
+	{"dns", `{"type":"long","connect.name":"io.debezium.time.NanoTimestamp"}`, func(t *rapid.T) any { return rapid.Int64().Draw(t, "dns") },
+		func(v any) string {
+			return time.Unix(0, v.(int64)).UTC().Truncate(time.Microsecond).Format("2006-01-02T15:04:05.999999")
+		}},
+	{"uss", `{"type":"long","logicalType":"timestamp-micros"}`, func(t *rapid.T) any {
+		return time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "uss")).UTC()
+	}, func(v any) string { return v.(time.Time).UTC().Format("2006-01-02T15:04:05.999999") }},
+	{"js", `{"type":"string","connect.name":"io.debezium.data.Json"}`, func(t *rapid.T) any { return `{"a":[1,null]}` }, quoted},
+	{"enm", `{"type":"string","connect.name":"io.debezium.data.Enum","connect.parameters":{"allowed":"a,b"}}`, func(t *rapid.T) any { return "b" }, quoted},
 	{"uuid", `{"type":"string","connect.name":"io.debezium.data.Uuid"}`, func(t *rapid.T) any { return "6f1c2b9e-0000-4000-8000-00000000000a" }, quoted},
+}
+
+func clockText(v any) string {
+	return time.UnixMicro(v.(time.Duration).Microseconds()).UTC().Format("15:04:05.999999")
 }
 
 func decimalText(v any) string { return fmt.Sprint(v) }
@@ -215,8 +255,14 @@ func branchName(typ string) string {
 	switch {
 	case strings.Contains(typ, `"logicalType":"decimal"`):
 		return "bytes.decimal"
-	case strings.Contains(typ, `"logicalType":"timestamp-millis"`):
-		return "long.timestamp-millis"
+	case strings.Contains(typ, `"logicalType":`): // as goavro names the branch
+		_, rest, _ := strings.Cut(typ, `"logicalType":"`)
+		logical, _, _ := strings.Cut(rest, `"`)
+		_, base, _ := strings.Cut(typ, `{"type":"`)
+		base, _, _ = strings.Cut(base, `"`)
+		return base + "." + logical
+	case strings.Contains(typ, `"Dfx"`):
+		return "p.public.t.Dfx"
 	case strings.Contains(typ, `"fixed"`):
 		return "p.public.t.Fix"
 	case strings.Contains(typ, `"enum"`):

@@ -99,7 +99,7 @@ type Config struct {
 		Validate              bool          `env:"VALIDATE" help:"have the API validate each job at creation"`
 		ConflictScope         string        `env:"CONFLICT_SCOPE, default=table" oneof:"table,connection,pool,team" help:"what the platform takes for one target: more than table runs one job at a time"`
 		SubmitSpacing         time.Duration `env:"SUBMIT_SPACING, default=0s" help:"least time between two submissions"`
-		CountCreate           bool          `env:"COUNT_CREATE" help:"count the creation of a job as a submission too"`
+		CountedCalls          string        `env:"COUNTED_CALLS, default=execute" oneof:"execute,create,all" help:"what counts as a submission: executions; the creation of jobs too; or every call"`
 		CountConflict         bool          `env:"COUNT_CONFLICT, default=true" help:"count a submission that is answered with 409"`
 		PollInterval          time.Duration `env:"POLL_INTERVAL, default=2s" min:"10ms" help:"first wait for a job's status; it grows by half each time"`
 		PollMaxInterval       time.Duration `env:"POLL_MAX_INTERVAL, default=30s" min:"10ms" help:"longest wait for a job's status"`
