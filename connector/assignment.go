@@ -53,7 +53,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 	}
 	c.kafka = ""
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {
-		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts))
+		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts), "balancer", e.Balancer)
 	}
 	close(e.Done)
 }

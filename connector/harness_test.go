@@ -186,7 +186,8 @@ func (w *world) options(topics ...string) Options {
 	}
 	enc := &batcher.Encoder{Compression: "snappy", MaxChunkBytes: 1 << 20, PageBytes: 1 << 18}
 	return Options{
-		Kafka: kafka.Options{Brokers: w.cluster.ListenAddrs(), Group: "sluice", Topics: topics,
+		// Most tests have one table and want its partitions with two members.
+		Kafka: kafka.Options{Brokers: w.cluster.ListenAddrs(), Group: "sluice", Topics: topics, Balancer: kafka.CooperativeSticky,
 			SessionTimeout: 6 * time.Second, RebalanceTimeout: 20 * time.Second, MetadataAge: 500 * time.Millisecond, FetchBytes: 1 << 20},
 		Decoder: debezium.Options{Table: func(id debezium.Identity) string { return id.Schema + "_" + id.Table }},
 		Policy: func(string) batcher.Policy {

@@ -3,6 +3,7 @@ package connector
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -237,4 +239,53 @@ func TestThrownOut(t *testing.T) {
 	}
 	w.put("shop.public.a", "c", 30, "later")
 	w.eventually("it is a member again", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+}
+
+// TestTopicAffine: three members share four topics, of which two feed one table; every
+// table is with one member, also while members come and go, and a group is changed to
+// that balancer and back member by member.
+func TestTopicAffine(t *testing.T) {
+	t.Parallel()
+	topics := []string{"shop.public.a", "shop.public.b", "shop.public.c", "more.public.a"}
+	w := newWorld(t, emulator.Options{Delay: 50 * time.Millisecond}, topics...)
+	options := func(b kafka.Balancer) Options {
+		opt := w.options(topics...)
+		opt.Kafka.Balancer = b
+		opt.Kafka.TableOf = opt.Decoder.TableOfTopic
+		return opt
+	}
+	// The emulator answers 409 to a job while another one of its table runs.
+	feed := func(from int64) {
+		for id := from; id < from+40; id++ {
+			w.put(topics[id%3], "c", id, "x")
+		}
+		key, value := change("shop.public.a", "c", from+1000, "y")
+		w.produce("more.public.a", 1, key, value)
+		w.model["public_a"][from+1000] = "y"
+	}
+	c1, _ := w.run(options(kafka.TopicAffine))
+	feed(0)
+	w.eventually("one member has all", func() bool { return c1.Status().Partitions == 8 && w.equal() })
+	c2, stop2 := w.run(options(kafka.TopicAffine))
+	c3, _ := w.run(options(kafka.TopicAffine))
+	feed(100)
+	w.eventually("a table each", func() bool {
+		n := []int{c1.Status().Partitions, c2.Status().Partitions, c3.Status().Partitions}
+		slices.Sort(n)
+		return slices.Equal(n, []int{2, 2, 4}) && w.equal()
+	})
+	stop2()
+	feed(200)
+	w.eventually("the other two have all", func() bool { return c1.Status().Partitions+c3.Status().Partitions == 8 && w.equal() })
+	if n := w.emu.Counts().Conflicts; n > 0 {
+		t.Errorf("%d jobs met another one of their table", n)
+	}
+
+	// A member that knows Kafka's own balancer better joins, and the others follow.
+	c4, _ := w.run(options(kafka.CooperativeSticky))
+	feed(300)
+	w.eventually("it takes part", func() bool { return c4.Status().Partitions > 0 && w.equal() })
+	for _, topic := range topics {
+		w.eventually("lag zero", func() bool { return w.lag(topic) == 0 })
+	}
 }

@@ -127,7 +127,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		WithDictionary: cfg.Parquet.Dictionary,
 		PageVersion:    cfg.Parquet.PageVersion,
 	}
-	return connector.Options{
+	opt := connector.Options{
 		Kafka:    k,
 		Registry: schemas,
 		Decoder: debezium.Options{
@@ -181,14 +181,16 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		Logger:          log,
 		Tracer:          t.tracer,
 		Meter:           t.meter,
-	}, nil
+	}
+	opt.Kafka.TableOf = opt.Decoder.TableOfTopic
+	return opt, nil
 }
 
 func kafkaOptions(cfg *config.Config) (kafka.Options, error) {
 	k := cfg.Kafka
 	opt := kafka.Options{
 		Brokers: k.Brokers, Group: k.Group, InstanceID: k.InstanceID, Topics: k.Topics,
-		SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
+		Balancer: kafka.Balancer(k.Balancer), SessionTimeout: k.SessionTimeout, RebalanceTimeout: k.RebalanceTimeout,
 		MetadataAge: k.MetadataMaxAge, FetchBytes: int32(min(int64(k.FetchMaxBytes), 100<<20)),
 	}
 	if t := k.TLS; t.Enabled || t.CAFile != "" || t.CertFile != "" || t.ServerName != "" || t.Insecure {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/schema"
@@ -119,6 +120,10 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_KAFKA_SESSION_TIMEOUT", "7s", func(o connector.Options) bool { return o.Kafka.SessionTimeout == 7*time.Second }},
 		{"SLUICE_KAFKA_REBALANCE_TIMEOUT", "7m", func(o connector.Options) bool { return o.Kafka.RebalanceTimeout == 7*time.Minute }},
 		{"SLUICE_KAFKA_METADATA_MAX_AGE", "7s", func(o connector.Options) bool { return o.Kafka.MetadataAge == 7*time.Second }},
+		{"SLUICE_KAFKA_BALANCER", "cooperative-sticky", func(o connector.Options) bool { return o.Kafka.Balancer == kafka.CooperativeSticky }},
+		{"SLUICE_TARGET_TABLE", "{table}", func(o connector.Options) bool {
+			return o.Kafka.TableOf("p.a.t") == "t" && o.Kafka.TableOf("p.b.t") == "t" && o.Kafka.TableOf("t") == ""
+		}},
 		{"SLUICE_FORMAT", "json", func(o connector.Options) bool { return o.Decoder.Format == debezium.JSON }},
 		{"SLUICE_SCHEMA_REGISTRY_URL", "http://r:1", func(o connector.Options) bool { return o.Registry != nil }},
 		{"SLUICE_DEADLETTER_LIMIT", "7", func(o connector.Options) bool { return o.DeadLetterLimit == 7 }},

@@ -40,6 +40,11 @@ type Options struct {
 	TLS        *tls.Config
 	SASL       sasl.Mechanism
 
+	Balancer Balancer
+	// TableOf names the table that a topic feeds, as far as its name tells, "" if not;
+	// nil: every topic feeds one of its own. All members must agree.
+	TableOf func(topic string) string
+
 	SessionTimeout   time.Duration
 	RebalanceTimeout time.Duration
 	MetadataAge      time.Duration // how soon new topics are noticed

@@ -24,6 +24,7 @@ type Fetched struct {
 // noted.
 type Assigned struct {
 	Partitions []Partition
+	Balancer   string // the protocol that the group has chosen
 	Done       chan struct{}
 }
 
@@ -47,15 +48,16 @@ type Consumer struct {
 	wg     sync.WaitGroup
 
 	member member
+	affine *affine
 }
 
 // NewConsumer makes a client, which joins the group on its own as soon as it knows the
 // topics: go on to read Events.
 func NewConsumer(opt Options) (*Consumer, error) {
-	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int), member: member{partitions: map[Partition]bool{}}}
+	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int), member: member{partitions: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
 	opts := append(opt.kgo(),
 		kgo.WithHooks(&c.member),
-		kgo.Balancers(watched{kgo.CooperativeStickyBalancer(), &c.member}),
+		kgo.Balancers(opt.balancers(c.affine, &c.member)...),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked(false)),
 		kgo.OnPartitionsLost(c.revoked(true)),
@@ -100,6 +102,11 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
 			f.Records[Partition{p.Topic, p.Partition}] = p.Records
+			n := int64(0)
+			for _, r := range p.Records {
+				n += int64(len(r.Key) + len(r.Value))
+			}
+			c.affine.observe(p.Topic, n)
 		}
 	})
 	fetches.EachError(func(topic string, part int32, err error) {
@@ -136,7 +143,7 @@ func list(m map[string][]int32) (all []Partition) {
 func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 	c.member.assigned(list(m))
 	done := make(chan struct{})
-	c.events <- Assigned{list(m), done}
+	c.events <- Assigned{list(m), c.member.balancer(), done}
 	<-done
 }
 

@@ -22,6 +22,7 @@ type member struct {
 	generation int32
 	joined     int32 // the generation with which the last join began
 	missed     bool  // a generation went by without us
+	protocol   string
 	partitions map[Partition]bool
 }
 
@@ -40,6 +41,13 @@ func (m *member) assigned(parts []Partition) {
 	for _, p := range parts {
 		m.partitions[p] = true
 	}
+}
+
+// balancer returns the name of the protocol by which the partitions were shared last.
+func (m *member) balancer() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.protocol
 }
 
 // gone notes partitions that are not ours any more; lost says that none is.
@@ -105,6 +113,7 @@ func (w watched) ParseSyncAssignment(assignment []byte) (map[string][]int32, err
 	if w.owns && len(w.partitions) > 0 && !successor {
 		return nil, errRejoined
 	}
+	w.protocol = w.ProtocolName()
 	w.owns, w.id, w.generation, w.joined, w.missed = true, id, generation, generation, false
 	return w.GroupBalancer.ParseSyncAssignment(assignment)
 }

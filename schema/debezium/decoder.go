@@ -247,24 +247,30 @@ func (d *Decoder) excluded(table string) bool { return d.opt.Exclude != nil && d
 // get as far as to tell theirs; "" if it does not tell. Rows are never put into a
 // table on its word.
 func (d *Decoder) tableByName() string {
-	if d.opt.TopicTable != nil {
-		if table := d.opt.TopicTable(d.topic); table != "" {
+	if id, ok := fromName(d.topic, d.topic); ok {
+		for _, sh := range d.order {
+			if sh.id.sameTable(id) {
+				return sh.table
+			}
+		}
+	}
+	return d.opt.TableOfTopic(d.topic)
+}
+
+// TableOfTopic returns the target table that a topic's records are of, as far as its
+// name and the options tell, "" if they do not. The records themselves may say
+// otherwise.
+func (o *Options) TableOfTopic(topic string) string {
+	if o.TopicTable != nil {
+		if table := o.TopicTable(topic); table != "" {
 			return table
 		}
 	}
-	id, ok := fromName(d.topic, d.topic)
-	if !ok {
+	id, ok := fromName(topic, topic)
+	if !ok || o.dependsOnDatabase(id) {
 		return ""
 	}
-	for _, sh := range d.order {
-		if sh.id.sameTable(id) {
-			return sh.table
-		}
-	}
-	if d.opt.dependsOnDatabase(id) {
-		return ""
-	}
-	return d.opt.Table(id)
+	return o.Table(id)
 }
 
 // dependsOnDatabase reports whether the target's name needs more than a topic's name

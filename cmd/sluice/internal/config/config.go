@@ -33,6 +33,7 @@ type Config struct {
 		Group            string        `env:"GROUP, default=sluice" help:"consumer group; its committed offsets are where a start goes on"`
 		Topics           Topics        `env:"TOPICS" required:"true" help:"topics separated by commas, or one regular expression that begins with ^"`
 		InstanceID       string        `env:"INSTANCE_ID" help:"static membership (group.instance.id): a restart within the session timeout keeps its partitions"`
+		Balancer         string        `env:"BALANCER, default=topic-affine" oneof:"topic-affine,cooperative-sticky" help:"how replicas share the partitions: topic-affine gives all of a table's to one; cooperative-sticky spreads them, for a topic that one replica cannot keep up with"`
 		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" min:"1s" help:"after this long without a heartbeat the group takes the member for dead"`
 		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; more than SLUICE_DRAIN_TIMEOUT"`
 		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" min:"1s" help:"how soon a new topic that matches the pattern is noticed"`
