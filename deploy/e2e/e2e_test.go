@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -108,6 +111,68 @@ func TestCrashes(t *testing.T) {
 			}
 			p.settle(3*time.Minute, customers, items)
 		})
+	}
+}
+
+// TestReplicas: three replicas share the tables while the database changes. One is
+// killed, one is frozen for longer than its session and goes on, and all are restarted
+// one by one. No job meets another one of its table.
+func TestReplicas(t *testing.T) {
+	create(t, "postgres")
+	p := newPipeline(t, "postgres", "json", "replicas")
+	p.env["SLUICE_KAFKA_SESSION_TIMEOUT"] = "6s"
+	all := []*pipeline{p, p.sibling("two"), p.sibling("three")}
+	seed := uint64(800)
+	change := func(n int) {
+		seed++
+		sql(t, "postgres", workload("postgres", seed, n))
+	}
+	change(50)
+	p.connect()
+	for _, one := range all {
+		one.start()
+	}
+	p.settle(time.Minute, customers, items)
+	partitions := func(one *pipeline) (n int) {
+		var s struct{ Partitions int }
+		json.Unmarshal([]byte(one.status("/status")), &s)
+		return s.Partitions
+	}
+	eventually(t, "a table each", time.Minute, func() bool {
+		n := []int{partitions(all[0]), partitions(all[1]), partitions(all[2])}
+		slices.Sort(n)
+		return slices.Equal(n, []int{0, 2, 2})
+	})
+	busy := slices.IndexFunc(all, func(one *pipeline) bool { return partitions(one) > 0 })
+
+	all[busy].kill()
+	change(100)
+	time.Sleep(time.Second)
+	all[busy].start()
+	p.settle(time.Minute, customers, items)
+
+	for range 2 {
+		frozen := slices.IndexFunc(all, func(one *pipeline) bool { return partitions(one) > 0 })
+		change(100)
+		all[frozen].cmd.Process.Signal(syscall.SIGSTOP)
+		change(100)
+		time.Sleep(9 * time.Second)
+		change(50)
+		p.settle(time.Minute, customers, items) // by the others
+		all[frozen].cmd.Process.Signal(syscall.SIGCONT)
+		change(100)
+		p.settle(time.Minute, customers, items)
+	}
+
+	for _, one := range all {
+		change(100)
+		one.stop()
+		change(20)
+		one.start()
+	}
+	p.settle(time.Minute, customers, items)
+	if n := p.emu.Counts().Conflicts; n > 0 {
+		t.Errorf("%d jobs met another one of their table", n)
 	}
 }
 

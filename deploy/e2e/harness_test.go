@@ -13,6 +13,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -153,19 +154,35 @@ func newPipeline(t *testing.T, db, format, prefix string) *pipeline {
 		"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "k", "SLUICE_CELONIS_POLL_INTERVAL": "50ms",
 		"SLUICE_BATCH_MAX_AGE": "200ms", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000", "SLUICE_HTTP_ADDR": "127.0.0.1:0",
 	}
+	p.logTo("sluice.log")
+	return p
+}
+
+// sibling is another replica of the same pipeline.
+func (p *pipeline) sibling(name string) *pipeline {
+	p.t.Helper()
+	other := &pipeline{t: p.t, db: p.db, format: p.format, prefix: p.prefix, emu: p.emu, env: maps.Clone(p.env)}
+	other.env["SLUICE_KAFKA_INSTANCE_ID"] = name
+	other.logTo("sluice-" + name + ".log")
+	return other
+}
+
+// logTo opens the log of the program, which a failed test shows, and ends the program
+// with the test.
+func (p *pipeline) logTo(name string) {
+	p.t.Helper()
 	var err error
-	if p.log, err = os.Create(filepath.Join(t.TempDir(), "sluice.log")); err != nil {
-		t.Fatal(err)
+	if p.log, err = os.Create(filepath.Join(p.t.TempDir(), name)); err != nil {
+		p.t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	p.t.Cleanup(func() {
 		p.stop()
-		if t.Failed() {
+		if p.t.Failed() {
 			text, _ := os.ReadFile(p.log.Name())
-			t.Logf("sluice said:\n%s", text[max(0, len(text)-6000):])
+			p.t.Logf("%s:\n%s", name, text[max(0, len(text)-6000):])
 		}
 		p.log.Close()
 	})
-	return p
 }
 
 // connect starts the connector, and ends it with the test.
