@@ -205,16 +205,15 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			return nil
 		case KindOf(err) == Conflict:
 			d.granted = p.FreeConflicts
-		case KindOf(err) == Lost:
-			d.again()
-			return rejected(err)
-		case KindOf(err) == Unavailable, KindOf(err) == Rejected:
+		case KindOf(err) == Unavailable, KindOf(err) == Rejected, KindOf(err) == Lost:
 			// It may have been submitted all the same: by this call, or by an earlier
 			// one whose answer was lost, so that this one was refused as a repeat.
 			d.step = Settling
 			if KindOf(err) == Rejected {
 				return p.settle(ctx, d, err)
 			}
+			// A 404 is as good as no answer: Status tells whether the job is gone.
+			err = unavailable(err)
 		}
 		return err
 
@@ -334,6 +333,17 @@ func rejected(err error) error {
 	if errors.As(err, &e) {
 		c := *e
 		c.Kind = Rejected
+		return &c
+	}
+	return err
+}
+
+// unavailable makes an error one that leaves open what happened.
+func unavailable(err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		c := *e
+		c.Kind = Unavailable
 		return &c
 	}
 	return err

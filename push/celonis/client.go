@@ -244,6 +244,9 @@ func failure(op string, resp *http.Response, text []byte) error {
 	case s == http.StatusForbidden:
 		e.Kind = push.Unauthorized
 		e.Hint = "the key lacks the Data Push permission on the pool of SLUICE_CELONIS_POOL_ID"
+	case s == http.StatusNotFound && isHTML(resp, text):
+		e.Kind = push.Unavailable
+		e.Hint = "a gateway's answer and not the API's; if it persists: SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
 	case s == http.StatusNotFound:
 		e.Kind = push.Lost
 		e.Hint = "if it persists: SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
@@ -259,6 +262,10 @@ func failure(op string, resp *http.Response, text []byte) error {
 		e.Kind = push.Rejected
 	}
 	return e
+}
+
+func isHTML(resp *http.Response, text []byte) bool {
+	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") || bytes.HasPrefix(bytes.TrimSpace(text), []byte("<"))
 }
 
 var tryAgainAt = regexp.MustCompile(`try again at (\d\d:\d\d:\d\d) UTC`)

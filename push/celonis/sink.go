@@ -213,7 +213,32 @@ var states = map[string]push.State{
 }
 
 // Status reads the job.
+// A job that is not found is believed to be gone only if it is not among the jobs that
+// are listed and a DELETE does not find it either: what answers 404 for another reason
+// must not have the batch sent a second time beside a job that runs.
 func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
+	st, err := s.status(ctx, t)
+	if err == nil || push.KindOf(err) != push.Lost {
+		return st, err
+	}
+	doubt := func(format string, args ...any) (push.Status, error) {
+		return push.Status{}, &push.Error{Op: "read job", Kind: push.Unavailable, Status: http.StatusNotFound, Message: fmt.Sprintf(format, args...)}
+	}
+	var listed []jobDocument
+	if err := s.c.call(ctx, "list jobs", http.MethodGet, "", nil, &listed); err != nil {
+		return doubt("not found, and it cannot be told whether it is gone: %v", err)
+	}
+	if slices.ContainsFunc(listed, func(d jobDocument) bool { return d.ID == t.ID }) {
+		return doubt("not found, though it is listed")
+	}
+	// A DELETE that finds it after all makes it gone as well.
+	if err := s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil); err != nil && push.KindOf(err) != push.Lost {
+		return doubt("not found, and it cannot be told whether it is gone: %v", err)
+	}
+	return push.Status{}, err
+}
+
+func (s *Sink) status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	var d jobDocument
 	if err := s.c.call(ctx, "read job", http.MethodGet, url.PathEscape(t.ID), nil, &d); err != nil {
 		return push.Status{}, err
@@ -227,7 +252,7 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 
 // Discard cancels the job if it is not final, and deletes it.
 func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
-	st, err := s.Status(ctx, t)
+	st, err := s.status(ctx, t)
 	if err == nil && (st.State == push.Queued || st.State == push.Running) {
 		err = s.c.call(ctx, "cancel job", http.MethodPost, url.PathEscape(t.ID)+"/cancel", nil, nil)
 		if push.KindOf(err) == push.Rejected {

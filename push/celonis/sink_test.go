@@ -141,7 +141,8 @@ func (r *rig) want(want map[int64]string) {
 // way; the table must come out right and nothing may fail for good.
 func TestEveryFault(t *testing.T) {
 	ops := []string{"create", "upload", "chunks", "execute", "get"}
-	faults := []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401}
+	faults := []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401,
+		emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404}
 	type tc struct {
 		op    string
 		fault emulator.Fault
@@ -165,9 +166,50 @@ func TestEveryFault(t *testing.T) {
 				if err := r.deliver(map[int64]string{1: "A", 2: "", 4: "d"}); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(time.Minute) // for what comes late
 				r.want(map[int64]string{1: "A", 3: "c", 4: "d"})
+				// Only a job that failed or vanished is sent a second time.
+				want := 2
+				if c.fault == emulator.JobError || c.fault == emulator.JobCancel || c.fault == emulator.Vanish && c.op == "get" {
+					want = 3
+				}
+				if n := r.emu.Counts().Submitted; n != want {
+					t.Errorf("%d jobs submitted, want %d", n, want)
+				}
 				r.done()
 			})
+		})
+	}
+}
+
+// TestGone: a job is believed to be gone only if listing jobs works, does not show it,
+// and a DELETE does not find it.
+func TestGone(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		list emulator.Fault
+		del  emulator.Fault
+		kind push.Kind
+	}{
+		{"gone", "", "", push.Lost},
+		{"no list", emulator.AnswerHTML, "", push.Unavailable},
+		{"a gateway's 404 for the list", emulator.Gateway404, "", push.Unavailable},
+		{"the API's 404 for the list", emulator.Answer404, "", push.Unavailable},
+		{"no answer to DELETE", "", emulator.LostBefore, push.Unavailable},
+		{"a gateway's 404 to DELETE", "", emulator.Gateway404, push.Unavailable},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, emulator.Options{}, nil)
+			if tc.list != "" {
+				r.emu.Inject("list", tc.list, 0, 1)
+			}
+			if tc.del != "" {
+				r.emu.Inject("delete", tc.del, 0, 1)
+			}
+			_, err := r.pusher.Sink.Status(t.Context(), push.Ticket{ID: "00000000-0000-0000-0000-000000000000"})
+			if err == nil || push.KindOf(err) != tc.kind {
+				t.Errorf("%s: %v", tc.name, err)
+			}
 		})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -189,7 +190,14 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 		fault := e.fault(op, r)
 		var a answer
 		switch {
-		case fault == LostBefore, fault == Answer500, fault == AnswerHTML, fault == Answer401:
+		case fault == LostBefore, fault == Answer500, fault == AnswerHTML, fault == Answer401, fault == Answer404, fault == Gateway404:
+		case fault == Late:
+			time.AfterFunc(lateEffect, func() {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				e.advance(time.Now())
+				call(r, body)
+			})
 		case !e.allowed(r, now):
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
 		case !e.underRequestLimit(now):
@@ -212,11 +220,21 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 			panic(http.ErrAbortHandler) // the connection breaks without an answer
 		case Answer500:
 			a = answer{status: 500, body: map[string]string{"reference": "ref-1", "message": "An unexpected error occurred", "shortMessage": "Internal error"}}
-		case AnswerHTML:
-			w.Header().Set("Content-Type", "text/html")
-			w.WriteHeader(http.StatusServiceUnavailable)
-			io.WriteString(w, "<html><body><h1>503 Service Temporarily Unavailable</h1></body></html>")
+		case AnswerHTML, Late:
+			writeHTML(w, http.StatusServiceUnavailable)
 			return
+		case Gateway404, After404:
+			writeHTML(w, http.StatusNotFound)
+			return
+		case Answer404:
+			a = notFound(r.PathValue("id"))
+		case Truncated:
+			text, _ := json.Marshal(a.body)
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
+			w.WriteHeader(max(a.status, http.StatusOK))
+			w.Write(text[:len(text)/2])
+			panic(http.ErrAbortHandler)
 		case Answer401:
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
 		case Slow:
@@ -229,7 +247,17 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 	})
 }
 
-const slowAnswer = 2 * time.Second
+const (
+	slowAnswer = 2 * time.Second
+	lateEffect = 10 * time.Second
+)
+
+// writeHTML answers as a gateway in front of the API does.
+func writeHTML(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "text/html")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, "<html><body><h1>%d %s</h1></body></html>", status, http.StatusText(status))
+}
 
 func throttled(reset, text string) answer {
 	return answer{status: http.StatusTooManyRequests, body: text, header: map[string]string{"X-Ratelimit-Reset": reset}}

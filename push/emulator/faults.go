@@ -12,6 +12,11 @@ const (
 	AnswerHTML Fault = "503-html" // a gateway's answer, not the API's
 	Answer401  Fault = "401"
 	Slow       Fault = "slow"
+	Late       Fault = "late"         // 503 at once, and it happens ten seconds later
+	Truncated  Fault = "truncated"    // it happens, and the answer breaks off
+	Answer404  Fault = "404"          // in the API's words, though the job is there
+	Gateway404 Fault = "404-html"     // a gateway's answer before anything happened
+	After404   Fault = "404-after"    // a gateway's answer after it happened
 	JobError   Fault = "job-error"    // the executed job ends in ERROR, half applied
 	JobCancel  Fault = "job-canceled" // the executed job ends in CANCELED
 	Vanish     Fault = "vanish"       // the job is gone: 404
