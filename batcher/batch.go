@@ -15,7 +15,10 @@ type Batch struct {
 	Opened time.Time     // when the first row came
 	Oldest int64         // earliest source commit time in ms since the epoch, 0 unknown
 	Reason Reason        // why it was sealed
-	Read   int           // rows added, of which Read − Upserts − Deletes were replaced by a later one
+	Read   int           // rows added: Upserts + Deletes + Replaced (I7)
+	// Replaced counts the rows that a later one of their key took the place of. It is
+	// counted where that happens, not worked out from the others.
+	Replaced int
 
 	rows   schema.Rows
 	dead   []bool // rows that a later one replaced
@@ -34,7 +37,7 @@ func (b *Batch) Len() int { return b.live[0] + b.live[1] }
 // Husk returns the batch without its rows: what is left to know of it once they
 // are encoded.
 func (b *Batch) Husk() *Batch {
-	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read}
+	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read, Replaced: b.Replaced}
 }
 
 // Size is the memory held, in bytes.
@@ -93,12 +96,14 @@ func (b *Batch) add(rows *schema.Rows, from int) {
 		if e.row >= base {
 			// A key met earlier in this run keeps its place and takes the later
 			// row, so only the survivors of a run are copied.
+			b.Replaced++
 			b.live[rows.Ops[picked[e.row-base]]]--
 			picked[e.row-base] = int32(i)
 			continue
 		}
 		if e.row >= 0 {
 			b.dead[e.row] = true
+			b.Replaced++
 			b.live[b.rows.Ops[e.row]]--
 		}
 		e.row = base + int32(len(picked))

@@ -109,6 +109,9 @@ func TestAgainstMap(t *testing.T) {
 				t.Fatal(err)
 			}
 			read += r.Len()
+			if batch.Read != batch.Upserts()+batch.Deletes()+batch.Replaced { // I7
+				t.Fatalf("read %d, upserts %d, deletes %d, replaced %d", batch.Read, batch.Upserts(), batch.Deletes(), batch.Replaced)
+			}
 			if rapid.IntRange(0, 5).Draw(t, "seal") == 0 {
 				b.Seal(batch)
 				apply(t, got, batch)

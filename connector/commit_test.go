@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // at returns where in the timeline the first line with all the words is, -1 if it
@@ -218,6 +219,36 @@ func TestCountedByKind(t *testing.T) {
 	// I7: every record is accounted for.
 	want := Totals{Read: 5, Deleted: 1, Compacted: 1, Skipped: 3}
 	w.eventually("the totals", func() bool { return c.Status().Totals == want })
+}
+
+// TestBatchThatDoesNotBalance: a batch whose files lack a row is not sent, and its table
+// held with the numbers; other tables go on.
+func TestBatchThatDoesNotBalance(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a", "shop.public.b")
+	encode := opt.Encode
+	opt.Encode = func(b *batcher.Batch) ([]schema.Chunk, error) {
+		chunks, err := encode(b)
+		if b.Table.Name == "public_a" {
+			chunks[0].Rows--
+		}
+		return chunks, err
+	}
+	c, _ := w.run(opt)
+	w.put("shop.public.a", "c", 2, "x")
+	w.put("shop.public.a", "u", 2, "y")
+	w.put("shop.public.a", "c", 4, "z")
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "does not balance") || !strings.Contains(h.Reason, "residual 1") || !strings.Contains(h.Remedy, "report it") {
+		t.Errorf("the hold says %+v", h)
+	}
+	if lag := w.lag("shop.public.a"); lag == 0 || w.emu.Snapshot("public_a") != nil {
+		t.Errorf("lag %d: it was sent", lag)
+	}
+	delete(w.model, "public_a")
+	w.put("shop.public.b", "c", 1, "x")
+	w.eventually("the other table", w.equal)
 }
 
 // TestTypesWiden: a column of plain JSON that turns out wider goes on in the target.

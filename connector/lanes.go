@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // lane is the ordered sequence of a table's jobs: one runs at a time (I3).
@@ -52,6 +54,7 @@ type work struct {
 	read      int
 	upserts   int
 	deletes   int
+	compacted int // replaced by a later change of their key
 }
 
 type encoded struct {
@@ -127,7 +130,7 @@ func (c *Connector) schedule() {
 func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.batcher.Seal(b)
 	w := &work{lane: l, batch: b, bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
-		read: b.Read, upserts: b.Upserts(), deletes: b.Deletes()}
+		read: b.Read, upserts: b.Upserts(), deletes: b.Deletes(), compacted: b.Replaced}
 	for p, part := range c.parts {
 		if _, ok := c.ledger.First(p, Holder(b.ID)); ok {
 			w.ends[p] = part.taken[l.table]
@@ -173,6 +176,10 @@ func (c *Connector) encode(w *work) (int64, error) {
 		span.SetStatus(codes.Error, err.Error())
 		return 0, err
 	}
+	if err := w.balance(chunks); err != nil {
+		span.SetStatus(codes.Error, err.Error())
+		return 0, err
+	}
 	var bytes int64
 	for _, ch := range chunks {
 		bytes += int64(len(ch.Data))
@@ -181,6 +188,21 @@ func (c *Connector) encode(w *work) (int64, error) {
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
 	w.shown.Store(w.delivery)
 	return bytes, nil
+}
+
+// balance holds what the files have against what was read: every row is in one of them
+// or was replaced by a later one of its key (I7). A batch that does not balance is not
+// sent, and holds its table.
+func (w *work) balance(chunks []schema.Chunk) error {
+	var rows [2]int
+	for _, c := range chunks {
+		rows[c.Op] += c.Rows
+	}
+	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted; residual != 0 || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
+		return fmt.Errorf("the batch does not balance: of %d changes read, %d are in the files as upserts (%d are meant to be), %d as deletes (%d), and %d were replaced; residual %d",
+			w.read, rows[schema.Upsert], w.upserts, rows[schema.Delete], w.deletes, w.compacted, residual)
+	}
+	return nil
 }
 
 // onDelivered ends a batch: DONE releases its offsets, anything else keeps them.
@@ -207,8 +229,11 @@ func (c *Connector) onDelivered(d delivered) {
 	default:
 		w.span.SetStatus(codes.Error, d.err.Error())
 		c.abandon(w)
-		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(),
-			Remedy: "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"})
+		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
+		if w.delivery == nil { // it did not get as far as the target
+			remedy = "this is a defect of Sluice: report it with this message and the log; nothing was sent or committed, and a restart reads the changes again"
+		}
+		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(), Remedy: remedy})
 		c.transfer(Holder(w.batch.ID), h)
 	}
 }
@@ -238,15 +263,14 @@ func (c *Connector) finish(w *work) {
 		c.blocked = blocked{}
 	}
 	c.inflight -= w.bytes
-	compacted := w.read - w.upserts - w.deletes
 	l.done.Batches++
 	l.done.Upserts += int64(w.upserts)
 	l.done.Deletes += int64(w.deletes)
-	l.done.Compacted += int64(compacted)
+	l.done.Compacted += int64(w.compacted)
 	l.done.Last, l.done.Took = c.now, c.now.Sub(w.sealed)
 	c.totals.Upserted += int64(w.upserts)
 	c.totals.Deleted += int64(w.deletes)
-	c.totals.Compacted += int64(compacted)
+	c.totals.Compacted += int64(w.compacted)
 	c.metrics.delivered(l.table, w, c.now)
 	c.ledger.Done(Holder(w.batch.ID)) // I1: not before DONE
 	c.commits.settle = append(c.commits.settle, settle{work: w, need: w.ends})

@@ -181,7 +181,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		if end(span, err); err != nil {
 			if KindOf(err) == Lost {
 				// A job can vanish between two uploads, a pool cannot: not for ever.
-				err = rejected(err)
+				err = as(Rejected, err)
 			}
 			return err
 		}
@@ -213,7 +213,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 				return p.settle(ctx, d, err)
 			}
 			// A 404 is as good as no answer: Status tells whether the job is gone.
-			err = unavailable(err)
+			err = as(Unavailable, err)
 		}
 		return err
 
@@ -233,7 +233,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	switch {
 	case err != nil && KindOf(err) == Lost:
 		d.again()
-		return rejected(err)
+		return as(Rejected, err)
 	case err != nil:
 		return err
 	case s.State != New:
@@ -264,7 +264,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 		if err != nil {
 			if KindOf(err) == Lost {
 				d.again()
-				return rejected(err)
+				return as(Rejected, err)
 			}
 			return err
 		}
@@ -326,24 +326,14 @@ func logs(lines []string) string {
 	return s
 }
 
-// rejected makes a vanished job count as an attempt: one that vanishes each time
-// would otherwise eat the hour's submissions.
-func rejected(err error) error {
+// as gives an error another kind. A vanished job counts as an attempt, rejected, for
+// one that vanishes each time would otherwise eat the hour's submissions; and what
+// leaves open what happened is unavailable.
+func as(kind Kind, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
 		c := *e
-		c.Kind = Rejected
-		return &c
-	}
-	return err
-}
-
-// unavailable makes an error one that leaves open what happened.
-func unavailable(err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		c := *e
-		c.Kind = Unavailable
+		c.Kind = kind
 		return &c
 	}
 	return err
