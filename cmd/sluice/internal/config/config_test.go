@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -190,6 +191,25 @@ func TestReference(t *testing.T) {
 	for _, l := range new(Config).leaves() {
 		if !strings.Contains(out.String(), l.name+" ") || l.field.Tag.Get("help") == "" {
 			t.Errorf("%s is not explained", l.name)
+		}
+	}
+}
+
+// TestTablesHelp: the example of the tables file names every key, and can be read.
+func TestTablesHelp(t *testing.T) {
+	_, example, _ := strings.Cut(tablesHelp, "\ntables:\n")
+	example, _, _ = strings.Cut(example, "\nOpenTelemetry")
+	path := filepath.Join(t.TempDir(), "tables.yaml")
+	if err := os.WriteFile(path, []byte("tables:\n"+example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := readTables(path)
+	if err != nil || len(tables.Tables) != 1 {
+		t.Errorf("%v, %v", tables, err)
+	}
+	for f := range reflect.TypeFor[Table]().Fields() {
+		if key := f.Tag.Get("yaml"); key != "" && !strings.Contains(example, "\n    "+key+":") && !strings.HasPrefix(example, "    "+key+":") {
+			t.Errorf("the example has no %s", key)
 		}
 	}
 }

@@ -18,6 +18,9 @@ func Reference(w io.Writer) error {
 			def = "(required)"
 		}
 		accepts := accepted(l)
+		if least := l.field.Tag.Get("min"); least != "" {
+			accepts += ", at least " + least
+		}
 		name := l.name
 		if _, secret := l.value.Interface().(Secret); secret {
 			accepts = "text; or " + l.name + "_FILE, a file that is read again when it changes"
@@ -42,6 +45,7 @@ tables:
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
                                 # else have the type of the values since the start
     exclude: false              # read and drop the table's records
+    merge: false                # several source tables become this one, each with keys of its own
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB
     maxAge: 10m
