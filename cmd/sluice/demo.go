@@ -123,13 +123,18 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 	for {
 		select {
 		case <-ctx.Done():
-			cancel()
-			<-fed
+			if !done {
+				<-fed
+			}
 			d.say("stopped")
 			return errors.New("stopped before it was verified")
 		case err := <-failed:
 			return err
 		case err := <-fed:
+			if err != nil && ctx.Err() != nil { // it was interrupted as well, and heard of it first
+				fed <- err
+				continue
+			}
 			if err != nil {
 				return err
 			}

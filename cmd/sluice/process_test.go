@@ -286,6 +286,39 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestDemoInterrupted: Ctrl-C ends the demo soon and with a word, whatever it is at.
+func TestDemoInterrupted(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, moment := range []string{"sluice starts", "made ", "the shop has closed"} {
+		t.Run(moment, func(t *testing.T) {
+			out := &logBuffer{}
+			cmd := exec.Command(path, "demo", "--events", "1500")
+			cmd.Stdout, cmd.Stderr = out, out
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer cmd.Process.Kill()
+			eventually(t, moment, func() bool { return strings.Contains(out.String(), moment) })
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- cmd.Wait() }()
+			select {
+			case err := <-ended:
+				if (err == nil) != strings.Contains(out.String(), "0 mismatches") || err != nil && !strings.Contains(out.String(), "stopped before it was verified") {
+					t.Errorf("%v\n%s", err, out)
+				}
+			case <-time.After(20 * time.Second):
+				t.Errorf("it goes on:\n%s", out)
+			}
+		})
+	}
+}
+
 // TestDemoKept: with --keep the pages stay up, and an interrupt ends it cleanly.
 func TestDemoKept(t *testing.T) {
 	path, err := binary()
