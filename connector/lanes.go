@@ -186,6 +186,15 @@ func (c *Connector) encode(w *work) (int64, error) {
 	}
 	span.SetAttributes(attribute.Int64("sluice.bytes", bytes), attribute.Int("sluice.chunks", len(chunks)))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
+	w.delivery.Confirm = func(ctx context.Context) (time.Time, error) { // I2, I8
+		ctx, cancel := context.WithTimeout(ctx, c.opt.Kafka.SessionTimeout)
+		defer cancel()
+		until, err := c.consumer.Confirm(ctx)
+		if err != nil {
+			err = fmt.Errorf("the group does not confirm this member: %w", err)
+		}
+		return until, err
+	}
 	w.shown.Store(w.delivery)
 	return bytes, nil
 }

@@ -58,6 +58,10 @@ const (
 // any.
 type Delivery struct {
 	Jobs []*Job
+	// Confirm is asked before each execution; nil: never. The job may be submitted until
+	// the time that it returns, and not at all if it fails, which is tried again like a
+	// target that is away.
+	Confirm func(context.Context) (until time.Time, err error)
 
 	part     int
 	ticket   Ticket
@@ -193,6 +197,16 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			if pause := p.Budget.Retry(time.Now()); pause > 0 {
 				return Sleep(ctx, pause)
 			}
+		}
+		if d.Confirm != nil {
+			until, err := d.Confirm(ctx)
+			if err != nil {
+				d.granted = true // nothing was submitted
+				return &Error{Op: "execute job", Kind: Unavailable, Err: err, Message: "not submitted: " + err.Error()}
+			}
+			var cancel func()
+			ctx, cancel = context.WithDeadline(ctx, until)
+			defer cancel()
 		}
 		d.granted = false
 		ctx, span := p.span(ctx, "execute", job, d)

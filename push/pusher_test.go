@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -117,4 +118,56 @@ func TestConflictsCost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConfirm: nothing is submitted without a confirmation, nor after it has lapsed,
+// and what was granted is not spent on it.
+func TestConfirm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sink := &scripted{execute: func(int) error { return nil }, status: func(int) (Status, error) { return Status{State: Done}, nil }}
+		budget := NewBudget(250, 25)
+		p := &Pusher{Sink: sink, Budget: budget, Tracer: noop.NewTracerProvider().Tracer(""),
+			PollInterval: time.Second, MaxPollInterval: time.Second, Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+		d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})
+		asked := 0
+		d.Confirm = func(context.Context) (time.Time, error) {
+			if asked++; asked < 4 {
+				return time.Time{}, errors.New("UNKNOWN_MEMBER_ID")
+			}
+			if sink.executes > 0 {
+				t.Error("submitted before it was confirmed")
+			}
+			return time.Now().Add(time.Second), nil
+		}
+		if err := p.Run(t.Context(), d); err != nil || sink.executes != 1 || asked != 4 {
+			t.Errorf("%v, executed %d times, asked %d times", err, sink.executes, asked)
+		}
+		if left, _ := budget.Left(time.Now()); left != 250 {
+			t.Errorf("%d submissions left of 250", left)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		sink := &scripted{status: func(int) (Status, error) { return Status{}, nil }}
+		sink.execute = func(int) error { t.Error("submitted after the confirmation had lapsed"); return nil }
+		frozen := &lateSink{sink}
+		p := &Pusher{Sink: frozen, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""),
+			PollInterval: time.Second, MaxPollInterval: time.Second, Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+		d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})
+		d.Confirm = func(context.Context) (time.Time, error) { return time.Now().Add(time.Second), nil }
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := p.Run(ctx, d); err == nil {
+			t.Error("delivered")
+		}
+	})
+}
+
+// lateSink waits two seconds for its turn before it submits.
+type lateSink struct{ *scripted }
+
+func (s *lateSink) Execute(ctx context.Context, t Ticket) error {
+	if err := Sleep(ctx, 2*time.Second); err != nil {
+		return &Error{Op: "execute job", Kind: Unavailable, Err: err}
+	}
+	return s.scripted.Execute(ctx, t)
 }

@@ -45,6 +45,9 @@ type affine struct {
 	since time.Time
 	bytes map[string]int64 // by topic, since then
 	rates map[string]int   // by topic, see rateClass
+	// unplanned says that this member leads the group, and the brokers had it go on
+	// with the plan that there was.
+	unplanned bool
 }
 
 func newAffine(table func(string) string) *affine {
@@ -102,12 +105,18 @@ func (*affine) ParseSyncAssignment(assignment []byte) (map[string][]int32, error
 }
 
 func (a *affine) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	a.mu.Lock()
+	a.unplanned = true // until Balance is called
+	a.mu.Unlock()
 	b, err := kgo.NewConsumerBalancer(a, members)
 	return b, b.MemberTopics(), err
 }
 
 // Balance implements kgo.ConsumerBalancerBalance: the leader calls it for all.
 func (a *affine) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.IntoSyncAssignment {
+	a.mu.Lock()
+	a.unplanned = false
+	a.mu.Unlock()
 	rates := map[string]int{}
 	var members []claimant
 	b.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
@@ -133,6 +142,18 @@ func (a *affine) Balance(b *kgo.ConsumerBalancer, topics map[string]int32) kgo.I
 		}
 	}
 	return plan
+}
+
+// skipped reports, once, that this member leads the group without having made its plan.
+// A static member that restarts as the leader is given the old assignment and told not
+// to make a new one (KIP-814). The client checks the plan of Kafka's own balancers all
+// the same, and not ours: topics made meanwhile would be with nobody.
+func (a *affine) skipped() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	was := a.unplanned
+	a.unplanned = false
+	return was
 }
 
 // claimant is a member with the partitions that it says it owns.

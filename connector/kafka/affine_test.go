@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"pgregory.net/rapid"
 )
 
@@ -150,6 +152,29 @@ func TestClaims(t *testing.T) {
 	members[0].owned = nil
 	if given := share(members, bundles(map[string]int32{"a": 1}, nil, nil)); len(given[1]) != 1 {
 		t.Errorf("given %v", given)
+	}
+}
+
+// TestSkipped: a leader that was not asked for a plan asks for a rebalance, once.
+func TestSkipped(t *testing.T) {
+	a := newAffine(nil)
+	join := func(plan bool) {
+		meta := a.JoinGroupMetadata([]string{"t"}, nil, 1)
+		b, _, err := a.MemberBalancer([]kmsg.JoinGroupResponseMember{{MemberID: "m", ProtocolMetadata: meta}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan {
+			if _, err := b.(kgo.GroupMemberBalancerOrError).BalanceOrError(map[string]int32{"t": 1}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if join(true); a.skipped() {
+		t.Error("it made a plan")
+	}
+	if join(false); !a.skipped() || a.skipped() {
+		t.Error("it made none")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -145,6 +146,9 @@ func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int
 	done := make(chan struct{})
 	c.events <- Assigned{list(m), c.member.balancer(), done}
 	<-done
+	if c.affine.skipped() {
+		c.cl.ForceRebalance() // nobody loses anything by it, for it is sticky
+	}
 }
 
 func (c *Consumer) revoked(lost bool) func(context.Context, *kgo.Client, map[string][]int32) {
@@ -160,6 +164,32 @@ func (c *Consumer) revoked(lost bool) func(context.Context, *kgo.Client, map[str
 		<-done
 		c.member.gone(list(m), false)
 	}
+}
+
+// Confirm asks the group's coordinator whether this member is in good standing, which
+// it then is until the returned time at least: nobody else is given its partitions
+// before. Waking up after a long freeze, a process cannot know it in another way. It
+// may be called concurrently.
+func (c *Consumer) Confirm(ctx context.Context) (until time.Time, err error) {
+	id, generation, ok := c.member.identity()
+	if !ok {
+		return until, errFenced
+	}
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID, req.Generation = c.opt.Group, id, generation
+	if c.opt.InstanceID != "" {
+		req.InstanceID = &c.opt.InstanceID
+	}
+	sent := time.Now()
+	resp, err := req.RequestWith(ctx, c.cl)
+	if err != nil {
+		return until, err
+	}
+	// While a rebalance begins, everything is still ours until we have given it up.
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil && !errors.Is(err, kerr.RebalanceInProgress) {
+		return until, err
+	}
+	return sent.Add(c.opt.SessionTimeout), nil
 }
 
 // Commit commits offsets and returns each partition's error, nil for those that

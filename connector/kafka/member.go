@@ -43,6 +43,14 @@ func (m *member) assigned(parts []Partition) {
 	}
 }
 
+// identity returns the membership under which partitions are owned; ok is false if none
+// is.
+func (m *member) identity() (id string, generation int32, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.id, m.generation, m.owns
+}
+
 // balancer returns the name of the protocol by which the partitions were shared last.
 func (m *member) balancer() string {
 	m.mu.Lock()

@@ -151,7 +151,7 @@ func TestReplicas(t *testing.T) {
 	all[busy].start()
 	p.settle(time.Minute, customers, items)
 
-	for range 2 {
+	for range 3 {
 		frozen := slices.IndexFunc(all, func(one *pipeline) bool { return partitions(one) > 0 })
 		change(100)
 		all[frozen].cmd.Process.Signal(syscall.SIGSTOP)
@@ -174,6 +174,23 @@ func TestReplicas(t *testing.T) {
 	if n := p.emu.Counts().Conflicts; n > 0 {
 		t.Errorf("%d jobs met another one of their table", n)
 	}
+}
+
+// TestTableMadeWhileAway: the group's leader is a static member, which the brokers give
+// its old partitions after a restart; a table that was made meanwhile must arrive too.
+func TestTableMadeWhileAway(t *testing.T) {
+	create(t, "postgres")
+	p := newPipeline(t, "postgres", "json", "away")
+	sql(t, "postgres", "insert into items values (1, 1, 'sku', 2, 3.50);")
+	p.connect()
+	p.start()
+	p.settle(time.Minute, items)
+	p.stop()
+	sql(t, "postgres", "create table big(id int primary key, a varchar(30), b bigint); insert into big values (1, 'x', 2);")
+	defer sql(t, "postgres", "drop table big;")
+	eventually(t, "the new table's records", time.Minute, func() bool { return p.lag() > 0 })
+	p.start()
+	p.settle(time.Minute, items, big)
 }
 
 // TestRegistryAway: the registry is away for a minute while a Sluice that knows no
