@@ -10,7 +10,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
@@ -243,44 +242,6 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 
 func (d *Decoder) excluded(table string) bool { return d.opt.Exclude != nil && d.opt.Exclude(table) }
 
-// tableByName returns the table that the topic's name tells, for records that do not
-// get as far as to tell theirs; "" if it does not tell. Rows are never put into a
-// table on its word.
-func (d *Decoder) tableByName() string {
-	if id, ok := fromName(d.topic, d.topic); ok {
-		for _, sh := range d.order {
-			if sh.id.sameTable(id) {
-				return sh.table
-			}
-		}
-	}
-	return d.opt.TableOfTopic(d.topic)
-}
-
-// TableOfTopic returns the target table that a topic's records are of, as far as its
-// name and the options tell, "" if they do not. The records themselves may say
-// otherwise.
-func (o *Options) TableOfTopic(topic string) string {
-	if o.TopicTable != nil {
-		if table := o.TopicTable(topic); table != "" {
-			return table
-		}
-	}
-	id, ok := fromName(topic, topic)
-	if !ok || o.dependsOnDatabase(id) {
-		return ""
-	}
-	return o.Table(id)
-}
-
-// dependsOnDatabase reports whether the target's name needs more than a topic's name
-// tells.
-func (o *Options) dependsOnDatabase(id Identity) bool {
-	other := id
-	other.Database = "?"
-	return o.Table(id) != o.Table(other)
-}
-
 func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	key, err := d.open(rec.Key, true)
 	if err != nil {
@@ -386,66 +347,4 @@ func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 		d.lastOrigin = [3][]byte{bytes.Clone(o.db), bytes.Clone(o.schema), bytes.Clone(o.table)}
 	}
 	return sh, err
-}
-
-// tombstone deletes by key: where log compaction has removed the delete before it,
-// it is what is left of it, and a Row. After that delete it changes nothing, and is a
-// Tombstone.
-func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
-	follows := len(d.deleted) > 0 && bytes.Equal(d.deleted, rec.Key)
-	d.deleted = d.deleted[:0]
-	if key.data == nil || follows {
-		return Tombstone, nil, nil
-	}
-	sh, err := d.tableOfTopic(key)
-	switch {
-	case err != nil:
-		return Row, nil, err
-	case sh == nil:
-		return Row, nil, &fault{"a tombstone does not name its table, and neither does its topic " + d.topic,
-			"name the topic under tables.<table>.topic in the tables file and restart"}
-	case sh.excluded:
-		return Excluded, sh, nil
-	case sh.fromRow:
-		return Tombstone, nil, nil // its key names no row
-	}
-	return Row, sh, d.delete(sh, rec.Offset, key, &change{})
-}
-
-// tableOfTopic finds the table of a record that does not name it: as configured,
-// by the name of its key's schema, or by its topic's name. It is nil if none of
-// them tells; a table seen in the topic before proves nothing.
-func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
-	if d.opt.TopicTable != nil {
-		if table := d.opt.TopicTable(d.topic); table != "" {
-			return d.learnNamed(table, key)
-		}
-	}
-	name := d.topic
-	if key.plan != nil && strings.HasSuffix(key.plan.name, ".Key") {
-		name = strings.TrimSuffix(key.plan.name, ".Key")
-	}
-	id, ok := fromName(d.topic, name)
-	if !ok {
-		return nil, nil
-	}
-	for _, sh := range d.order {
-		if sh.id.sameTable(id) {
-			return sh, nil
-		}
-	}
-	if key.data == nil || len(d.order) > 0 && name == d.topic || d.opt.dependsOnDatabase(id) {
-		return nil, nil // tables that came were others, or the database is part of the target's name
-	}
-	return d.learn(id, key)
-}
-
-func (d *Decoder) learnNamed(table string, key payload) (*shape, error) {
-	if sh := d.shapes[table]; sh != nil || key.data == nil {
-		return sh, nil
-	}
-	named := d.opt.Table
-	defer func() { d.opt.Table = named }()
-	d.opt.Table = func(Identity) string { return table }
-	return d.learn(Identity{Topic: d.topic}, key)
 }
