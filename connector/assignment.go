@@ -61,12 +61,12 @@ func (c *Connector) fetched(e kafka.Fetched) {
 	for id, err := range e.Errors {
 		p := c.parts[id]
 		switch {
-		case p == nil:
-			if text := err.Error(); text != c.kafka { // the client tells it at each try
+		case id.Topic == "": // the client as a whole
+			if text := err.Error(); text != c.kafka { // it tells so at each try
 				c.kafka = text
 				c.log.Warn("kafka: trying again", "error", err)
 			}
-		case p.stopped:
+		case p == nil, p.stopped: // given away, or on hold
 		case kafka.Gone(err):
 			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
 				Reason: "records were deleted before Sluice read them: " + err.Error(),
@@ -91,13 +91,6 @@ func (c *Connector) fetched(e kafka.Fetched) {
 		c.enqueue(p, recs)
 		c.decode(p)
 	}
-}
-
-func sizeOf(recs []*kgo.Record) (n int64) {
-	for _, r := range recs {
-		n += int64(len(r.Key) + len(r.Value))
-	}
-	return n
 }
 
 // decoded is what became of a run of a partition's records.
@@ -130,7 +123,7 @@ func (c *Connector) decode(p *partition) {
 	c.worker(func() any {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
-		d := decoded{part: p, bytes: sizeOf(recs)}
+		d := decoded{part: p, bytes: kafka.Size(recs)}
 		lost := p.decoder.Lost
 		for i, r := range recs {
 			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
@@ -215,18 +208,18 @@ func (c *Connector) onDecoded(d decoded) {
 func (c *Connector) enqueue(p *partition, recs []*kgo.Record) {
 	p.queue = append(p.queue, recs...)
 	if p.waiting {
-		c.parked += sizeOf(recs)
+		c.parked += kafka.Size(recs)
 	} else {
-		c.queued += sizeOf(recs)
+		c.queued += kafka.Size(recs)
 	}
 }
 
 // dequeue drops what waits for the decoder.
 func (c *Connector) dequeue(p *partition) {
 	if p.waiting {
-		c.parked -= sizeOf(p.queue)
+		c.parked -= kafka.Size(p.queue)
 	} else {
-		c.queued -= sizeOf(p.queue)
+		c.queued -= kafka.Size(p.queue)
 	}
 	p.queue = nil
 }

@@ -393,9 +393,17 @@ func TestTopicMadeAnew(t *testing.T) {
 func TestRejectedTableHolds(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	w.emu.Inject("execute", emulator.JobError, 0, 3)
-	c, stop := w.run(w.options("shop.public.a", "shop.public.b"))
+	var log lockedBuffer
+	opt := w.options("shop.public.a", "shop.public.b")
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 600*time.Millisecond, 600*time.Millisecond
+	c, stop := w.run(opt)
 	w.put("shop.public.a", "c", 1, "x")
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	time.Sleep(2 * publishEvery)
+	if _, after, _ := strings.Cut(log.String(), "on hold"); !strings.Contains(log.String(), "a job fails") || strings.Contains(after, "the job goes on") {
+		t.Errorf("the log says\n%s", log.String())
+	}
 	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "connection to the database was lost") {
 		t.Errorf("the hold says %+v", h)
 	}

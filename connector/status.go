@@ -213,8 +213,12 @@ func (c *Connector) sayTrouble(l *lane) error {
 		}
 	}
 	if p.Err == nil {
-		if l.trouble.at.IsZero() || l.running != nil && p.Step == push.Preparing {
-			return nil // it may have begun anew because of the failure
+		switch {
+		case l.trouble.at.IsZero(), l.running != nil && p.Step == push.Preparing:
+			return nil // in the latter case it may have begun anew because of the failure
+		case l.running == nil && !l.done.Last.After(l.trouble.at):
+			l.trouble = trouble{} // it ended otherwise: on hold, given away, waiting for credentials
+			return nil
 		}
 		c.log.Info("the job goes on", "table", l.table, "job", p.JobID, "step", string(p.Step))
 		l.trouble = trouble{}

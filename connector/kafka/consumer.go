@@ -103,11 +103,7 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
 			f.Records[Partition{p.Topic, p.Partition}] = p.Records
-			n := int64(0)
-			for _, r := range p.Records {
-				n += int64(len(r.Key) + len(r.Value))
-			}
-			c.affine.observe(p.Topic, n)
+			c.affine.observe(p.Topic, Size(p.Records))
 		}
 	})
 	fetches.EachError(func(topic string, part int32, err error) {
@@ -123,6 +119,14 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 		f.Errors[Partition{topic, part}] = err
 	})
 	return f
+}
+
+// Size is how many bytes of keys and values records have.
+func Size(recs []*kgo.Record) (n int64) {
+	for _, r := range recs {
+		n += int64(len(r.Key) + len(r.Value))
+	}
+	return n
 }
 
 // Gone reports whether a fetch failed because the records asked for are not there

@@ -268,6 +268,11 @@ func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 	return err
 }
 
+// Reserved reports whether the platform keeps a column's name for itself.
+func Reserved(column string) bool {
+	return strings.HasPrefix(strings.ToLower(column), "_celonis_")
+}
+
 // checkNames refuses tables that the platform would mangle: it folds case, has a
 // limit on the length of names, and columns of its own.
 func (s *Sink) checkNames(t *schema.Table) error {
@@ -291,7 +296,7 @@ func (s *Sink) checkNames(t *schema.Table) error {
 			return refuse("columns %q and %q are one name to the target, which ignores case", other, c.Name)
 		case len(c.Name) > most:
 			return refuse("column %.40q… is longer than %d bytes", c.Name, most)
-		case strings.HasPrefix(strings.ToLower(c.Name), "_celonis_"):
+		case Reserved(c.Name):
 			return refuse("column %q has a prefix that the platform keeps for itself", c.Name)
 		}
 		seen[folded] = c.Name

@@ -147,8 +147,9 @@ func bare(v any) any {
 
 var complexTypes = []string{"record", "error", "enum", "fixed", "array", "map"}
 
-// plainName writes a name with the letters that the specification allows; different
-// names stay different.
+// plainName writes a name with the letters that the specification allows. Different
+// names stay different, unless one is spelt like the other's escapes; then the schema is
+// refused.
 func plainName(name string) string {
 	var b strings.Builder
 	first := true // of a component

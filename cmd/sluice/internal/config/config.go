@@ -430,7 +430,7 @@ func (c *Config) check(e *Error) {
 	if p := c.Celonis.PoolID; strings.ContainsAny(p, "/?# ") {
 		problem("SLUICE_CELONIS_POOL_ID=%s: want the id alone, such as 5b1f0a9e-0000-4000-8000-000000000000", p)
 	}
-	if strings.HasPrefix(strings.ToLower(c.Celonis.OrderColumn), "_celonis_") {
+	if celonis.Reserved(c.Celonis.OrderColumn) {
 		problem("SLUICE_CELONIS_ORDER_COLUMN=%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", c.Celonis.OrderColumn)
 	}
 	if c.Parquet.ChunkBytes > 900<<20 {
