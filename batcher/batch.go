@@ -136,6 +136,16 @@ func (b *Batch) add(rows *schema.Rows, from int) {
 	}
 }
 
+// supersede takes a key's row out of a batch that takes no more, for a later batch has
+// replaced it.
+func (b *Batch) supersede(key []byte) {
+	if row := b.index.find(key, &b.rows); row >= 0 && !b.dead[row] {
+		b.dead[row] = true
+		b.Replaced++
+		b.live[b.rows.Ops[row]]--
+	}
+}
+
 // columnOf finds a column of rows, where hint is the likely position.
 func columnOf(rows *schema.Rows, name string, hint int) int {
 	if hint < len(rows.Columns) && rows.Columns[hint].Name == name {

@@ -33,6 +33,7 @@ type table struct {
 	policy Policy
 	queue  []*Batch
 	open   bool // the last in queue takes rows
+	cover  bool // no batch may show what a later one replaces
 }
 
 // New returns an empty batcher. policy is asked once for each table.
@@ -73,9 +74,28 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 	if last.Table != merged {
 		last.retype(merged)
 	}
+	if t.cover {
+		for _, earlier := range t.queue[:len(t.queue)-1] {
+			for i := from; i < rows.Len(); i++ {
+				earlier.supersede(rows.Key(i))
+			}
+		}
+	}
 	last.add(rows, from)
 	b.bytes += last.Size()
 	return last, nil
+}
+
+// Cover says, until it is called again, whether the rows added to a table come from a
+// range that its readers may have seen in part: then a batch that a change of columns
+// has closed loses what later rows replace, so that no reader sees the older again
+// (I8). Its batches must not be sealed meanwhile.
+func (b *Batcher) Cover(name string, on bool) {
+	if t := b.tables[name]; t != nil {
+		t.cover = on
+	} else if on {
+		b.tables[name] = &table{schema: &schema.Table{Name: name}, policy: b.policy(name), cover: true}
+	}
 }
 
 // last returns the open batch of a table, nil if there is none.

@@ -45,6 +45,23 @@ func (x *index) at(key []byte, rows *schema.Rows) *entry {
 	}
 }
 
+// find returns the row of a key, -1 if there is none.
+func (x *index) find(key []byte, rows *schema.Rows) int32 {
+	if len(x.entries) == 0 {
+		return -1
+	}
+	h := hashKey(key)
+	mask := uint64(len(x.entries) - 1)
+	for at := h & mask; ; at = (at + 1) & mask {
+		switch e := &x.entries[at]; {
+		case e.row < 0:
+			return -1
+		case e.hash == h && bytes.Equal(rows.Key(int(e.row)), key):
+			return e.row
+		}
+	}
+}
+
 func (x *index) grow() {
 	old := x.entries
 	x.entries = make([]entry, max(1024, 2*len(old)))

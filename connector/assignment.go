@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -25,29 +27,39 @@ type partition struct {
 	waiting bool          // for a schema, which is being fetched
 	// cancelFetch ends that fetch, nil if there is none.
 	cancelFetch func()
-	stopped     bool          // on hold: nothing more is taken
+	stopped     bool      // on hold: nothing more is taken
+	known       bool      // where it stands has been read
+	rereading   bool      // what is fetched is from before a seek
+	probing     bool      // its leader is asked whether anything follows
+	moved       time.Time // when its records last came
+	plain       bool      // the brokers take no metadata
+	topicID     string
+	siblings    int32         // see intent.Metadata.Partitions
 	said        debezium.Lost // the losses of which the log has told
 	// taken is, per table, the offset up to which its rows are in live batches or
 	// DONE: when the partition is read again, they are not added twice.
 	taken map[string]int64
+	// entries is, per table, how far its rows have arrived and the last job that was
+	// bound for them, until the committed offset has passed both.
+	entries map[string]intent.Entry
 }
 
 func (c *Connector) newPartition(p kafka.Partition) *partition {
-	return &partition{Partition: p, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}}
+	return &partition{Partition: p, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}, entries: map[string]intent.Entry{}}
 }
 
 func (c *Connector) assign(e kafka.Assigned) {
 	c.joined = true
+	var parts []*partition
 	for _, p := range e.Partitions {
-		c.parts[p] = c.newPartition(p)
+		part := c.newPartition(p)
+		part.stopped = c.topicHeld(p.Topic)
+		c.parts[p] = part
 		c.ledger.Assign(p)
-		delete(c.commits.committed, p)
+		parts = append(parts, part)
 	}
-	c.consumer.Resume(e.Partitions)
-	for _, p := range e.Partitions {
-		if c.topicHeld(p.Topic) {
-			c.pause(c.parts[p])
-		}
+	if len(parts) > 0 {
+		c.locate(parts, nil)
 	}
 	c.kafka = ""
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {
@@ -66,12 +78,11 @@ func (c *Connector) fetched(e kafka.Fetched) {
 				c.kafka = text
 				c.log.Warn("kafka: trying again", "error", err)
 			}
-		case p == nil, p.stopped: // given away, or on hold
+		case p == nil, p.stopped, p.rereading: // given away, or on hold
 		case kafka.Gone(err):
 			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
 				Reason: "records were deleted before Sluice read them: " + err.Error(),
-				Remedy: fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
-					"then move the group's offset to where that begins and restart", p.Topic)})
+				Remedy: gone(p.Topic)})
 		case errors.Is(err, kerr.UnknownTopicID):
 			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
 				Reason: "the topic was deleted while Sluice read it; a topic that was made anew under its name is another one: " + err.Error(),
@@ -85,9 +96,10 @@ func (c *Connector) fetched(e kafka.Fetched) {
 	}
 	for id, recs := range e.Records {
 		p := c.parts[id]
-		if p == nil || p.stopped || c.draining {
+		if p == nil || p.stopped || p.rereading || c.draining {
 			continue
 		}
+		p.moved = c.now
 		c.enqueue(p, recs)
 		c.decode(p)
 	}
@@ -267,6 +279,7 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		c.pause(p)
 		return
 	}
+	c.batcher.Cover(rows.Table, c.covering(rows.Table))
 	batch, err := c.batcher.Add(c.now, rows, from)
 	if err != nil {
 		var conflict *schema.ConflictError

@@ -54,11 +54,11 @@ func TestOrderOfABatch(t *testing.T) {
 func TestCommitRefused(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	var refuse atomic.Bool
-	refuse.Store(true)
+	refuse.Store(true) // once the job is submitted, before which it is noted beside the offset
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		req := q.(*kmsg.OffsetCommitRequest)
-		if !refuse.Load() {
+		if !refuse.Load() || w.emu.Counts().Submitted == 0 {
 			return nil, nil, false
 		}
 		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)

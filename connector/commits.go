@@ -2,35 +2,43 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 )
 
 // commits is the state of committing: one request at a time.
 type commits struct {
-	committed map[kafka.Partition]int64 // acknowledged by the broker
-	busy      bool
-	urgent    bool // a batch was delivered
-	last      time.Time
-	refused   time.Time // when the broker last refused one
-	settle    []settle
+	acked map[kafka.Partition]content // by the broker
+	// doubt is what was sent and may have been accepted. The same goes out again until
+	// that is known, and nothing else of these partitions.
+	doubt   map[kafka.Partition]content
+	busy    bool
+	urgent  bool // a batch was delivered, or a job waits to be bound
+	last    time.Time
+	refused time.Time // when the broker last refused one
+	fenced  bool      // the broker has refused one because we are not a member any more
+	settle  []*work   // delivered, and not committed yet
 }
 
-// settle is a delivered batch whose offsets are not committed yet.
-type settle struct {
-	work *work
-	need map[kafka.Partition]int64 // committed at least up to here
+// content is an offset with what stands beside it.
+type content struct {
+	at   int64
+	meta intent.Metadata
+	text string
 }
 
 type committed struct {
-	offsets map[kafka.Partition]int64
-	errs    map[kafka.Partition]error
-	started time.Time
+	contents map[kafka.Partition]content
+	errs     map[kafka.Partition]error
+	started  time.Time
 }
 
 const (
@@ -39,27 +47,40 @@ const (
 	refusedPause  = 250 * time.Millisecond
 )
 
-// news returns the offsets that may be committed and are not. They never go back
-// (I2).
-func (m *commits) news(c *Connector) map[kafka.Partition]int64 {
-	news := map[kafka.Partition]int64{}
-	for p := range c.parts {
-		at, ok := c.ledger.Committable(p)
-		if have, was := m.committed[p]; ok && (!was || at > have) {
-			news[p] = at
+// news returns what may be committed and is not. Offsets never go back (I2).
+func (c *Connector) news() map[kafka.Partition]content {
+	news := map[kafka.Partition]content{}
+	for id, p := range c.parts {
+		if d, ok := c.commits.doubt[id]; ok {
+			news[id] = d
+			continue
+		}
+		at, ok := c.ledger.Committable(id)
+		if !ok || !p.known {
+			continue
+		}
+		have, was := c.commits.acked[id]
+		n := content{at: max(at, have.at)}
+		if !p.plain {
+			n.meta = c.metadata(p).At(n.at)
+			n.text = n.meta.String()
+		}
+		if !was || n.at > have.at || n.text != have.text {
+			news[id] = n
 		}
 	}
 	return news
 }
 
-func (m *commits) due(c *Connector) bool { return len(m.news(c)) > 0 }
-
-// commit starts a commit when a batch was delivered or some time has passed.
+// commit starts a commit when a batch was delivered, a job waits to be bound, or some
+// time has passed.
 func (c *Connector) commit() {
+	c.admit() // which may make it urgent
+	c.bound() // what is there already, or needs no metadata
 	if c.now.Sub(c.commits.refused) < refusedPause {
 		return
 	}
-	if c.revoking == nil && (c.commits.urgent || c.draining || c.now.Sub(c.commits.last) >= commitEvery) {
+	if c.commits.urgent || c.revoking == nil && (c.draining || c.now.Sub(c.commits.last) >= commitEvery) {
 		c.startCommit()
 	}
 }
@@ -69,11 +90,19 @@ func (c *Connector) startCommit() {
 		return
 	}
 	c.commits.last, c.commits.urgent = c.now, false
-	offsets := c.commits.news(c)
-	if len(offsets) == 0 {
+	c.admit()
+	contents := c.news()
+	if len(contents) == 0 {
 		return
 	}
 	c.commits.busy = true
+	for _, b := range c.binds {
+		b.work.sent = b.work.sent || b.admitted
+	}
+	offsets := map[kafka.Partition]kafka.Offset{}
+	for p, n := range contents {
+		offsets[p] = kafka.Offset{At: n.at, Metadata: n.text}
+	}
 	started := c.now
 	c.worker(func() any {
 		// Not the hard stop's context: a commit of what is DONE may always finish. While
@@ -81,7 +110,7 @@ func (c *Connector) startCommit() {
 		// the session does.
 		ctx, cancel := context.WithTimeout(context.Background(), min(commitTimeout, c.opt.Kafka.SessionTimeout/2))
 		defer cancel()
-		return committed{offsets, c.consumer.Commit(ctx, offsets), started}
+		return committed{contents, c.consumer.Commit(ctx, offsets), started}
 	})
 }
 
@@ -89,38 +118,48 @@ func (c *Connector) startCommit() {
 func (c *Connector) onCommitted(r committed) {
 	c.commits.busy = false
 	var failed error
-	for p, at := range r.offsets {
-		if err := r.errs[p]; err != nil {
-			failed = err
-			c.metrics.commits(p.Topic, "refused")
+	for id, n := range r.contents {
+		err := r.errs[id]
+		p := c.parts[id]
+		var doubt *kafka.InDoubtError
+		switch {
+		case err == nil:
+			c.metrics.commits(id.Topic, "ok")
+			if p != nil {
+				c.commits.acked[id] = n
+				delete(c.commits.doubt, id)
+			}
 			continue
+		case p == nil:
+		case errors.Is(err, kerr.OffsetMetadataTooLarge):
+			c.plain(p, err.Error())
+			delete(c.commits.doubt, id)
+		case errors.As(err, &doubt):
+			c.commits.doubt[id] = n
 		}
-		c.metrics.commits(p.Topic, "ok")
-		if c.parts[p] != nil {
-			c.commits.committed[p] = at
-		}
+		failed = err
+		c.metrics.commits(id.Topic, "refused")
 	}
+	c.commits.fenced = errors.Is(failed, kerr.UnknownMemberID) || errors.Is(failed, kerr.IllegalGeneration) || errors.Is(failed, kerr.FencedInstanceID)
 	if failed != nil {
 		c.commits.refused, c.commits.urgent = c.now, true
 		c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
 	}
-	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(s settle) bool {
-		given := false // away before the commit: the new owner may have to look at the job
-		for p, at := range s.need {
-			if c.parts[p] == nil {
-				given = true
-			} else if c.commits.committed[p] < at {
+	c.bound()
+	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(w *work) bool {
+		for p, end := range w.ends {
+			if a := c.commits.acked[p]; c.parts[p] != nil && a.at < end && a.meta.Tables[w.lane.table].Mark < end {
 				return false
 			}
 		}
-		if !given {
-			_, span := c.opt.Tracer.Start(s.work.ctx, "commit", trace.WithTimestamp(r.started))
-			span.End()
-			if c.opt.DeleteJobs {
-				c.discard(s.work.delivery.Tickets())
-			}
+		_, span := c.opt.Tracer.Start(w.ctx, "commit", trace.WithTimestamp(r.started))
+		span.End()
+		w.span.End()
+		// A partition that was given away may still name the job, for its new owner to ask
+		// after.
+		if c.opt.DeleteJobs && !w.given && !w.adopted {
+			c.discard(w.delivery.Tickets())
 		}
-		s.work.span.End()
 		return true
 	})
 }

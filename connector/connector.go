@@ -42,6 +42,9 @@ type Options struct {
 
 	MemoryLimit  int64         // bytes in open, sealed and in-flight batches (I5)
 	DrainTimeout time.Duration // for what is in flight at a stop or when partitions are taken away
+	// MetadataLimit is how many bytes the brokers take beside an offset
+	// (offset.metadata.max.bytes).
+	MetadataLimit int
 
 	Logger *slog.Logger
 	Tracer trace.Tracer
@@ -72,6 +75,8 @@ type Connector struct {
 	kafka        string // what is wrong with the brokers, "" if nothing is
 	revoking     *revoking
 	commits      commits
+	binds        []*bind                   // jobs that wait to be noted beside their offsets
+	seeks        map[kafka.Partition]int64 // where partitions are read again from, once no poll is under way
 	blocked      blocked
 	draining     bool
 	deadline     time.Time
@@ -118,7 +123,8 @@ func New(opt Options) (*Connector, error) {
 		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		deadLetters: newDeadLetters(&opt),
 	}
-	c.commits.committed = map[kafka.Partition]int64{}
+	c.commits.acked, c.commits.doubt = map[kafka.Partition]content{}, map[kafka.Partition]content{}
+	c.seeks = map[kafka.Partition]int64{}
 	c.status.Store(&Status{State: Starting})
 	return c, nil
 }
@@ -174,6 +180,8 @@ func (c *Connector) turn() {
 	c.schedule()
 	c.settleRevoke()
 	c.commit()
+	c.seek()
+	c.probe()
 	c.ask()
 	c.publish()
 }
@@ -181,11 +189,26 @@ func (c *Connector) turn() {
 // ask polls for records while memory allows (I5). Records that wait for a decoder
 // count, for they are about to be rows.
 func (c *Connector) ask() {
-	if c.asked || c.draining || c.revoking != nil || c.full() || c.queued >= maxQueued {
+	if c.asked || c.draining || c.revoking != nil || c.full() && !c.starved() || c.queued >= maxQueued {
 		return
 	}
 	c.asked = true
 	c.consumer.Ask(maxPoll)
+}
+
+// starved reports whether reading is all that can go on: memory is full, but no job runs
+// and none can, for a table's batch lacks rows that it must not be sent without. An
+// earlier process held them, so they have an end.
+func (c *Connector) starved() bool {
+	if c.running() > 0 {
+		return false
+	}
+	for table := range c.lanes {
+		if c.covering(table) {
+			return true
+		}
+	}
+	return false
 }
 
 // full reports whether the memory limit is reached.
@@ -216,8 +239,14 @@ func (c *Connector) onResult(r any) {
 		c.inflight += r.bytes - r.work.bytes
 		r.work.bytes = r.bytes
 		r.work.batch = r.work.batch.Husk() // the files stand for its rows now
+	case *bind:
+		c.onBind(r)
 	case delivered:
 		c.onDelivered(r)
+	case located:
+		c.onLocated(r)
+	case probed:
+		c.onProbed(r)
 	case schemaFetched:
 		c.onSchemaFetched(r)
 	case committed:
@@ -246,7 +275,7 @@ func (c *Connector) drained() bool {
 	if !c.now.Before(c.deadline) {
 		return true
 	}
-	if c.running() > 0 || c.commits.busy || c.commits.due(c) || c.revoking != nil || c.deadInFlight > 0 || c.discarding > 0 {
+	if c.running() > 0 || c.commits.busy || len(c.news()) > 0 || c.revoking != nil || c.deadInFlight > 0 || c.discarding > 0 {
 		return false
 	}
 	for _, p := range c.parts {
@@ -262,8 +291,8 @@ func (c *Connector) drained() bool {
 	return true
 }
 
-// close ends the workers and leaves the group. A second signal or the deadline
-// has the running jobs cut off; their range is read again.
+// close ends the workers and leaves the group. A second signal or the deadline has the
+// running jobs cut off: the intents beside the offsets tell the next owner of them.
 func (c *Connector) close(cancel func()) error {
 	left := c.running()
 	cancel()
@@ -290,7 +319,7 @@ func (c *Connector) close(cancel func()) error {
 		case <-closed:
 			c.picture() // the last one, with the final counts
 			if left > 0 {
-				c.log.Warn("stopped with jobs in flight; their changes are read and sent again at the next start", "jobs", left)
+				c.log.Warn("stopped with jobs in flight; what was submitted is taken over at the next start, the rest is read again", "jobs", left)
 			} else {
 				c.log.Info("stopped")
 			}

@@ -197,7 +197,7 @@ func (w *world) options(topics ...string) Options {
 		Pusher: &push.Pusher{Sink: sink, Budget: budget, Tracer: tracenoop.NewTracerProvider().Tracer(""),
 			PollInterval: 5 * time.Millisecond, MaxPollInterval: 20 * time.Millisecond, Attempts: 3,
 			MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
-		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second,
+		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second, MetadataLimit: 4096,
 		Logger: slog.New(slog.NewTextHandler(w.output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Tracer: tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
 	}
@@ -251,7 +251,7 @@ func (w *world) eventually(what string, ok func() bool) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, l := range w.timeline {
+	for _, l := range append(w.timeline, w.broken...) {
 		w.t.Log(l)
 	}
 	w.t.Fatalf("%s: not after %v", what, patience)

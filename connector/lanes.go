@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
@@ -21,9 +22,10 @@ import (
 type lane struct {
 	table   string
 	running *work
-	waiting *work  // stopped by a refusal of our credentials, to go on
-	held    string // why nothing runs any more; "" is not held
-	holder  Holder // keeps the offsets of a held table
+	waiting *work   // stopped by a refusal of our credentials, to go on
+	adopted []*work // jobs that earlier owners have bound, to be brought to their end first
+	held    string  // why nothing runs any more; "" is not held
+	holder  Holder  // keeps the offsets of a held table
 	done    laneTotals
 	trouble trouble
 }
@@ -38,7 +40,14 @@ type laneTotals struct {
 // work is a sealed batch on its way.
 type work struct {
 	lane     *lane
-	batch    *batcher.Batch
+	holder   Holder         // of its offsets
+	batch    *batcher.Batch // nil if the job is adopted
+	adopted  bool
+	bound    bool // a job of it was noted beside all its offsets
+	sent     bool // or may have been
+	given    bool // partitions of it were given away with its job, which they name
+	reason   string
+	size     int64                         // the rows, in memory
 	delivery *push.Delivery                // of the worker while one runs
 	shown    atomic.Pointer[push.Delivery] // the same, for the status
 	bytes    int64                         // held: the rows, then the files
@@ -103,16 +112,22 @@ func (c *Connector) schedule() {
 		return
 	}
 	for _, l := range c.lanes {
-		if l.waiting != nil {
+		switch {
+		case l.waiting != nil:
 			w := l.waiting
 			l.waiting, l.running = nil, w
 			c.deliver(w)
+		case l.running == nil && l.held == "" && len(l.adopted) > 0 && !(c.opt.Exclusive && c.running() > 0):
+			l.running = l.adopted[0]
+			l.adopted = l.adopted[1:]
+			l.running.sealed = c.now
+			c.deliver(l.running)
 		}
 	}
 	short := c.memory() >= c.opt.MemoryLimit*3/4
 	idle := func(table string) bool {
 		l := c.lane(table)
-		return l.running == nil && l.held == "" && !(c.opt.Exclusive && c.running() > 0)
+		return l.running == nil && l.held == "" && !(c.opt.Exclusive && c.running() > 0) && !c.covering(table)
 	}
 	for _, b := range c.batcher.Due(c.now, short, idle) {
 		l := c.lane(b.Table.Name)
@@ -129,10 +144,10 @@ func (c *Connector) schedule() {
 // start seals a batch and sets a worker to deliver it.
 func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.batcher.Seal(b)
-	w := &work{lane: l, batch: b, bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
+	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
 		read: b.Read, upserts: b.Upserts(), deletes: b.Deletes(), compacted: b.Replaced}
 	for p, part := range c.parts {
-		if _, ok := c.ledger.First(p, Holder(b.ID)); ok {
+		if _, ok := c.ledger.First(p, w.holder); ok {
 			w.ends[p] = part.taken[l.table]
 		}
 	}
@@ -186,17 +201,20 @@ func (c *Connector) encode(w *work) (int64, error) {
 	}
 	span.SetAttributes(attribute.Int64("sluice.bytes", bytes), attribute.Int("sluice.chunks", len(chunks)))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
-	w.delivery.Confirm = func(ctx context.Context) (time.Time, error) { // I2, I8
-		ctx, cancel := context.WithTimeout(ctx, c.opt.Kafka.SessionTimeout)
-		defer cancel()
-		until, err := c.consumer.Confirm(ctx)
-		if err != nil {
-			err = fmt.Errorf("the group does not confirm this member: %w", err)
-		}
-		return until, err
-	}
+	w.delivery.Confirm, w.delivery.Bind = c.confirm, c.binder(w)
 	w.shown.Store(w.delivery)
 	return bytes, nil
+}
+
+// confirm asks, before each execution, whether we are still in the group (I2, I8).
+func (c *Connector) confirm(ctx context.Context) (time.Time, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.opt.Kafka.SessionTimeout)
+	defer cancel()
+	until, err := c.consumer.Confirm(ctx)
+	if err != nil {
+		err = fmt.Errorf("the group does not confirm this member: %w", err)
+	}
+	return until, err
 }
 
 // balance holds what the files have against what was read: every row is in one of them
@@ -235,6 +253,10 @@ func (c *Connector) onDelivered(d delivered) {
 		}
 		c.blocked = blocked{d.err, c.now.Add(askAgain)}
 		l.waiting = w
+	case kind == push.Lost:
+		w.span.SetStatus(codes.Error, d.err.Error())
+		c.abandon(w)
+		c.replay(w, d.err)
 	default:
 		w.span.SetStatus(codes.Error, d.err.Error())
 		c.abandon(w)
@@ -243,7 +265,7 @@ func (c *Connector) onDelivered(d delivered) {
 			remedy = "this is a defect of Sluice: report it with this message and the log; nothing was sent or committed, and a restart reads the changes again"
 		}
 		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(), Remedy: remedy})
-		c.transfer(Holder(w.batch.ID), h)
+		c.transfer(w.holder, h)
 	}
 }
 
@@ -271,6 +293,17 @@ func (c *Connector) finish(w *work) {
 		c.log.Info("the target accepts the credentials again")
 		c.blocked = blocked{}
 	}
+	for p, end := range w.ends {
+		c.parts[p].entries[l.table] = intent.Entry{Mark: end}
+	}
+	c.ledger.Done(w.holder) // I1: not before DONE
+	c.commits.settle = append(c.commits.settle, w)
+	c.commits.urgent = true
+	if w.adopted {
+		c.log.Info("the job of an earlier owner is DONE; its rows are not sent again", "table", l.table, traced(w.span))
+		l.done.Last = c.now
+		return
+	}
 	c.inflight -= w.bytes
 	l.done.Batches++
 	l.done.Upserts += int64(w.upserts)
@@ -281,10 +314,7 @@ func (c *Connector) finish(w *work) {
 	c.totals.Deleted += int64(w.deletes)
 	c.totals.Compacted += int64(w.compacted)
 	c.metrics.delivered(l.table, w, c.now)
-	c.ledger.Done(Holder(w.batch.ID)) // I1: not before DONE
-	c.commits.settle = append(c.commits.settle, settle{work: w, need: w.ends})
-	c.commits.urgent = true
-	c.log.Info("batch delivered", "table", l.table, "reason", w.batch.Reason.String(), "read", w.read,
+	c.log.Info("batch delivered", "table", l.table, "reason", w.reason, "read", w.read,
 		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond), traced(w.span))
 }
 

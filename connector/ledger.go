@@ -74,6 +74,14 @@ func (l *Ledger) First(p kafka.Partition, h Holder) (int64, bool) {
 	return 0, false
 }
 
+// Next returns the offset after the last record seen, -1 before the first.
+func (l *Ledger) Next(p kafka.Partition) int64 {
+	if pg := l.parts[p]; pg != nil {
+		return pg.next
+	}
+	return -1
+}
+
 // Committable returns the offset that may be committed: every record before it is
 // DONE, durably dead-lettered, or deliberately skipped (I1). ok is false if
 // nothing has been seen.

@@ -11,10 +11,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded metric.Int64Counter
-	holds                                                               metric.Int64UpDownCounter
-	duration                                                            metric.Float64Histogram
-	last                                                                atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata metric.Int64Counter
+	holds                                                                           metric.Int64UpDownCounter
+	duration                                                                        metric.Float64Histogram
+	last                                                                            atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -35,6 +35,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
 	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
 	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
+	x.noMetadata = counter("sluice.commits.without_metadata", "{partition}", "Partitions for which the brokers take no metadata, so that a batch may be sent twice after a crash.")
 	x.dropped = counter("sluice.values.dropped", "{value}", "Values left out under a setting, by source topic.")
 	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings longer than their column that a setting lets be cut, by source topic.")
 	x.rounded = counter("sluice.values.rounded", "{value}", "Decimals and times of which the files do not hold every digit, by source topic.")
@@ -96,6 +97,10 @@ func (x *metrics) deadLettered(topic string) {
 // lost counts what a setting allows to be lost (I6).
 func (x *metrics) lost(c metric.Int64Counter, topic string, n int64) {
 	add(c, n, attribute.String("messaging.destination.name", topic))
+}
+
+func (x *metrics) plain(topic string) {
+	add(x.noMetadata, 1, attribute.String("messaging.destination.name", topic))
 }
 
 func (x *metrics) commits(topic, outcome string) {

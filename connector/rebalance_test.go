@@ -65,7 +65,7 @@ func TestHeldPartitionComesBack(t *testing.T) {
 // with its rows is DONE and their offsets are committed, so nothing is sent twice.
 func TestRunningJobIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{Delay: time.Second}, "shop.public.a")
+	w := newWorld(t, emulator.Options{Delay: 4 * time.Second}, "shop.public.a") // longer than a rebalance takes to be heard of
 	opt := w.options("shop.public.a")
 	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
 	w.insert("shop.public.a", 0, 10)

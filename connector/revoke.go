@@ -27,13 +27,10 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	seek := map[kafka.Partition]int64{}
 	dropped := map[string]bool{} // tables: after a batch, the later ones go too, for they land in order
 	for _, l := range c.lanes {
-		if w := l.waiting; w != nil && c.touches(Holder(w.batch.ID), gone) {
-			// Not executed yet, and the new owner sends these rows: never after it.
-			l.waiting = nil
+		if w := l.waiting; w != nil && !w.sent && c.touches(w.holder, gone) {
+			// Nobody knows its job, and the new owner sends these rows: never after it.
 			dropped[l.table] = true
-			c.abandon(w)
-			c.totals.Read -= int64(w.read)
-			c.forget(l.table, Holder(w.batch.ID), gone, seek)
+			c.drop(w, gone, seek)
 		}
 	}
 	for _, b := range c.batcher.Batches() {
@@ -46,8 +43,8 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	}
 	c.rewind(seek)
 	if e.Lost {
-		c.log.Warn("partitions lost: this member was taken for dead; what was not committed is read again by its new owner", "partitions", len(e.Partitions))
-		c.cutOff(gone)
+		c.log.Warn("partitions lost: this member was taken for dead; their new owner takes over what was submitted, and reads the rest again", "partitions", len(e.Partitions))
+		c.giveUp(gone, true)
 		c.release(e)
 		return
 	}
@@ -90,40 +87,101 @@ func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool
 	c.ledger.Done(h)
 }
 
-// rewind has partitions read again. It is only called while the group waits for
-// us, so no poll is under way.
+// drop ends work whose job nobody else knows. It stays with its worker until that has
+// returned, and so does its lane.
+func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
+	w.abandoned = true
+	w.cancel()
+	c.totals.Read -= int64(w.read)
+	c.forget(w.lane.table, w.holder, gone, seek)
+	if w.lane.waiting == w {
+		w.lane.waiting = nil
+		c.abandon(w)
+	}
+}
+
+// rewind has partitions read again: what is fetched until then is dropped.
 func (c *Connector) rewind(seek map[kafka.Partition]int64) {
-	var waited []kafka.Partition // for a schema, which is asked for again
 	for p, at := range seek {
 		old := c.parts[p]
-		if old.waiting && !old.stopped {
-			waited = append(waited, p)
-		}
 		old.forgetSchema()
 		c.dequeue(old)
 		fresh := c.newPartition(p)
-		fresh.taken, fresh.stopped = old.taken, old.stopped
+		fresh.stopped, fresh.known, fresh.plain, fresh.said, fresh.moved = old.stopped, old.known, old.plain, old.said, c.now
+		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
+		fresh.rereading = true
 		c.parts[p] = fresh
 		c.ledger.Rewind(p, at)
+		if have, ok := c.seeks[p]; !ok || at < have {
+			c.seeks[p] = at
+		}
 	}
-	if len(seek) > 0 {
-		c.consumer.Seek(seek)
+	if len(c.seeks) > 0 && c.asked {
+		c.consumer.Interrupt()
 	}
-	c.consumer.Resume(waited)
 }
 
-// cutOff stops running work with rows of partitions that go although it has not
-// ended: what it has not submitted by now it must not submit after the new owner.
-// The lane stays taken until the worker has returned.
-func (c *Connector) cutOff(gone map[kafka.Partition]bool) {
+// seek moves the client to where partitions are read again, once no poll is under way
+// that could return records from before.
+func (c *Connector) seek() {
+	if len(c.seeks) == 0 || c.asked {
+		return
+	}
+	c.consumer.Seek(c.seeks)
+	var resume []kafka.Partition // those that waited for a schema were paused
+	for p := range c.seeks {
+		c.parts[p].rereading = false
+		if !c.parts[p].stopped {
+			resume = append(resume, p)
+		}
+	}
+	c.consumer.Resume(resume)
+	clear(c.seeks)
+}
+
+// giveUp parts work from partitions that go. A job that is noted beside its offsets
+// goes with them: the new owner finds it there and brings it to its end, as we do if
+// other partitions of it stay. What is not noted nobody may submit any more.
+func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 	seek := map[kafka.Partition]int64{}
-	for _, l := range c.lanes {
-		if w := l.running; w != nil && c.touches(Holder(w.batch.ID), gone) {
+	part := func(w *work) {
+		if !c.touches(w.holder, gone) {
+			return
+		}
+		if !w.bound || lost {
+			c.drop(w, gone, seek)
+			return
+		}
+		w.given = true
+		for p := range gone {
+			delete(w.ends, p)
+		}
+		if len(w.ends) == 0 {
+			c.totals.Read -= int64(w.read) // it is the new owner's to count
 			w.abandoned = true
 			w.cancel()
-			c.totals.Read -= int64(w.read)
-			c.forget(l.table, Holder(w.batch.ID), gone, seek)
+			c.ledger.Done(w.holder)
+			if w.lane.waiting == w {
+				w.lane.waiting = nil
+				c.abandon(w)
+			}
 		}
+	}
+	for _, l := range c.lanes {
+		for _, w := range []*work{l.running, l.waiting} {
+			if w != nil && !w.abandoned {
+				part(w)
+			}
+		}
+		kept := l.adopted[:0]
+		for _, w := range l.adopted {
+			if part(w); w.abandoned {
+				c.abandon(w)
+				continue
+			}
+			kept = append(kept, w)
+		}
+		l.adopted = kept
 	}
 	c.rewind(seek)
 }
@@ -137,26 +195,34 @@ func (c *Connector) settleRevoke() {
 	}
 	overdue := !c.now.Before(r.deadline)
 	gone := map[kafka.Partition]bool{}
+	doubt := false
 	for _, p := range r.Partitions {
 		gone[p] = true
+		_, in := c.commits.doubt[p]
+		doubt = doubt || in
 	}
 	if !overdue {
 		for _, l := range c.lanes {
-			if l.running != nil && c.touches(Holder(l.running.batch.ID), gone) {
+			if w := l.running; w != nil && !w.abandoned && c.touches(w.holder, gone) {
 				return
 			}
 		}
 	}
 	switch {
-	case c.commits.busy && !overdue:
+	case c.commits.busy: // it may carry a job of theirs
+	case doubt && !c.commits.fenced:
+		// Whether the new owner finds a job there must be known: what it does not know
+		// must not be submitted here, and what it knows must not be dropped. Where the
+		// brokers do not answer, nobody is given the partitions either.
+		c.commits.urgent = true
 	case !r.committed && !overdue:
 		r.committed = true
 		c.startCommit()
 	default:
 		if overdue {
-			c.log.Warn("gave partitions up while a job with their rows was running; their new owner sends these rows again", "waited", c.opt.DrainTimeout)
-			c.cutOff(gone)
+			c.log.Info("partitions are given up while a job with their rows runs; their new owner takes it over", "waited", c.opt.DrainTimeout)
 		}
+		c.giveUp(gone, doubt)
 		c.release(r.Revoked)
 		c.revoking = nil
 	}
@@ -170,7 +236,9 @@ func (c *Connector) release(e kafka.Revoked) {
 		}
 		c.ledger.Revoke(p)
 		delete(c.parts, p)
-		delete(c.commits.committed, p)
+		delete(c.seeks, p)
+		delete(c.commits.acked, p)
+		delete(c.commits.doubt, p)
 	}
 	c.unhold()
 	if e.Lost && c.revoking != nil {

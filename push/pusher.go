@@ -47,6 +47,7 @@ type Step string
 
 const (
 	Preparing Step = "preparing"
+	Binding   Step = "binding" // noting the job where its rows come from, before it is executed
 	Executing Step = "executing"
 	Settling  Step = "settling" // finding out what became of an execution
 	Polling   Step = "polling"
@@ -62,8 +63,14 @@ type Delivery struct {
 	// the time that it returns, and not at all if it fails, which is tried again like a
 	// target that is away.
 	Confirm func(context.Context) (until time.Time, err error)
+	// Bind notes a prepared job durably, before its first execution; nil: nobody does.
+	// From then on the job may be executed by others as well, so that nothing takes its
+	// place before it has ended or is gone for good. An error of kind Lost ends Run.
+	Bind func(ctx context.Context, t Ticket, part, parts int) error
 
 	part     int
+	adopted  bool // the job is another process's; there are no chunks to make it again from
+	partial  bool // and its DONE does not deliver the batch
 	ticket   Ticket
 	step     Step
 	granted  bool // a submission was granted for the next execution
@@ -91,6 +98,14 @@ func NewDelivery(t *schema.Table, parts ...[]schema.Chunk) *Delivery {
 	return d
 }
 
+// Adopt makes the delivery of a job that another process has bound; last says that its
+// DONE delivers the batch that it carries.
+func Adopt(t Ticket, last bool) *Delivery {
+	d := &Delivery{Jobs: []*Job{{Table: &schema.Table{Name: t.Table}}}, ticket: t, adopted: true, partial: !last}
+	d.to(Settling)
+	return d
+}
+
 // Progress returns what the delivery is doing now.
 func (d *Delivery) Progress() Progress {
 	if p := d.progress.Load(); p != nil {
@@ -108,16 +123,23 @@ func (d *Delivery) to(s Step) {
 	d.progress.Store(&Progress{Step: s, JobID: d.ticket.ID, Since: time.Now()})
 }
 
-// again starts a job over, from its chunks.
-func (d *Delivery) again() {
+// again starts a job over, from its chunks, for it has ended without effect, or with half
+// of it, or is gone for good. It returns the reason, which is Lost if there are no
+// chunks.
+func (d *Delivery) again(reason error) error {
+	if d.adopted {
+		return as(Lost, reason)
+	}
 	d.ticket = Ticket{}
 	d.to(Preparing)
+	return reason
 }
 
 // Run brings the delivery to its end; nil means that every job is DONE. Failures
 // that pass by themselves are waited out. An error of kind Unauthorized or
 // Rejected is for the caller to decide: Run goes on where it stopped when called
-// again. Otherwise the error is ctx's.
+// again. One of kind Lost says that the job has ended or is gone, and that the rows
+// must be read again to be sent. Otherwise the error is ctx's.
 func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 	wait := &backoff.ExponentialBackOff{
 		InitialInterval: p.MinBackoff, MaxInterval: p.MaxBackoff,
@@ -148,7 +170,7 @@ func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 			pause = e.RetryAfter
 		}
 		switch kind {
-		case Unauthorized:
+		case Unauthorized, Lost:
 			p.report(d, err, 0)
 			return err
 		case Throttled:
@@ -188,6 +210,17 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 				err = as(Rejected, err)
 			}
 			return err
+		}
+		d.to(Binding)
+		return nil
+
+	case Binding:
+		if d.Bind != nil {
+			ctx, span := p.span(ctx, "commit intent", job, d)
+			err = d.Bind(ctx, d.ticket, d.part+1, len(d.Jobs))
+			if end(span, err); err != nil {
+				return err
+			}
 		}
 		d.to(Executing)
 		return nil
@@ -246,8 +279,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	s, err := p.Sink.Status(ctx, d.ticket)
 	switch {
 	case err != nil && KindOf(err) == Lost:
-		d.again()
-		return as(Rejected, err)
+		return d.again(as(Rejected, err))
 	case err != nil:
 		return err
 	case s.State != New:
@@ -255,11 +287,29 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 		d.to(Polling)
 		return nil
 	case refusal != nil:
-		d.old = append(d.old, d.ticket)
-		d.again()
-		return refusal
+		// Whoever else knows the job may still execute it. It goes before another one of
+		// its table is made.
+		if err := p.remove(ctx, d.ticket); err != nil {
+			return err
+		}
+		return d.again(refusal)
 	}
 	d.to(Executing)
+	return nil
+}
+
+// remove discards a job and sees to it that it is gone: an answer that somebody between
+// here and the target gave would leave it to be executed by others.
+func (p *Pusher) remove(ctx context.Context, t Ticket) error {
+	if err := p.Sink.Discard(ctx, t); err != nil {
+		return err
+	}
+	switch _, err := p.Sink.Status(ctx, t); {
+	case err == nil:
+		return &Error{Op: "delete job " + t.ID, Kind: Unavailable, Message: "it is there after it was deleted"}
+	case KindOf(err) != Lost:
+		return err
+	}
 	return nil
 }
 
@@ -277,13 +327,15 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 		span.SetAttributes(attribute.Int("sluice.job.polls", asked))
 		if err != nil {
 			if KindOf(err) == Lost {
-				d.again()
-				return as(Rejected, err)
+				return d.again(as(Rejected, err))
 			}
 			return err
 		}
 		switch s.State {
 		case Done:
+			if d.partial {
+				return d.again(&Error{Op: "job " + d.ticket.ID, Message: "it is DONE, and carries only a part of its batch"})
+			}
 			d.old = append(d.old, d.ticket)
 			d.part++
 			d.attempts = 0
@@ -291,9 +343,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			d.to(Preparing)
 			return nil
 		case Failed, Canceled:
-			id := d.ticket.ID
-			d.again()
-			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))}
+			return d.again(&Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
 		case New:
 			// The status may lag behind the execution; only after a while is it taken
 			// as never submitted.
@@ -309,12 +359,10 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 				Hint: "it may still end: look at it in the platform; SLUICE_CELONIS_JOB_DEADLINE"}
 		}
 		if overdue && p.Overdue == OverdueCancel {
-			id := d.ticket.ID
-			if err := p.Sink.Discard(ctx, d.ticket); err != nil {
+			if err := p.remove(ctx, d.ticket); err != nil {
 				return err
 			}
-			d.again()
-			return &Error{Op: "job " + id, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)}
+			return d.again(&Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
 		}
 		if err := Sleep(ctx, pause); err != nil {
 			return err

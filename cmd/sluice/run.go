@@ -178,6 +178,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		DeadLetterLimit: cfg.DeadLetter.Limit,
 		MemoryLimit:     int64(cfg.MemoryLimit),
 		DrainTimeout:    cfg.DrainTimeout,
+		MetadataLimit:   cfg.Kafka.MetadataMaxBytes,
 		Logger:          log,
 		Tracer:          t.tracer,
 		Meter:           t.meter,

@@ -112,6 +112,7 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_DEADLETTER_TOPIC", "dead", func(o connector.Options) bool { return o.DeadLetterTopic == "dead" && o.DeadLetterLimit == 100 }},
 		{"SLUICE_MEMORY_LIMIT", "3MiB", func(o connector.Options) bool { return o.MemoryLimit == 3<<20 }},
 		{"SLUICE_DRAIN_TIMEOUT", "3s", func(o connector.Options) bool { return o.DrainTimeout == 3*time.Second }},
+		{"SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES", "900", func(o connector.Options) bool { return o.MetadataLimit == 900 }},
 		{"SLUICE_KAFKA_INSTANCE_ID", "i", func(o connector.Options) bool { return o.Kafka.InstanceID == "i" }},
 		{"SLUICE_KAFKA_GROUP", "g", func(o connector.Options) bool { return o.Kafka.Group == "g" }},
 		{"SLUICE_KAFKA_FETCH_MAX_BYTES", "1MiB", func(o connector.Options) bool { return o.Kafka.FetchBytes == 1<<20 }},

@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -21,8 +20,8 @@ type Fetched struct {
 	Errors  map[Partition]error // of a fetch; partition "" is the whole client
 }
 
-// Assigned says that the partitions are ours from now on. Close Done when that is
-// noted.
+// Assigned says that the partitions are ours from now on. They are paused: Locate them,
+// then Resume. Close Done when that is noted.
 type Assigned struct {
 	Partitions []Partition
 	Balancer   string // the protocol that the group has chosen
@@ -45,19 +44,22 @@ type Consumer struct {
 	opt    Options
 	cl     *kgo.Client
 	events chan Event
-	asks   chan int
+	asks   chan ask
 	wg     sync.WaitGroup
+
+	interrupt func() // ends the poll under way; of whoever asks
 
 	member member
 	affine *affine
+	writes writes
 }
 
 // NewConsumer makes a client, which joins the group on its own as soon as it knows the
 // topics: go on to read Events.
 func NewConsumer(opt Options) (*Consumer, error) {
-	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan int), member: member{partitions: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
+	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan ask), member: member{partitions: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
 	opts := append(opt.kgo(),
-		kgo.WithHooks(&c.member),
+		kgo.WithHooks(&c.member, &c.writes),
 		kgo.Balancers(opt.balancers(c.affine, &c.member)...),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked(false)),
@@ -77,8 +79,11 @@ func (c *Consumer) Events() <-chan Event { return c.events }
 // Start begins to answer Asks.
 func (c *Consumer) Start(ctx context.Context) {
 	c.wg.Go(func() {
-		for most := range c.asks {
-			fetches := c.cl.PollRecords(ctx, most)
+		for a := range c.asks {
+			stop := context.AfterFunc(ctx, a.cancel)
+			fetches := c.cl.PollRecords(a.ctx, a.most)
+			stop()
+			a.cancel()
 			c.events <- c.collect(fetches)
 			// After every poll, for each return holds rebalances off, an empty one too.
 			c.cl.AllowRebalance()
@@ -86,9 +91,26 @@ func (c *Consumer) Start(ctx context.Context) {
 	})
 }
 
+type ask struct {
+	ctx    context.Context
+	cancel func()
+	most   int
+}
+
 // Ask polls once for at most n records; the answer is a Fetched. Ask again only
-// after it came.
-func (c *Consumer) Ask(n int) { c.asks <- n }
+// after it came. One goroutine asks and interrupts.
+func (c *Consumer) Ask(n int) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.interrupt = cancel
+	c.asks <- ask{ctx, cancel, n}
+}
+
+// Interrupt has the answer to an Ask come soon, with whatever is there.
+func (c *Consumer) Interrupt() {
+	if c.interrupt != nil {
+		c.interrupt()
+	}
+}
 
 // Close leaves the group, unless membership is static, and ends the client. The
 // partitions still owned are revoked first.
@@ -145,13 +167,14 @@ func list(m map[string][]int32) (all []Partition) {
 	return all
 }
 
-func (c *Consumer) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+func (c *Consumer) assigned(_ context.Context, cl *kgo.Client, m map[string][]int32) {
 	c.member.assigned(list(m))
+	cl.PauseFetchPartitions(m) // until it is known where they stand
 	done := make(chan struct{})
 	c.events <- Assigned{list(m), c.member.balancer(), done}
 	<-done
 	if c.affine.skipped() {
-		c.cl.ForceRebalance() // nobody loses anything by it, for it is sticky
+		cl.ForceRebalance() // nobody loses anything by it, for it is sticky
 	}
 }
 
@@ -196,46 +219,8 @@ func (c *Consumer) Confirm(ctx context.Context) (until time.Time, err error) {
 	return sent.Add(c.opt.SessionTimeout), nil
 }
 
-// Commit commits offsets and returns each partition's error, nil for those that
-// the broker acknowledged. It waits for a rebalance in progress, at most until
-// ctx ends.
-func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]int64) map[Partition]error {
-	results := make(map[Partition]error, len(offsets))
-	ask := map[string]map[int32]kgo.EpochOffset{}
-	for p, o := range offsets {
-		results[p] = fmt.Errorf("the broker did not answer for %v", p)
-		if ask[p.Topic] == nil {
-			ask[p.Topic] = map[int32]kgo.EpochOffset{}
-		}
-		ask[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
-	}
-	ctx = kgo.PreCommitFnContext(ctx, c.member.check) // I2
-	c.cl.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
-		if err != nil {
-			for p := range results {
-				results[p] = err
-			}
-			return
-		}
-		names := map[[16]byte]string{} // newer brokers answer by topic id
-		for _, t := range req.Topics {
-			names[t.TopicID] = t.Topic
-		}
-		for _, t := range resp.Topics {
-			name := t.Topic
-			if name == "" {
-				name = names[t.TopicID]
-			}
-			for _, p := range t.Partitions {
-				results[Partition{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
-	})
-	return results
-}
-
-// Seek makes the partitions be read again from the given offsets. Call it only
-// while a Revoked is waiting for its Done.
+// Seek makes the partitions be read again from the given offsets. Call it only while no
+// Ask is unanswered: its records might be from before.
 func (c *Consumer) Seek(offsets map[Partition]int64) {
 	to := map[string]map[int32]kgo.EpochOffset{}
 	for p, o := range offsets {

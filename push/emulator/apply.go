@@ -16,6 +16,18 @@ type Table struct {
 	Keys    []string
 	Rows    map[string][]any // by key text; parallel to Columns
 	serial  int              // names rows without a key
+	onRow   func(table, key string, row []any)
+}
+
+func (t *Table) set(key string, row []any) {
+	if row == nil {
+		delete(t.Rows, key)
+	} else {
+		t.Rows[key] = row
+	}
+	if t.onRow != nil {
+		t.onRow(t.Name, key, row)
+	}
 }
 
 // Column is a column of a Table.
@@ -46,7 +58,7 @@ func (e *Emulator) apply(j *job, half bool) error {
 	}
 	t := e.tables[j.doc.TargetName]
 	if t == nil || j.doc.Type == "REPLACE" {
-		t = &Table{Name: j.doc.TargetName, Rows: map[string][]any{}}
+		t = &Table{Name: j.doc.TargetName, Rows: map[string][]any{}, onRow: e.opt.OnRow}
 	}
 	t.Keys = j.doc.Keys
 	allowed := j.doc.AllowDuplicate != nil && *j.doc.AllowDuplicate
@@ -200,7 +212,7 @@ func (t *Table) delete(f *file, keys []string, half bool) {
 		if half && r%2 == 1 {
 			continue
 		}
-		delete(t.Rows, keyText(f, at, r))
+		t.set(keyText(f, at, r), nil)
 	}
 }
 
@@ -229,6 +241,6 @@ func (t *Table) upsert(f *file, keys []string, half bool) {
 			t.serial++
 			k = fmt.Sprint(t.serial)
 		}
-		t.Rows[k] = row
+		t.set(k, row)
 	}
 }

@@ -36,6 +36,9 @@ type Options struct {
 	TokenLife         time.Duration // 0: 15 minutes
 	// OnChunk is handed each chunk that was taken, under the emulator's lock.
 	OnChunk func(table, kind string, data []byte)
+	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in
+	// order, under the emulator's lock.
+	OnRow func(table, key string, row []any)
 	// OnEvent is told of each change of a job's state, in order, under the
 	// emulator's lock.
 	OnEvent func(Event)

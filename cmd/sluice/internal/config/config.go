@@ -37,6 +37,7 @@ type Config struct {
 		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" min:"1s" help:"after this long without a heartbeat the group takes the member for dead"`
 		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; more than SLUICE_DRAIN_TIMEOUT"`
 		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" min:"1s" help:"how soon a new topic that matches the pattern is noticed"`
+		MetadataMaxBytes int           `env:"OFFSET_METADATA_MAX_BYTES, default=4096" min:"256" help:"how much the brokers take beside a committed offset (their offset.metadata.max.bytes), where Sluice notes each job before it is executed"`
 		FetchMaxBytes    Bytes         `env:"FETCH_MAX_BYTES, default=8MiB" help:"size of one fetch from one broker"`
 
 		TLS struct {

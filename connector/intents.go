@@ -1,0 +1,271 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// bind is a worker's wish to have its job noted beside the offsets of its rows, before
+// it executes it. From when that may have been accepted, whoever has the partitions
+// brings this job to its end before any other of its table (I3, I8).
+type bind struct {
+	work        *work
+	job         string
+	part, parts int
+	since       time.Time
+	admitted    bool       // it is in what is committed from now on
+	reply       chan error // of one
+}
+
+// entry is the bind's share of a partition's metadata, on top of what is there.
+func (b *bind) entry(old intent.Entry, end int64) intent.Entry {
+	return intent.Entry{Mark: old.Mark, Job: b.job, Part: b.part, Parts: b.parts, End: end, Bytes: b.work.size}
+}
+
+// binder returns what a delivery calls before it executes a job.
+func (c *Connector) binder(w *work) func(context.Context, push.Ticket, int, int) error {
+	return func(ctx context.Context, t push.Ticket, part, parts int) error {
+		b := &bind{work: w, job: t.ID, part: part, parts: parts, since: time.Now(), reply: make(chan error, 1)}
+		c.results <- b
+		select {
+		case err := <-b.reply:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *Connector) onBind(b *bind) {
+	switch {
+	case b.work.abandoned: // its worker is being cancelled
+	case b.work.given:
+		b.reply <- &push.Error{Op: "commit intent", Kind: push.Lost, Message: "partitions of the batch were given away with its job, which has ended otherwise than DONE"}
+	default:
+		c.binds = append(c.binds, b)
+		c.commits.urgent = true
+	}
+}
+
+// admit lets binds into what is committed next, as far as the metadata has room.
+func (c *Connector) admit() {
+	live := c.binds[:0]
+	for _, b := range c.binds {
+		if b.work.abandoned || b.work.ctx.Err() != nil && !b.work.sent {
+			continue
+		}
+		live = append(live, b)
+		if !b.admitted && c.fits(b) {
+			b.admitted, c.commits.urgent = true, true
+		}
+	}
+	clear(c.binds[len(live):])
+	c.binds = live
+}
+
+// slot is what is kept free in a partition's metadata for the table that holds its
+// commit back: without room for that one nothing would ever leave the metadata.
+const slot = 200
+
+// stuck is how long a bind waits for room while nothing else goes on.
+const stuck = 30 * time.Second
+
+// fits reports whether a bind's entries have room in the metadata of all its partitions.
+// Where there is none the lane waits: other tables' marks leave as the commit advances.
+func (c *Connector) fits(b *bind) bool {
+	limit, first := c.opt.MetadataLimit, false
+	for p := range b.work.ends {
+		at, _ := c.ledger.Committable(p)
+		if held, ok := c.ledger.First(p, b.work.holder); ok && held <= at {
+			first = true
+		}
+	}
+	if !first {
+		limit -= slot
+	}
+	for p, end := range b.work.ends {
+		part := c.parts[p]
+		if part == nil || part.plain {
+			continue
+		}
+		at, _ := c.ledger.Committable(p)
+		m := c.metadata(part)
+		m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
+		if len(m.At(at).String()) <= limit {
+			continue
+		}
+		alone := intent.Metadata{Topic: m.Topic, Partitions: m.Partitions, Tables: map[string]intent.Entry{b.work.lane.table: m.Tables[b.work.lane.table]}}
+		if len(alone.String()) > c.opt.MetadataLimit || c.now.Sub(b.since) > stuck && c.running() == len(c.binds) {
+			c.plain(part, fmt.Sprintf("an entry does not fit into %d bytes", c.opt.MetadataLimit))
+			continue
+		}
+		return false
+	}
+	return true
+}
+
+// plain gives up metadata for a partition: it is at-least-once from now on.
+func (c *Connector) plain(p *partition, why string) {
+	if p.plain {
+		return
+	}
+	p.plain = true
+	c.metrics.plain(p.Topic)
+	c.log.Warn("offsets are committed without Sluice's metadata: after a crash, a batch of this partition may be sent a second time and show older values for a while",
+		"partition", p.String(), "reason", why, "remedy", "raise offset.metadata.max.bytes of the brokers and SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES")
+}
+
+// metadata is what belongs beside a partition's offset, with the binds that were let in.
+func (c *Connector) metadata(p *partition) intent.Metadata {
+	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Tables: maps.Clone(p.entries)}
+	if m.Tables == nil {
+		m.Tables = map[string]intent.Entry{}
+	}
+	for _, b := range c.binds {
+		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
+			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
+		}
+	}
+	return m
+}
+
+// bound answers binds whose entries every partition of the batch has been acknowledged.
+func (c *Connector) bound() {
+	left := c.binds[:0]
+	for _, b := range c.binds {
+		if !c.acknowledged(b) {
+			left = append(left, b)
+			continue
+		}
+		for p, end := range b.work.ends {
+			part := c.parts[p]
+			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
+		}
+		b.work.bound = true
+		b.reply <- nil
+	}
+	clear(c.binds[len(left):])
+	c.binds = left
+}
+
+func (c *Connector) acknowledged(b *bind) bool {
+	if !b.admitted || b.work.abandoned {
+		return false
+	}
+	for p := range b.work.ends {
+		if part := c.parts[p]; part == nil {
+			return false
+		} else if e := c.commits.acked[p].meta.Tables[b.work.lane.table]; !part.plain && (e.Job != b.job || e.Part != b.part) {
+			return false
+		}
+	}
+	return true
+}
+
+// adopt takes over a job that another process has bound: the lane brings it to its end
+// before any other, its range is held, and its rows are not added again.
+func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
+	l := c.lane(table)
+	c.nextHolder++
+	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, reason: "adopted", ends: map[kafka.Partition]int64{}}
+	for _, p := range parts {
+		own := p.entries[table]
+		at, _ := c.ledger.Committable(p.Partition)
+		c.ledger.Hold(p.Partition, max(at, own.Mark), w.holder)
+		p.taken[table] = own.End
+		w.ends[p.Partition] = own.End
+	}
+	ctx, cancel := context.WithCancel(c.hard)
+	w.cancel = cancel
+	w.ctx, w.span = c.opt.Tracer.Start(ctx, "batch "+table, trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(attribute.String("sluice.table", table), attribute.String("sluice.batch.reason", w.reason)))
+	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Table: table}, e.Last())
+	w.delivery.Confirm = c.confirm
+	w.shown.Store(w.delivery)
+	l.adopted = append(l.adopted, w)
+	c.log.Info("a job that an earlier owner has left behind is taken over", "table", table, "job", e.Job, "partitions", len(parts))
+}
+
+// replay has the range of a job read again that ended otherwise than DONE and has no
+// batch here to make it again from. What was filled since goes too, for it comes after.
+func (c *Connector) replay(w *work, reason error) {
+	c.log.Warn("a job of an earlier owner did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", reason)
+	seek := map[kafka.Partition]int64{}
+	for _, b := range c.batcher.Batches() {
+		if b.Table.Name == w.lane.table {
+			c.batcher.Seal(b)
+			c.totals.Read -= int64(b.Read)
+			c.forget(w.lane.table, Holder(b.ID), nil, seek)
+		}
+	}
+	c.totals.Read -= int64(w.read)
+	c.forget(w.lane.table, w.holder, nil, seek)
+	c.rewind(seek)
+}
+
+// covering reports whether a table's next batch still lacks rows up to where an intent
+// ends. Whatever became of that job, a reader may have seen any of its rows, so the
+// batch that takes its place must have them all: else the table would step back (I8).
+func (c *Connector) covering(table string) bool {
+	for id, p := range c.parts {
+		if e, ok := p.entries[table]; ok && c.ledger.Next(id) < e.End {
+			return true
+		}
+	}
+	return false
+}
+
+// probed says what a partition's leader has answered about the end of an intent's range.
+type probed struct {
+	part *partition
+	none bool // nothing more can be read of it
+	from int64
+	err  error
+}
+
+const probeEvery = time.Second
+
+// probe asks, where a partition gives no more records though an intent ends further
+// on, whether there are any: transaction markers and what the log's compaction takes
+// away leave no trace in what is fetched.
+func (c *Connector) probe() {
+	for id, p := range c.parts {
+		next, lacks := c.ledger.Next(id), false
+		for _, e := range p.entries {
+			lacks = lacks || next < e.End
+		}
+		if !lacks || p.busy || p.waiting || p.stopped || p.rereading || p.probing || len(p.queue) > 0 || !c.asked || c.now.Sub(p.moved) < probeEvery {
+			continue
+		}
+		p.probing, p.moved = true, c.now
+		c.worker(func() any {
+			ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
+			defer cancel()
+			_, none, err := c.consumer.Next(ctx, id, next)
+			return probed{p, none, next, err}
+		})
+	}
+}
+
+func (c *Connector) onProbed(r probed) {
+	p := r.part
+	p.probing = false
+	if c.parts[p.Partition] != p || r.err != nil || !r.none || c.ledger.Next(p.Partition) != r.from {
+		return // asked again if it is still the same
+	}
+	for t, e := range p.entries {
+		if e.End > r.from {
+			e.End = r.from
+			p.entries[t] = e
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// InDoubtError is a commit of which it is not known whether the group has it: the
+// answer is lost, or a refusal may be that of a repetition. Until the same is committed
+// again and acknowledged, anything else could be overtaken by it or build on what is
+// not there.
+type InDoubtError struct{ Err error }
+
+func (e *InDoubtError) Error() string {
+	return "it is not known whether the commit was accepted: " + e.Err.Error()
+}
+func (e *InDoubtError) Unwrap() error { return e.Err }
+
+// definite are the refusals after which nothing has been written, by what the group's
+// coordinator does before and after it appends to its log (GroupMetadataManager and
+// OffsetMetadataManager in Kafka; NOT_COORDINATOR and COORDINATOR_NOT_AVAILABLE also
+// stand for failures of the append).
+var definite = []error{
+	errFenced, kerr.IllegalGeneration, kerr.UnknownMemberID, kerr.FencedInstanceID, kerr.RebalanceInProgress,
+	kerr.OffsetMetadataTooLarge, kerr.InvalidCommitOffsetSize, kerr.UnknownTopicOrPartition, kerr.UnknownTopicID,
+	kerr.CoordinatorLoadInProgress, kerr.InvalidGroupID, kerr.GroupAuthorizationFailed, kerr.TopicAuthorizationFailed,
+}
+
+// writes counts commit requests that were sent. It is a kgo.HookBrokerWrite.
+type writes struct{ atomic.Int64 }
+
+// OnBrokerWrite implements kgo.HookBrokerWrite. An error leaves open how much of the
+// request has reached the broker.
+func (w *writes) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == int16(kmsg.OffsetCommit) {
+		w.Add(1)
+	}
+}
+
+// Commit commits offsets with their metadata and returns each partition's error, nil
+// for those that the broker acknowledged; an *InDoubtError is no answer, any other is a
+// refusal. It waits for a rebalance in progress, at most until ctx ends. One commit runs
+// at a time.
+func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map[Partition]error {
+	results := make(map[Partition]error, len(offsets))
+	ask := map[string]map[int32]kgo.EpochOffset{}
+	for p, o := range offsets {
+		results[p] = fmt.Errorf("the broker did not answer for %v", p)
+		if ask[p.Topic] == nil {
+			ask[p.Topic] = map[int32]kgo.EpochOffset{}
+		}
+		ask[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o.At}
+	}
+	before := c.writes.Load()
+	ctx = kgo.PreCommitFnContext(ctx, func(req *kmsg.OffsetCommitRequest) error {
+		for i := range req.Topics {
+			t := &req.Topics[i]
+			for j := range t.Partitions {
+				// The client's own metadata is one string for all partitions: not to be written to.
+				t.Partitions[j].Metadata = new(offsets[Partition{t.Topic, t.Partitions[j].Partition}].Metadata)
+			}
+		}
+		return c.member.check(req) // I2
+	})
+	c.cl.CommitOffsetsSync(ctx, ask, func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err != nil {
+			for p := range results {
+				results[p] = err
+			}
+			return
+		}
+		names := map[[16]byte]string{} // newer brokers answer by topic id
+		for _, t := range req.Topics {
+			names[t.TopicID] = t.Topic
+		}
+		for _, t := range resp.Topics {
+			name := t.Topic
+			if name == "" {
+				name = names[t.TopicID]
+			}
+			for _, p := range t.Partitions {
+				results[Partition{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
+			}
+		}
+	})
+	sent := c.writes.Load() - before
+	for p, err := range results {
+		if err != nil && sent > 0 && (sent > 1 || !refusal(err)) {
+			results[p] = &InDoubtError{err}
+		}
+	}
+	return results
+}
+
+func refusal(err error) bool {
+	for _, d := range definite {
+		if errors.Is(err, d) {
+			return true
+		}
+	}
+	return false
+}

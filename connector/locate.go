@@ -1,0 +1,144 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+)
+
+// located says where assigned partitions stand, or why that is not known yet.
+type located struct {
+	parts []*partition
+	at    map[kafka.Partition]kafka.Location
+	err   error
+	wait  *backoff.ExponentialBackOff
+}
+
+// locate finds out where partitions stand before they are read.
+func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff) {
+	var pause time.Duration
+	if wait == nil {
+		wait = &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, MaxInterval: 5 * time.Second, RandomizationFactor: 0.3, Multiplier: 2}
+		wait.Reset()
+	} else {
+		pause = wait.NextBackOff()
+	}
+	var ids []kafka.Partition
+	for _, p := range parts {
+		ids = append(ids, p.Partition)
+	}
+	c.worker(func() any {
+		timer := time.NewTimer(pause)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-c.hard.Done():
+			return located{parts: parts, err: c.hard.Err(), wait: wait}
+		}
+		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
+		defer cancel()
+		at, err := c.consumer.Locate(ctx, ids)
+		return located{parts, at, err, wait}
+	})
+}
+
+// onLocated begins to read partitions where the group's offsets say, with what the
+// metadata beside them says of each table: rows before its mark have arrived, and a job
+// that is named is brought to its end first.
+func (c *Connector) onLocated(r located) {
+	var mine []*partition
+	for _, p := range r.parts {
+		if c.parts[p.Partition] == p {
+			mine = append(mine, p)
+		}
+	}
+	if r.err != nil {
+		if c.hard.Err() == nil && len(mine) > 0 {
+			if text := r.err.Error(); text != c.kafka {
+				c.kafka = text
+				c.log.Warn("where partitions stand cannot be read yet; trying again", "partitions", len(mine), "error", r.err)
+			}
+			c.locate(mine, r.wait)
+		}
+		return
+	}
+	c.kafka = ""
+	type job struct{ table, id string }
+	jobs := map[job][]*partition{}
+	var resume []kafka.Partition
+	for _, p := range mine {
+		if p.stopped || !c.place(p, r.at[p.Partition]) {
+			continue
+		}
+		resume = append(resume, p.Partition)
+		for table, e := range p.entries {
+			if e.Job != "" {
+				jobs[job{table, e.Job}] = append(jobs[job{table, e.Job}], p)
+			}
+		}
+	}
+	for j, parts := range jobs {
+		c.adopt(j.table, parts[0].entries[j.table], parts)
+	}
+	c.consumer.Resume(slices.DeleteFunc(resume, func(p kafka.Partition) bool { return c.parts[p].stopped }))
+}
+
+// place sets a partition to where it stands. It reports false if that is a place from
+// which nothing may be read.
+func (c *Connector) place(p *partition, at kafka.Location) bool {
+	hold := func(reason, remedy string) bool {
+		c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Reason: reason, Remedy: remedy})
+		return false
+	}
+	anew := fmt.Sprintf("load the table anew (a Debezium incremental snapshot), delete the group's offsets of %s, so that it begins at the earliest record, and restart", p.Topic)
+	meta, err := intent.Parse(at.Committed.Metadata)
+	switch {
+	case err != nil:
+		return hold(err.Error(), "give Sluice a group of its own (SLUICE_KAFKA_GROUP), or run the version that wrote this; if it may be overwritten, reset the group's offsets to where they are")
+	case meta.Topic != "" && at.TopicID != "" && meta.Topic != at.TopicID:
+		return hold("the topic was deleted and made anew since Sluice last read it: records may be lost, and the group's offsets are the old one's", anew)
+	case at.Committed.At >= 0 && at.Committed.At < at.Start:
+		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", at.Committed.At, at.Start), gone(p.Topic))
+	}
+	p.topicID, p.siblings = at.TopicID, meta.Partitions
+	for p.siblings == p.ID || hasOffset(at.Siblings, p.siblings) {
+		p.siblings++
+	}
+	if at.Committed.At < 0 {
+		for _, o := range at.Siblings {
+			if m, err := intent.Parse(o.Metadata); err == nil && m.Topic == at.TopicID && m.Partitions > p.ID {
+				return hold("the group's offset of this partition is gone, though it had one: it has expired (offsets.retention.minutes) or was deleted, and which records were delivered is not known any more", anew)
+			}
+		}
+		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
+		c.ledger.Advance(p.Partition, at.Start)
+	} else {
+		c.commits.acked[p.Partition] = content{at.Committed.At, meta, at.Committed.Metadata}
+		c.ledger.Advance(p.Partition, at.Committed.At)
+	}
+	p.known = true
+	for table, e := range meta.Tables {
+		p.entries[table] = e
+		if e.Mark > 0 {
+			p.taken[table] = e.Mark
+		}
+	}
+	return true
+}
+
+func hasOffset(siblings map[int32]kafka.Offset, id int32) bool {
+	_, ok := siblings[id]
+	return ok
+}
+
+// gone is the remedy where retention was faster than Sluice.
+func gone(topic string) string {
+	return fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
+		"then move the group's offset to where that begins and restart", topic)
+}

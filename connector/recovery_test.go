@@ -1,0 +1,470 @@
+package connector
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// readers watch a table as its readers see it: the values of a row are versions, which
+// must never go back (I8).
+type readers struct {
+	mu    sync.Mutex
+	seen  map[string]int
+	steps []string
+}
+
+func (r *readers) onRow(table, key string, row []any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if row == nil {
+		return
+	}
+	v, _ := strconv.Atoi(row[1].(string))
+	if r.seen == nil {
+		r.seen = map[string]int{}
+	}
+	if k := table + " " + key; v < r.seen[k] {
+		r.steps = append(r.steps, fmt.Sprintf("%s went from version %d back to %d", k, r.seen[k], v))
+	} else {
+		r.seen[k] = v
+	}
+}
+
+func (r *readers) check(t *testing.T) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.steps {
+		t.Error(s)
+	}
+}
+
+// prepare makes a job of changes at the target, as a process did that is no more.
+func (w *world) prepare(opt Options, topic string, changes [][2]string) push.Ticket {
+	w.t.Helper()
+	d := debezium.NewDecoder(topic, opt.Decoder)
+	for i, c := range changes {
+		if _, err := d.Decode(debezium.Record{Offset: int64(i), Key: []byte(c[0]), Value: []byte(c[1])}); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	b := batcher.New(opt.Policy)
+	var batch *batcher.Batch
+	for _, rows := range d.Take(nil) {
+		var err error
+		if batch, err = b.Add(time.Now(), rows, 0); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	b.Seal(batch)
+	chunks, err := opt.Encode(batch)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ticket, err := opt.Pusher.Sink.Prepare(w.t.Context(), &push.Job{Table: batch.Table, Chunks: chunks})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return ticket
+}
+
+// commitAs commits an offset with metadata for the group, from outside.
+func (w *world) commitAs(topic string, part int32, at int64, metadata string) {
+	w.t.Helper()
+	var o kadm.Offsets = map[string]map[int32]kadm.Offset{topic: {part: {Topic: topic, Partition: part, At: at, LeaderEpoch: -1, Metadata: metadata}}}
+	if err := kadm.NewClient(w.client).CommitAllOffsets(w.t.Context(), "sluice", o); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// TestAdopt: what becomes of a job that a process has noted and then died, by where the
+// job stands. Its rows are sent again only if it did not deliver them, then all at once,
+// and nothing is ever seen to go back.
+func TestAdopt(t *testing.T) {
+	execute := func(t *testing.T, w *world, sink push.Sink, ticket push.Ticket) {
+		if err := sink.Execute(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func(t *testing.T, w *world, sink push.Sink, ticket push.Ticket) {
+		if err := sink.Discard(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		part  int
+		delay time.Duration
+		setUp func(*testing.T, *world, push.Sink, push.Ticket)
+		again bool // its rows are read and sent again
+	}{
+		{"NEW", 1, 0, func(*testing.T, *world, push.Sink, push.Ticket) {}, false},
+		{"RUNNING", 1, 2 * time.Second, execute, false},
+		{"DONE", 1, 0, execute, false},
+		{"ERROR, half applied", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+			w.emu.Inject("execute", emulator.JobError, 0, 1)
+			execute(t, w, s, ticket)
+		}, true},
+		{"CANCELED", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+			w.emu.Inject("execute", emulator.JobCancel, 0, 1)
+			execute(t, w, s, ticket)
+		}, true},
+		{"gone, never executed", 1, 0, gone, true},
+		{"gone after it was DONE", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+			execute(t, w, s, ticket)
+			gone(t, w, s, ticket)
+		}, true},
+		{"DONE, a part of two", 2, 0, execute, true},
+		{"NEW, and the API hides it at first", 1, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
+			w.emu.Inject("get", emulator.Gateway404, 0, 2)
+		}, false},
+		{"executing it is refused", 1, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
+			w.emu.Inject("execute", emulator.Answer500, 0, 1)
+			w.emu.Inject("execute", emulator.LostAfter, 0, 1)
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var r readers
+			w := newWorld(t, emulator.Options{OnRow: r.onRow, Delay: c.delay}, "shop.public.a")
+			opt := w.options("shop.public.a")
+			// One row is enough for a batch, and each comes alone: what holds it back is the
+			// range to be covered.
+			opt.Kafka.FetchBytes = 64
+			opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 1, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+			var changes [][2]string
+			put := func(id int64, version int) {
+				key, value := change("shop.public.a", "u", id, strconv.Itoa(version))
+				changes = append(changes, [2]string{key, value})
+				w.put("shop.public.a", "u", id, strconv.Itoa(version))
+			}
+			for v := 1; v <= 3; v++ {
+				put(0, v)
+				put(2, v)
+			}
+			ticket := w.prepare(opt, "shop.public.a", changes)
+			c.setUp(t, w, opt.Pusher.Sink, ticket)
+			m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: c.part, End: 6, Bytes: 1000}}}
+			w.commitAs("shop.public.a", 0, 0, m.String())
+			put(0, 4)
+			put(4, 4)
+			conn, stop := w.run(opt)
+			w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+			stop()
+			r.check(t)
+			want := int64(len(changes) - 6)
+			if c.again {
+				want = int64(len(changes))
+			}
+			if n := conn.Status().Totals.Read; n != want {
+				t.Errorf("%d changes were sent, want %d", n, want)
+			}
+		})
+	}
+}
+
+// TestDoneIsNotSentAgain: a process ends between DONE and the commit. The next one finds
+// the job in the offsets' metadata and sends nothing again.
+func TestDoneIsNotSentAgain(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	var mu sync.Mutex
+	refuse := true
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if !refuse || w.emu.Counts().Submitted == 0 {
+			return nil, nil, false
+		}
+		return nil, fmt.Errorf("the broker is away"), true
+	})
+	opt := w.options("shop.public.a")
+	opt.DrainTimeout = time.Second
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+	w.insert("shop.public.a", 0, 10)
+	_, stop := w.run(opt)
+	w.eventually("the rows", w.equal)
+	stop()
+	if lag := w.lag("shop.public.a"); lag != 10 {
+		t.Fatalf("lag %d: the commit went through", lag)
+	}
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	_, stop = w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	if n := w.emu.Counts().Submitted; n != 1 {
+		t.Errorf("%d jobs submitted for one batch", n)
+	}
+	w.check()
+}
+
+// TestHandedOver: a partition whose job does not end in time goes with it; its new owner
+// brings it to its end, and nobody sends its rows again.
+func TestHandedOver(t *testing.T) {
+	t.Parallel()
+	var r readers
+	w := newWorld(t, emulator.Options{Delay: 4 * time.Second, OnRow: r.onRow}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.DrainTimeout = 500 * time.Millisecond
+	for v := range 2 {
+		for id := range int64(5) {
+			w.put("shop.public.a", "u", id, strconv.Itoa(v))
+		}
+	}
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 5, MaxBytes: 1 << 20, MaxAge: 100 * time.Millisecond}
+	}
+	c1, stop1 := w.run(opt)
+	w.eventually("a job runs", func() bool { return w.emu.Counts().Submitted == 1 })
+	c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
+	w.eventually("each has a partition", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
+	if w.at("DONE") >= 0 {
+		t.Error("the partition was waited for")
+	}
+	w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	if n := w.emu.Counts().Submitted; n != 1 {
+		t.Errorf("%d jobs submitted for one batch", n)
+	}
+	stop1()
+	stop2()
+	r.check(t)
+	w.check()
+}
+
+// TestMarkOutlivesACrash: of two tables in one partition the later one is DONE ahead of
+// what can be committed. Its mark is kept, and a restart does not send it again.
+func TestMarkOutlivesACrash(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "mixed")
+	key, value := change("shop.public.slow", "c", 1, "x")
+	w.produce("mixed", 0, key, value)
+	for id := range int64(5) {
+		key, value = change("shop.public.fast", "c", id, "y")
+		w.produce("mixed", 0, key, value)
+	}
+	opt := w.options("mixed")
+	opt.Policy = func(table string) batcher.Policy {
+		if table == "public_slow" {
+			return batcher.Policy{MaxRows: 100, MaxBytes: 1 << 20, MaxAge: time.Hour}
+		}
+		return batcher.Policy{MaxRows: 5, MaxBytes: 1 << 20, MaxAge: time.Hour}
+	}
+	opt.Pusher.Budget = push.NewBudget(2, 1) // nothing is left for the drain
+	_, stop := w.run(opt)
+	mark := func() intent.Entry {
+		at, _ := kadm.NewClient(w.client).FetchOffsets(t.Context(), "sluice")
+		o, _ := at.Lookup("mixed", 0)
+		m, _ := intent.Parse(o.Metadata)
+		return m.Tables["public_fast"]
+	}
+	w.eventually("the mark", func() bool { return mark() == intent.Entry{Mark: 6} })
+	stop()
+	if mark() != (intent.Entry{Mark: 6}) || w.lag("mixed") != 6 {
+		t.Fatalf("%+v, lag %d", mark(), w.lag("mixed"))
+	}
+	opt.Pusher.Budget = push.NewBudget(100_000, 1000)
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 100, MaxBytes: 1 << 20, MaxAge: 50 * time.Millisecond}
+	}
+	c, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("mixed") == 0 })
+	stop()
+	if n := c.Status().Totals.Upserted; n != 1 || w.emu.Counts().Submitted != 2 {
+		t.Errorf("after the restart %d rows were sent, want the one of the slow table; %d jobs in all", n, w.emu.Counts().Submitted)
+	}
+}
+
+// TestAnswerLost: the group has a commit whose answer did not arrive. The same goes out
+// again, and the batch is sent once.
+func TestAnswerLost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	var mu sync.Mutex
+	sent := map[string]int{}
+	lost := 0
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, t := range q.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range t.Partitions {
+				sent[fmt.Sprintf("%d %d %s", p.Partition, p.Offset, *p.Metadata)]++
+			}
+		}
+		if lost++; lost%3 != 0 {
+			resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
+			for _, t := range q.(*kmsg.OffsetCommitRequest).Topics {
+				rt := kmsg.NewOffsetCommitResponseTopic()
+				rt.Topic, rt.TopicID = t.Topic, t.TopicID
+				for _, p := range t.Partitions {
+					rp := kmsg.NewOffsetCommitResponseTopicPartition()
+					rp.Partition, rp.ErrorCode = p.Partition, kerr.RequestTimedOut.Code
+					rt.Partitions = append(rt.Partitions, rp)
+				}
+				resp.Topics = append(resp.Topics, rt)
+			}
+			return resp, nil, true
+		}
+		return nil, nil, false
+	})
+	_, stop := w.run(w.options("shop.public.a"))
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("the job", func() bool { return w.at("QUEUED") >= 0 })
+	// Two answers are lost of three, for the start of both partitions and for the job.
+	if queued := w.at("QUEUED"); queued < 7 {
+		t.Errorf("the job was executed at %d, before it was noted beside its offsets: %q", queued, w.timeline)
+	}
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	mu.Lock()
+	defer mu.Unlock()
+	for what, n := range sent {
+		if n%3 != 0 {
+			t.Errorf("after a doubt something else was committed than %s, sent %d times", what, n)
+		}
+	}
+	w.check()
+}
+
+// TestForeignMetadata: what somebody else wrote beside an offset is not overwritten,
+// except for what client libraries write by themselves.
+func TestForeignMetadata(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		metadata, reason string
+	}{
+		{"", ""},
+		{"other-b1f4cbd2-8a07-4f43-9e4c-1ba1a4b2a3d5", ""},
+		{"checkpoint:17", "that Sluice did not write"},
+		{`{"sluice":9}`, "of version 9"},
+		{intent.Metadata{Topic: "anotherTopicsId"}.String(), "made anew"},
+	} {
+		t.Run(c.metadata, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+			w.put("shop.public.a", "c", 2, "x")
+			w.put("shop.public.b", "c", 2, "x")
+			w.commitAs("shop.public.a", 0, 0, c.metadata)
+			conn, _ := w.run(w.options("shop.public.a", "shop.public.b"))
+			if c.reason == "" {
+				w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+				return
+			}
+			w.eventually("the other topic", func() bool { return w.lag("shop.public.b") == 0 })
+			holdsAt(t, conn, "topic shop.public.a, at shop.public.a/0", c.reason)
+			at, _ := kadm.NewClient(w.client).FetchOffsets(t.Context(), "sluice")
+			if o, _ := at.Lookup("shop.public.a", 0); o.At != 0 || o.Metadata != c.metadata || w.emu.Snapshot("public_a") != nil {
+				t.Errorf("overwritten: %+v", o)
+			}
+		})
+	}
+}
+
+func holdsAt(t *testing.T, c *Connector, where, reason string) {
+	t.Helper()
+	for range 500 {
+		for _, h := range c.Status().Holds {
+			if h.Where() == where && strings.Contains(h.Reason, reason) && h.Remedy != "" {
+				return
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("holds %+v, want one of %s: %s", c.Status().Holds, where, reason)
+}
+
+// TestOffsetExpired: a partition that had an offset and has none any more is held; one
+// that never had any is read from its beginning.
+func TestOffsetExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	run := func() (c *Connector, stop func()) { return w.run(w.options("shop.public.a")) }
+	w.insert("shop.public.a", 0, 4)
+	for range 2 { // the second start knows that both have offsets
+		_, stop := run()
+		w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+		w.put("shop.public.a", "u", 0, "again")
+		w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+		stop()
+	}
+	adm := kadm.NewClient(w.client)
+	if _, err := adm.CreatePartitions(t.Context(), 1, "shop.public.a"); err != nil {
+		t.Fatal(err)
+	}
+	key, value := change("shop.public.a", "c", 100, "new partition")
+	w.client.ForceMetadataRefresh()
+	w.eventually("the new partition", func() bool {
+		rec := &kgo.Record{Topic: "shop.public.a", Partition: 2, Key: []byte(key), Value: []byte(value)}
+		return w.client.ProduceSync(t.Context(), rec).FirstErr() == nil
+	})
+	w.model["public_a"][100] = "new partition"
+	_, stop := run()
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	gone := kadm.TopicsSet{"shop.public.a": map[int32]struct{}{1: {}}}
+	if _, err := adm.DeleteOffsets(t.Context(), "sluice", gone); err != nil {
+		t.Fatal(err)
+	}
+	jobs := w.emu.Counts().Submitted
+	c, _ := run()
+	holdsAt(t, c, "topic shop.public.a, at shop.public.a/1", "is gone, though it had one")
+	if n := w.emu.Counts().Submitted; n != jobs {
+		t.Errorf("%d jobs send again what was delivered", n-jobs)
+	}
+}
+
+// TestCoverAcrossColumns: the range of a job that ended half applied has a new column in
+// its middle, which makes two batches of it. The first must not show what the second
+// replaces.
+func TestCoverAcrossColumns(t *testing.T) {
+	t.Parallel()
+	var r readers
+	w := newWorld(t, emulator.Options{OnRow: r.onRow}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Kafka.FetchBytes = 64 // a record a fetch
+	var changes [][2]string
+	put := func(id int64, version int, more string) {
+		key, value := change("shop.public.a", "u", id, strconv.Itoa(version))
+		value = strings.Replace(value, `"},"source"`, `"`+more+`},"source"`, 1)
+		changes = append(changes, [2]string{key, value})
+		w.produce("shop.public.a", 0, key, value)
+	}
+	for id := range int64(8) {
+		put(id, 1, "")
+	}
+	for id := range int64(8) {
+		put(id, 2, `,"w":7`)
+	}
+	later := changes[8:] // the last version of every row
+	ticket := w.prepare(opt, "shop.public.a", later)
+	w.emu.Inject("execute", emulator.JobError, 0, 1)
+	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, End: 16, Bytes: 1000}}}
+	w.commitAs("shop.public.a", 0, 0, m.String())
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	r.check(t)
+	if rows := w.emu.Snapshot("public_a").Rows; len(rows) != 8 || rows["int64:3|"][1] != "2" || rows["int64:3|"][2] != int64(7) {
+		t.Errorf("%v", rows)
+	}
+}
