@@ -147,17 +147,18 @@ func (c *Connector) onCommitted(r committed) {
 	}
 	c.bound()
 	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(w *work) bool {
+		given := w.given || w.adopted // then other offsets may name the job, for their owner to ask after
 		for p, end := range w.ends {
-			if a := c.commits.acked[p]; c.parts[p] != nil && a.at < end && a.meta.Tables[w.lane.table].Mark < end {
+			if c.parts[p] == nil {
+				given = true
+			} else if a := c.commits.acked[p]; a.at < end && a.meta.Tables[w.lane.table].Mark < end {
 				return false
 			}
 		}
 		_, span := c.opt.Tracer.Start(w.ctx, "commit", trace.WithTimestamp(r.started))
 		span.End()
 		w.span.End()
-		// A partition that was given away may still name the job, for its new owner to ask
-		// after.
-		if c.opt.DeleteJobs && !w.given && !w.adopted {
+		if c.opt.DeleteJobs && !given {
 			c.discard(w.delivery.Tickets())
 		}
 		return true

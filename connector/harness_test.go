@@ -242,7 +242,7 @@ func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	patience := 30 * time.Second
 	if os.Getenv("SLUICE_MUTANT") != "" {
-		patience = 6 * time.Second // to fail is what it is there for
+		patience = 15 * time.Second // to fail is what it is there for
 	}
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if ok() {

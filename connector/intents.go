@@ -56,7 +56,8 @@ func (c *Connector) onBind(b *bind) {
 	}
 }
 
-// admit lets binds into what is committed next, as far as the metadata has room.
+// admit lets binds into what is committed next, as far as the metadata has room. Not
+// while a commit is under way, which may yet leave some of their partitions in doubt.
 func (c *Connector) admit() {
 	live := c.binds[:0]
 	for _, b := range c.binds {
@@ -64,12 +65,24 @@ func (c *Connector) admit() {
 			continue
 		}
 		live = append(live, b)
-		if !b.admitted && c.fits(b) {
+		if !b.admitted && !c.commits.busy && c.certain(b) && c.fits(b) {
 			b.admitted, c.commits.urgent = true, true
 		}
 	}
 	clear(c.binds[len(live):])
 	c.binds = live
+}
+
+// certain reports whether what is committed of a bind's partitions is known. Only then can
+// its entries go out in one commit, which the group takes as a whole: half of them would
+// let the owner of some partitions execute a job that the others know nothing of.
+func (c *Connector) certain(b *bind) bool {
+	for p := range b.work.ends {
+		if _, doubt := c.commits.doubt[p]; doubt {
+			return false
+		}
+	}
+	return true
 }
 
 // slot is what is kept free in a partition's metadata for the table that holds its

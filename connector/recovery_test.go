@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -216,36 +218,48 @@ func TestDoneIsNotSentAgain(t *testing.T) {
 }
 
 // TestHandedOver: a partition whose job does not end in time goes with it; its new owner
-// brings it to its end, and nobody sends its rows again.
+// brings it to its end. If it is DONE, nobody sends its rows again; if it fails, each
+// owner sends those of its own partition again.
 func TestHandedOver(t *testing.T) {
 	t.Parallel()
-	var r readers
-	w := newWorld(t, emulator.Options{Delay: 4 * time.Second, OnRow: r.onRow}, "shop.public.a")
-	opt := w.options("shop.public.a")
-	opt.DrainTimeout = 500 * time.Millisecond
-	for v := range 2 {
-		for id := range int64(5) {
-			w.put("shop.public.a", "u", id, strconv.Itoa(v))
-		}
+	for _, fails := range []bool{false, true} {
+		t.Run(fmt.Sprint("fails ", fails), func(t *testing.T) {
+			t.Parallel()
+			var r readers
+			w := newWorld(t, emulator.Options{Delay: 4 * time.Second, OnRow: r.onRow}, "shop.public.a")
+			if fails {
+				w.emu.Inject("execute", emulator.JobError, 0, 1)
+			}
+			opt := w.options("shop.public.a")
+			opt.DrainTimeout = 500 * time.Millisecond
+			opt.Policy = func(string) batcher.Policy {
+				return batcher.Policy{MaxRows: 5, MaxBytes: 1 << 20, MaxAge: 100 * time.Millisecond}
+			}
+			for v := range 2 {
+				for id := range int64(5) {
+					w.put("shop.public.a", "u", id, strconv.Itoa(v))
+				}
+			}
+			c1, stop1 := w.run(opt)
+			w.eventually("a job runs", func() bool { return w.emu.Counts().Submitted == 1 })
+			c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
+			w.eventually("each has a partition", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
+			if w.at("DONE") >= 0 {
+				t.Error("the partition was waited for")
+			}
+			w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+			if n := w.emu.Counts().Submitted; n != 1 && !fails {
+				t.Errorf("%d jobs submitted for one batch", n)
+			}
+			stop1()
+			stop2()
+			if n := c1.Status().Totals.Read + c2.Status().Totals.Read; n != 10 {
+				t.Errorf("%d changes were sent by both together, want each of 10 once", n)
+			}
+			r.check(t)
+			w.check()
+		})
 	}
-	opt.Policy = func(string) batcher.Policy {
-		return batcher.Policy{MaxRows: 5, MaxBytes: 1 << 20, MaxAge: 100 * time.Millisecond}
-	}
-	c1, stop1 := w.run(opt)
-	w.eventually("a job runs", func() bool { return w.emu.Counts().Submitted == 1 })
-	c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
-	w.eventually("each has a partition", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
-	if w.at("DONE") >= 0 {
-		t.Error("the partition was waited for")
-	}
-	w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
-	if n := w.emu.Counts().Submitted; n != 1 {
-		t.Errorf("%d jobs submitted for one batch", n)
-	}
-	stop1()
-	stop2()
-	r.check(t)
-	w.check()
 }
 
 // TestMarkOutlivesACrash: of two tables in one partition the later one is DONE ahead of
@@ -466,5 +480,171 @@ func TestCoverAcrossColumns(t *testing.T) {
 	r.check(t)
 	if rows := w.emu.Snapshot("public_a").Rows; len(rows) != 8 || rows["int64:3|"][1] != "2" || rows["int64:3|"][2] != int64(7) {
 		t.Errorf("%v", rows)
+	}
+}
+
+// TestReplayBesideOthers: the job of one of two tables in a partition ended without
+// effect. Its rows begin behind what is committed; those of the other table, which lie
+// before, are not passed over.
+func TestReplayBesideOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "mixed")
+	opt := w.options("mixed")
+	var changes [][2]string
+	for i, table := range []string{"other", "a", "other", "a"} {
+		key, value := change("shop.public."+table, "c", int64(i), "x")
+		w.produce("mixed", 0, key, value)
+		if table == "a" {
+			changes = append(changes, [2]string{key, value})
+		}
+	}
+	ticket := w.prepare(opt, "mixed", changes[1:])
+	w.emu.Inject("execute", emulator.JobCancel, 0, 1)
+	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Mark: 2, Job: ticket.ID, Part: 1, Parts: 1, End: 4, Bytes: 1000}}}
+	w.commitAs("mixed", 0, 0, m.String())
+	var once sync.Once
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		once.Do(func() { time.Sleep(500 * time.Millisecond) }) // nothing is read when the job is found to have failed
+		return nil, nil, false
+	})
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("mixed") == 0 })
+	stop()
+	rows := func(table string) int {
+		if s := w.emu.Snapshot(table); s != nil {
+			return len(s.Rows)
+		}
+		return 0
+	}
+	if rows("public_other") != 2 || rows("public_a") != 1 {
+		t.Errorf("%d rows of the other table, want 2; %d of the table whose job failed, want the one behind its mark", rows("public_other"), rows("public_a"))
+	}
+}
+
+// TestLostBeforeCommit: a member is thrown out when its job is DONE and not committed.
+// The offsets name the job, so it stays at the target, and whoever comes next finds it.
+func TestLostBeforeCommit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	var mu sync.Mutex
+	refuse := true
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if !refuse || w.emu.Counts().Submitted == 0 {
+			return nil, nil, false
+		}
+		return nil, fmt.Errorf("the broker is away"), true
+	})
+	c, _ := w.run(w.options("shop.public.a"))
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("the rows", w.equal)
+	adm := kadm.NewClient(w.client)
+	groups, err := adm.DescribeGroups(t.Context(), "sluice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group = "sluice"
+	m := kmsg.NewLeaveGroupRequestMember()
+	m.MemberID = groups["sluice"].Members[0].MemberID
+	req.Members = append(req.Members, m)
+	if _, err := req.RequestWith(t.Context(), w.client); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("all is lost", func() bool { return c.Status().Partitions == 0 })
+	mu.Lock()
+	refuse = false
+	mu.Unlock()
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	if n := w.emu.Counts().Submitted; n != 1 {
+		t.Errorf("%d jobs submitted for one batch", n)
+	}
+}
+
+// TestEntriesGoTogether: one of two partitions has a commit in doubt when a batch of both
+// wants its job noted. Neither says so before both do.
+func TestEntriesGoTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	var mu sync.Mutex
+	first := "" // the first commit that names a job
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		req := q.(*kmsg.OffsetCommitRequest)
+		doubt := w.emu.Counts().Jobs == 0
+		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+		text := ""
+		for _, t := range req.Topics {
+			rt := kmsg.NewOffsetCommitResponseTopic()
+			rt.Topic, rt.TopicID = t.Topic, t.TopicID
+			for _, p := range t.Partitions {
+				text += fmt.Sprintf("%d:%v ", p.Partition, strings.Contains(*p.Metadata, "job"))
+				rp := kmsg.NewOffsetCommitResponseTopicPartition()
+				rp.Partition = p.Partition
+				if p.Partition == 1 {
+					rp.ErrorCode = kerr.RequestTimedOut.Code
+				}
+				rt.Partitions = append(rt.Partitions, rp)
+			}
+			resp.Topics = append(resp.Topics, rt)
+		}
+		if first == "" && strings.Contains(text, "true") {
+			first = text
+		}
+		return resp, nil, doubt
+	})
+	_, stop := w.run(w.options("shop.public.a"))
+	w.eventually("both starts are committed", func() bool { return w.at("commit shop.public.a/0 0") >= 0 && w.at("commit shop.public.a/1 0") >= 0 })
+	w.insert("shop.public.a", 0, 10)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if first != "0:true 1:true " && first != "1:true 0:true " {
+		t.Errorf("the first commit that names a job says %q", first)
+	}
+}
+
+// TestLostOffsetsKeepTheirJob: a commit's answer comes when the partitions of a batch that
+// is DONE have been lost. Their offsets may name its job, which must stay for their next
+// owner to find.
+func TestLostOffsetsKeepTheirJob(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	c, err := New(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hard, cancel := context.WithCancel(t.Context())
+	c.hard = hard
+	go func() { // what a loop would take
+		for {
+			select {
+			case e := <-c.consumer.Events():
+				if a, ok := e.(kafka.Assigned); ok {
+					close(a.Done)
+				}
+			case <-c.results:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	defer c.consumer.Close()
+	defer cancel()
+	ctx, span := opt.Tracer.Start(t.Context(), "")
+	c.commits.settle = []*work{{lane: c.lane("public_a"), ctx: ctx, span: span, delivery: push.NewDelivery(nil),
+		ends: map[kafka.Partition]int64{{Topic: "shop.public.a"}: 5}}}
+	c.onCommitted(committed{})
+	if c.discarding > 0 || len(c.commits.settle) > 0 {
+		t.Errorf("%d jobs deleted, %d batches still wait", c.discarding, len(c.commits.settle))
 	}
 }

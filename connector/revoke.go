@@ -103,6 +103,9 @@ func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.
 // rewind has partitions read again: what is fetched until then is dropped.
 func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 	for p, at := range seek {
+		if c.ledger.Next(p) <= at {
+			continue // not read that far yet: what lies before is other tables', and to come
+		}
 		old := c.parts[p]
 		old.forgetSchema()
 		c.dequeue(old)

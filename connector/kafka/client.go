@@ -39,6 +39,8 @@ type Options struct {
 	Exclude    string   // a topic that a pattern must not match
 	TLS        *tls.Config
 	SASL       sasl.Mechanism
+	// Dial opens connections; nil: TCP, or TLS if that is set.
+	Dial func(ctx context.Context, network, host string) (net.Conn, error)
 
 	Balancer Balancer
 	// TableOf names the table that a topic feeds, as far as its name tells, "" if not;
@@ -92,6 +94,9 @@ func (o *Options) kgo() []kgo.Opt {
 	}
 	if o.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(o.TLS))
+	}
+	if o.Dial != nil {
+		opts = append(opts, kgo.Dialer(o.Dial))
 	}
 	if o.SASL != nil {
 		opts = append(opts, kgo.SASL(o.SASL))

@@ -38,6 +38,13 @@ func (e *Emulator) Inject(op string, f Fault, skip, times int) {
 	e.scripts = append(e.scripts, &script{op, f, skip, times})
 }
 
+// Heal forgets the faults that wait for their calls.
+func (e *Emulator) Heal() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.scripts = nil
+}
+
 // fault decides how a call goes wrong, "" if it does not.
 func (e *Emulator) fault(op string, r *http.Request) Fault {
 	f := e.nextFault(op)
