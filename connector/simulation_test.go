@@ -1,0 +1,86 @@
+package connector
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+)
+
+var (
+	seeds    = flag.Int("seeds", 10, "how many schedules TestSimulation tries")
+	oneSeed  = flag.Int64("seed", -1, "the one schedule that TestSimulation tries")
+	oneFault = flag.String("script", "", "a file with the faults of -seed, as a failure prints them")
+)
+
+// TestSimulation runs the whole connector, with kfake and the emulator, in virtual time
+// under schedules of faults: processes that crash between any two calls, freeze, stop and
+// come back, lost and refused commits, a group that throws members out, an API that fails
+// in every way that the emulator knows. After each: every table equals what its source
+// holds, no reader saw a row go back (I8), nothing was committed before it was delivered
+// (I1), what was DONE was not sent again, and every record is accounted for (I7).
+//
+// The Kafka client's locks stop virtual time unless it is built with a tag, so the test
+// runs itself again with that.
+func TestSimulation(t *testing.T) {
+	if os.Getenv("SLUICE_MUTANT") != "" && *seeds <= 10 {
+		t.Skip("inside a mutant that is for another test")
+	}
+	race := false
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-tags" && strings.Contains(s.Value, "synctests") {
+				simulate(t)
+				return
+			}
+			race = race || s.Key == "-race" && s.Value == "true"
+		}
+	}
+	args := []string{"test", "-tags", "synctests", "-count=1", "-timeout", "30m", "-run", "^TestSimulation$"}
+	if race {
+		args = append(args, "-race")
+	}
+	args = append(args, ".", "-args", fmt.Sprintf("-seeds=%d", *seeds), fmt.Sprintf("-seed=%d", *oneSeed), "-script="+*oneFault)
+	out, err := exec.Command("go", args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+func simulate(t *testing.T) {
+	var caught atomic.Bool
+	from, to := int64(0), int64(*seeds)
+	if *oneSeed >= 0 {
+		from, to = *oneSeed, *oneSeed+1
+	}
+	for seed := from; seed < to; seed++ {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			t.Parallel()
+			if caught.Load() {
+				t.Skip("a mutant has been caught")
+			}
+			defer func() {
+				if t.Failed() && os.Getenv("SLUICE_MUTANT") != "" {
+					caught.Store(true)
+				}
+			}()
+			s := newScenario(seed)
+			if *oneFault != "" {
+				text, err := os.ReadFile(*oneFault)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if s.script, err = parseScript(string(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Test(t, func(t *testing.T) { s.run(t) })
+		})
+	}
+}
