@@ -1,0 +1,318 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+var chaosFor = flag.Duration("chaos", 70*time.Second, "how long TestChaos goes on; 10m has at least 20 kills, 5 freezes and 3 restarts of the broker, and the API away for two minutes")
+
+var chaosTables = []table{
+	{"chaos_a", 1, []column{{name: "id"}, {name: "version"}, {name: "at"}}},
+	{"chaos_b", 1, []column{{name: "id"}, {name: "version"}, {name: "at"}}},
+	{"chaos_c", 1, []column{{name: "id"}, {name: "version"}, {name: "at"}}},
+}
+
+// witness sees the target as its readers do, and each replica's submissions.
+type witness struct {
+	mu        sync.Mutex
+	api       http.Handler
+	away      bool
+	seen      map[string]int64 // row → version
+	delivered map[string]int64 // row → version in a job that was DONE
+	applied   map[string]int64 // by the job under way
+	wrong     []string
+	submitted map[string]int           // by replica
+	made      map[string]string        // job → the replica that made it
+	barred    map[string]time.Time     // replica → since when it may not execute what it made before
+	log       map[string]func() string // of a replica
+	madeAt    map[string]time.Time
+	stale     map[string]float64 // table → the worst freshness of a row when it arrived, in seconds
+	jobs      int
+}
+
+func (w *witness) onRow(table, key string, row []any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if row == nil {
+		return
+	}
+	id, version, at := table+" "+key, row[1].(int64), row[2].(int64)
+	if version < w.seen[id] {
+		w.wrong = append(w.wrong, fmt.Sprintf("%s went from version %d back to %d", id, w.seen[id], version))
+	}
+	w.seen[id] = version
+	w.applied[id] = version
+	w.stale[table] = max(w.stale[table], time.Since(time.UnixMilli(at)).Seconds())
+}
+
+func (w *witness) onEvent(e emulator.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if e.State == "DONE" {
+		for id, version := range w.applied {
+			if version <= w.delivered[id] {
+				w.wrong = append(w.wrong, fmt.Sprintf("job %s sends version %d of %s again, which was DONE", e.Job, version, id))
+			}
+			w.delivered[id] = version
+		}
+	}
+	clear(w.applied)
+}
+
+// tookOver reports whether a replica says that it was given a job.
+func (w *witness) tookOver(replica, job string) bool {
+	for line := range strings.Lines(w.log[replica]()) {
+		if strings.Contains(line, "taken over") && strings.Contains(line, job) {
+			return true // whoever made it has no reason to say so before
+		}
+	}
+	return false
+}
+
+// as is the API as one replica reaches it.
+func (w *witness) as(replica string) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		away := w.away
+		path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+		if last := path[len(path)-1]; !away && r.Method == http.MethodPost && len(path) > 2 && path[len(path)-2] == "jobs" {
+			w.submitted[replica]++
+			// Unless it was given the partitions again, and found the job there.
+			since, barred := w.barred[replica]
+			if barred && w.made[last] == replica && w.madeAt[last].Before(since) && !w.tookOver(replica, last) {
+				w.wrong = append(w.wrong, fmt.Sprintf("%s woke up and executed job %s, which it made before it was frozen", replica, last))
+			}
+		}
+		w.mu.Unlock()
+		if away {
+			panic(http.ErrAbortHandler)
+		}
+		if r.Method != http.MethodPost || path[len(path)-1] != "jobs" {
+			w.api.ServeHTTP(rw, r)
+			return
+		}
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r)
+		var made struct{ ID string }
+		json.Unmarshal(rec.Body.Bytes(), &made)
+		w.mu.Lock()
+		w.made[made.ID], w.madeAt[made.ID] = replica, time.Now()
+		w.jobs++
+		w.mu.Unlock()
+		maps.Copy(rw.Header(), rec.Header())
+		rw.WriteHeader(rec.Code)
+		rw.Write(rec.Body.Bytes())
+	})
+}
+
+func (w *witness) set(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f()
+}
+
+// chaos is three replicas under a workload that does not stop.
+type chaos struct {
+	*witness
+	t    *testing.T
+	all  []*pipeline
+	stop chan struct{}
+	wg   sync.WaitGroup
+}
+
+func newChaos(t *testing.T, prefix string) *chaos {
+	w := &witness{seen: map[string]int64{}, delivered: map[string]int64{}, applied: map[string]int64{}, submitted: map[string]int{},
+		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]time.Time{}, stale: map[string]float64{}, log: map[string]func() string{}}
+	text := "drop sequence if exists chaos_version; create sequence chaos_version;\n"
+	for _, tb := range chaosTables {
+		text += fmt.Sprintf("drop table if exists %s; create table %s(id bigint primary key, version bigint, at bigint);\n", tb.name, tb.name)
+	}
+	sql(t, "postgres", text)
+	p := newPipeline(t, "postgres", "json", prefix)
+	p.emu = emulator.New(emulator.Options{Delay: 700 * time.Millisecond, OnRow: w.onRow, OnEvent: w.onEvent})
+	w.api = p.emu
+	p.env["SLUICE_KAFKA_TOPICS"] = "^" + prefix + `\.public\.chaos_.*`
+	p.env["SLUICE_KAFKA_SESSION_TIMEOUT"] = "6s"
+	p.env["SLUICE_DRAIN_TIMEOUT"] = "5s"
+	c := &chaos{witness: w, t: t, all: []*pipeline{p, p.sibling("two"), p.sibling("three")}, stop: make(chan struct{})}
+	for i, one := range c.all {
+		delete(one.env, "SLUICE_KAFKA_INSTANCE_ID") // members come back as new ones
+		api := httptest.NewServer(w.as(fmt.Sprint("replica ", i)))
+		t.Cleanup(api.Close)
+		one.env["SLUICE_CELONIS_URL"] = api.URL
+		w.log[fmt.Sprint("replica ", i)] = func() string {
+			text, _ := os.ReadFile(one.log.Name())
+			return string(text)
+		}
+	}
+	c.change(rand.New(rand.NewPCG(1, 1)), 20)
+	p.connect()
+	for _, one := range c.all {
+		one.start()
+	}
+	p.settle(2*time.Minute, chaosTables...)
+	return c
+}
+
+// change changes n rows at the source.
+func (c *chaos) change(r *rand.Rand, n int) {
+	var b strings.Builder
+	for range n {
+		tb := chaosTables[r.IntN(len(chaosTables))].name
+		if id := r.IntN(60); r.IntN(6) == 0 {
+			fmt.Fprintf(&b, "delete from %s where id=%d;\n", tb, id)
+		} else {
+			fmt.Fprintf(&b, "insert into %s values (%d, nextval('chaos_version'), (extract(epoch from clock_timestamp())*1000)::bigint) "+
+				"on conflict (id) do update set version=excluded.version, at=excluded.at;\n", tb, id)
+		}
+	}
+	sql(c.t, "postgres", b.String())
+}
+
+// work changes rows until end.
+func (c *chaos) work() {
+	c.wg.Go(func() {
+		r := rand.New(rand.NewPCG(2, 2))
+		for {
+			select {
+			case <-c.stop:
+				return
+			case <-time.After(150 * time.Millisecond):
+				c.change(r, 10)
+			}
+		}
+	})
+}
+
+func (c *chaos) end(within time.Duration) {
+	close(c.stop)
+	c.wg.Wait()
+	c.all[0].settle(within, chaosTables...)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, text := range c.wrong {
+		if i < 10 {
+			c.t.Error(text)
+		}
+	}
+	if len(c.wrong) == 0 {
+		c.t.Logf("%d jobs made, %v submitted, %d rows seen; 0 backward steps, 0 rows of DONE jobs sent again", c.jobs, c.submitted, len(c.seen))
+	}
+}
+
+func (c *chaos) partitions(one *pipeline) (n int) {
+	var s struct{ Partitions int }
+	if one.cmd != nil {
+		json.Unmarshal([]byte(one.status("/status")), &s)
+	}
+	return s.Partitions
+}
+
+// TestChaos kills and freezes replicas, restarts the broker and takes the API away,
+// while rows change all the time. Nothing is lost, no reader sees a row go back, nothing
+// that was DONE is sent again, and a replica that wakes up submits nothing of before.
+func TestChaos(t *testing.T) {
+	c := newChaos(t, "chaos")
+	c.work()
+	r := rand.New(rand.NewPCG(3, uint64(*chaosFor)))
+	kills, freezes, restarts := 0, 0, 0
+	pause := func(least, more int) { time.Sleep(time.Duration(least+r.IntN(more)) * time.Millisecond) }
+	kill := func() {
+		i := r.IntN(len(c.all))
+		c.all[i].kill()
+		kills++
+		pause(500, 3000)
+		c.all[i].start()
+		pause(1000, 6000)
+	}
+	freeze := func() {
+		i := max(0, slices.IndexFunc(c.all, func(one *pipeline) bool { return c.partitions(one) > 0 }))
+		one := c.all[i]
+		one.cmd.Process.Signal(syscall.SIGSTOP)
+		c.set(func() { c.barred[fmt.Sprint("replica ", i)] = time.Now() })
+		freezes++
+		pause(8000, 4000)
+		one.cmd.Process.Signal(syscall.SIGCONT)
+		pause(4000, 4000)
+		c.set(func() { delete(c.barred, fmt.Sprint("replica ", i)) })
+	}
+	restart := func() {
+		stack(t, "kill", "kafka")
+		restarts++
+		pause(500, 2500)
+		stack(t, "start", "kafka")
+		pause(5000, 5000)
+	}
+	away := func(d time.Duration) {
+		c.set(func() { c.away = true })
+		time.Sleep(d)
+		c.set(func() { c.away = false })
+	}
+	outage := min(2*time.Minute, *chaosFor/6)
+	for end := time.Now().Add(*chaosFor); time.Now().Before(end); {
+		for _, do := range []func(){kill, kill, freeze, kill, restart, kill, func() {
+			away(outage)
+			outage = 5 * time.Second
+		}} {
+			do()
+		}
+	}
+	c.end(3 * time.Minute)
+	t.Logf("%d kills, %d freezes, %d restarts of the broker", kills, freezes, restarts)
+}
+
+// TestRollingRestart replaces replicas one after the other under load: no partition is
+// with two at once, and no table is older than its batches plus a restart.
+func TestRollingRestart(t *testing.T) {
+	c := newChaos(t, "rolling")
+	c.work()
+	time.Sleep(3 * time.Second)
+	c.set(func() { clear(c.stale) })
+	time.Sleep(5 * time.Second)
+	var calm map[string]float64
+	c.set(func() { calm = maps.Clone(c.stale); clear(c.stale) })
+	longest := time.Duration(0)
+	for _, one := range c.all {
+		began := time.Now()
+		one.stop()
+		one.start()
+		eventually(t, "it is back", time.Minute, func() bool {
+			n := 0
+			for _, other := range c.all {
+				n += c.partitions(other)
+			}
+			return n >= 6 && strings.Contains(one.status("/status"), `"running"`)
+		})
+		longest = max(longest, time.Since(began))
+		time.Sleep(3 * time.Second)
+	}
+	var worst map[string]float64
+	c.set(func() { worst = maps.Clone(c.stale) })
+	c.end(time.Minute)
+	if n := c.all[0].emu.Counts().Conflicts; n > 0 {
+		t.Errorf("%d jobs met another one of their table: a partition was with two replicas", n)
+	}
+	t.Logf("freshness of rows as they arrived, in seconds: %v at rest, %v during the restarts; the longest restart %v", calm, worst, longest)
+	for tb, s := range worst {
+		if bound := calm[tb] + longest.Seconds(); s > bound {
+			t.Errorf("%s was %.1f s old, more than %.1f s at rest and a restart of %v", tb, s, calm[tb], longest)
+		}
+	}
+}
