@@ -619,6 +619,9 @@ type simConn struct {
 }
 
 func (c *simConn) Write(b []byte) (int, error) {
+	// As on any network, a request takes time: else a client that asks again at once would
+	// stop the clock.
+	time.Sleep(500 * time.Microsecond)
 	if err := c.m.pass(); err != nil {
 		return 0, err
 	}
