@@ -279,7 +279,7 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		c.pause(p)
 		return
 	}
-	c.batcher.Cover(rows.Table, c.covering(rows.Table))
+	c.batcher.Cover(rows.Table, c.lacks(p, rows.Table)) // a key's rows all come from one partition
 	batch, err := c.batcher.Add(c.now, rows, from)
 	if err != nil {
 		var conflict *schema.ConflictError

@@ -140,7 +140,7 @@ func (c *Connector) onCommitted(r committed) {
 		failed = err
 		c.metrics.commits(id.Topic, "refused")
 	}
-	c.commits.fenced = errors.Is(failed, kerr.UnknownMemberID) || errors.Is(failed, kerr.IllegalGeneration) || errors.Is(failed, kerr.FencedInstanceID)
+	c.commits.fenced = kafka.Fenced(failed)
 	if failed != nil {
 		c.commits.refused, c.commits.urgent = c.now, true
 		c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -140,9 +141,6 @@ func (c *Connector) plain(p *partition, why string) {
 // metadata is what belongs beside a partition's offset, with the binds that were let in.
 func (c *Connector) metadata(p *partition) intent.Metadata {
 	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Tables: maps.Clone(p.entries)}
-	if m.Tables == nil {
-		m.Tables = map[string]intent.Entry{}
-	}
 	for _, b := range c.binds {
 		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
 			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
@@ -213,12 +211,8 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 func (c *Connector) replay(w *work, reason error) {
 	c.log.Warn("a job of an earlier owner did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", reason)
 	seek := map[kafka.Partition]int64{}
-	for _, b := range c.batcher.Batches() {
-		if b.Table.Name == w.lane.table {
-			c.batcher.Seal(b)
-			c.totals.Read -= int64(b.Read)
-			c.forget(w.lane.table, Holder(b.ID), nil, seek)
-		}
+	for _, b := range slices.Clone(c.batcher.Of(w.lane.table)) {
+		c.dropBatch(b, nil, seek)
 	}
 	c.totals.Read -= int64(w.read)
 	c.forget(w.lane.table, w.holder, nil, seek)
@@ -229,12 +223,18 @@ func (c *Connector) replay(w *work, reason error) {
 // ends. Whatever became of that job, a reader may have seen any of its rows, so the
 // batch that takes its place must have them all: else the table would step back (I8).
 func (c *Connector) covering(table string) bool {
-	for id, p := range c.parts {
-		if e, ok := p.entries[table]; ok && c.ledger.Next(id) < e.End {
+	for _, p := range c.parts {
+		if c.lacks(p, table) {
 			return true
 		}
 	}
 	return false
+}
+
+// lacks reports whether a partition has not been read up to where a table's intent ends.
+func (c *Connector) lacks(p *partition, table string) bool {
+	e, ok := p.entries[table]
+	return ok && c.ledger.Next(p.Partition) < e.End
 }
 
 // probed says what a partition's leader has answered about the end of an intent's range.
@@ -252,18 +252,19 @@ const probeEvery = time.Second
 // away leave no trace in what is fetched.
 func (c *Connector) probe() {
 	for id, p := range c.parts {
-		next, lacks := c.ledger.Next(id), false
-		for _, e := range p.entries {
-			lacks = lacks || next < e.End
+		lacks := false
+		for table := range p.entries {
+			lacks = lacks || c.lacks(p, table)
 		}
 		if !lacks || p.busy || p.waiting || p.stopped || p.rereading || p.probing || len(p.queue) > 0 || !c.asked || c.now.Sub(p.moved) < probeEvery {
 			continue
 		}
 		p.probing, p.moved = true, c.now
+		next := c.ledger.Next(id)
 		c.worker(func() any {
 			ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 			defer cancel()
-			_, none, err := c.consumer.Next(ctx, id, next)
+			none, err := c.consumer.Exhausted(ctx, id, next)
 			return probed{p, none, next, err}
 		})
 	}

@@ -97,30 +97,31 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		return false
 	}
 	anew := fmt.Sprintf("load the table anew (a Debezium incremental snapshot), delete the group's offsets of %s, so that it begins at the earliest record, and restart", p.Topic)
-	meta, err := intent.Parse(at.Committed.Metadata)
+	committed, has := at.Committed[p.ID]
+	meta, err := intent.Parse(committed.Metadata)
 	switch {
 	case err != nil:
 		return hold(err.Error(), "give Sluice a group of its own (SLUICE_KAFKA_GROUP), or run the version that wrote this; if it may be overwritten, reset the group's offsets to where they are")
 	case meta.Topic != "" && at.TopicID != "" && meta.Topic != at.TopicID:
 		return hold("the topic was deleted and made anew since Sluice last read it: records may be lost, and the group's offsets are the old one's", anew)
-	case at.Committed.At >= 0 && at.Committed.At < at.Start:
-		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", at.Committed.At, at.Start), gone(p.Topic))
+	case has && committed.At < at.Start:
+		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
-	for p.siblings == p.ID || hasOffset(at.Siblings, p.siblings) {
+	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {
 		p.siblings++
 	}
-	if at.Committed.At < 0 {
-		for _, o := range at.Siblings {
+	if has {
+		c.commits.acked[p.Partition] = content{committed.At, meta, committed.Metadata}
+		c.ledger.Advance(p.Partition, committed.At)
+	} else {
+		for _, o := range at.Committed {
 			if m, err := intent.Parse(o.Metadata); err == nil && m.Topic == at.TopicID && m.Partitions > p.ID {
 				return hold("the group's offset of this partition is gone, though it had one: it has expired (offsets.retention.minutes) or was deleted, and which records were delivered is not known any more", anew)
 			}
 		}
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
 		c.ledger.Advance(p.Partition, at.Start)
-	} else {
-		c.commits.acked[p.Partition] = content{at.Committed.At, meta, at.Committed.Metadata}
-		c.ledger.Advance(p.Partition, at.Committed.At)
 	}
 	p.known = true
 	for table, e := range meta.Tables {
@@ -132,8 +133,8 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 	return true
 }
 
-func hasOffset(siblings map[int32]kafka.Offset, id int32) bool {
-	_, ok := siblings[id]
+func hasOffset(committed map[int32]kafka.Offset, id int32) bool {
+	_, ok := committed[id]
 	return ok
 }
 

@@ -71,7 +71,7 @@ func TestMutation(t *testing.T) {
 			" && !c.covering(table)", "",
 			"TestAdopt", "back to"},
 		{"let a batch show what a later one replaces", "assignment.go",
-			"c.batcher.Cover(rows.Table, c.covering(rows.Table))", "",
+			"c.batcher.Cover(rows.Table, c.lacks(p, rows.Table))", "",
 			"TestCoverAcrossColumns", "back to"},
 		{"forget a job that was noted", "locate.go",
 			"			if e.Job != \"\" {", "			if e.Job != \"\" && false {",

@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"slices"
 	"time"
 
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
@@ -36,9 +38,7 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	for _, b := range c.batcher.Batches() {
 		if dropped[b.Table.Name] || c.touches(Holder(b.ID), gone) {
 			dropped[b.Table.Name] = true
-			c.batcher.Seal(b)
-			c.totals.Read -= int64(b.Read)
-			c.forget(b.Table.Name, Holder(b.ID), gone, seek)
+			c.dropBatch(b, gone, seek)
 		}
 	}
 	c.rewind(seek)
@@ -87,15 +87,28 @@ func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool
 	c.ledger.Done(h)
 }
 
-// drop ends work whose job nobody else knows. It stays with its worker until that has
-// returned, and so does its lane.
+// dropBatch ends a batch that is not sealed. Its rows are read again.
+func (c *Connector) dropBatch(b *batcher.Batch, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
+	c.batcher.Seal(b)
+	c.totals.Read -= int64(b.Read)
+	c.forget(b.Table.Name, Holder(b.ID), gone, seek)
+}
+
+// drop ends work whose job nobody else knows. Its rows are read again.
 func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
+	c.forget(w.lane.table, w.holder, gone, seek)
+	c.quit(w)
+}
+
+// quit has nothing more to do with work. While it has a worker it keeps its lane.
+func (c *Connector) quit(w *work) {
 	w.abandoned = true
 	w.cancel()
 	c.totals.Read -= int64(w.read)
-	c.forget(w.lane.table, w.holder, gone, seek)
 	if w.lane.waiting == w {
 		w.lane.waiting = nil
+	}
+	if w.lane.running != w {
 		c.abandon(w)
 	}
 }
@@ -159,32 +172,18 @@ func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 		for p := range gone {
 			delete(w.ends, p)
 		}
-		if len(w.ends) == 0 {
-			c.totals.Read -= int64(w.read) // it is the new owner's to count
-			w.abandoned = true
-			w.cancel()
+		if len(w.ends) == 0 { // it is the new owner's to bring to its end, and to count
 			c.ledger.Done(w.holder)
-			if w.lane.waiting == w {
-				w.lane.waiting = nil
-				c.abandon(w)
-			}
+			c.quit(w)
 		}
 	}
 	for _, l := range c.lanes {
-		for _, w := range []*work{l.running, l.waiting} {
+		for _, w := range append([]*work{l.running, l.waiting}, l.adopted...) {
 			if w != nil && !w.abandoned {
 				part(w)
 			}
 		}
-		kept := l.adopted[:0]
-		for _, w := range l.adopted {
-			if part(w); w.abandoned {
-				c.abandon(w)
-				continue
-			}
-			kept = append(kept, w)
-		}
-		l.adopted = kept
+		l.adopted = slices.DeleteFunc(l.adopted, func(w *work) bool { return w.abandoned })
 	}
 	c.rewind(seek)
 }

@@ -158,6 +158,12 @@ func Gone(err error) bool {
 	return errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss)
 }
 
+// Fenced reports whether the group's coordinator refuses us because we are not the
+// member that we were.
+func Fenced(err error) bool {
+	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID)
+}
+
 func list(m map[string][]int32) (all []Partition) {
 	for topic, ids := range m {
 		for _, id := range ids {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,8 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Offset is what is committed for a partition, -1 if nothing is, and the metadata
-// beside it.
+// Offset is what is committed for a partition, and the metadata beside it.
 type Offset struct {
 	At       int64
 	Metadata string
@@ -21,24 +21,22 @@ type Offset struct {
 
 // Location is where an assigned partition stands.
 type Location struct {
-	Committed Offset
-	Start     int64  // the earliest record's offset
-	TopicID   string // of the topic that now has the name
-	// Siblings is what is committed for the topic's other partitions.
-	Siblings map[int32]Offset
+	Start   int64  // the earliest record's offset
+	TopicID string // of the topic that now has the name
+	// Committed is what is committed for the topic's partitions; those without an offset
+	// are not in it. It is the same map for all partitions of a topic, not to be changed.
+	Committed map[int32]Offset
 }
 
 // Locate asks the brokers where assigned partitions stand. It may be called
 // concurrently; the error is of the brokers, and passes.
 func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition]Location, error) {
 	var topics []string
-	seen := map[string]bool{}
 	for _, p := range parts {
-		if !seen[p.Topic] {
-			seen[p.Topic] = true
-			topics = append(topics, p.Topic)
-		}
+		topics = append(topics, p.Topic)
 	}
+	slices.Sort(topics)
+	topics = slices.Compact(topics)
 	adm := kadm.NewClient(c.cl)
 	details, err := adm.ListTopics(ctx, topics...)
 	if err != nil {
@@ -52,12 +50,14 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	if err != nil {
 		return nil, err
 	}
-	at := func(topic string, id int32) (Offset, error) {
-		o, ok := committed.Lookup(topic, id)
-		if !ok || o.Err == nil && o.At < 0 {
-			return Offset{At: -1}, nil
+	byTopic := map[string]map[int32]Offset{}
+	for _, topic := range topics {
+		byTopic[topic] = map[int32]Offset{}
+		for id := range details[topic].Partitions {
+			if o, ok := committed.Lookup(topic, id); ok && o.Err == nil && o.At >= 0 {
+				byTopic[topic][id] = Offset{o.At, o.Metadata}
+			}
 		}
-		return Offset{o.At, o.Metadata}, o.Err
 	}
 	located := map[Partition]Location{}
 	for _, p := range parts {
@@ -65,43 +65,35 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if d.Err != nil {
 			return nil, fmt.Errorf("topic %s: %w", p.Topic, d.Err)
 		}
-		l := Location{TopicID: base64.RawURLEncoding.EncodeToString(d.ID[:]), Siblings: map[int32]Offset{}}
-		if d.ID == (kadm.TopicID{}) { // brokers before 2.8 have no ids
-			l.TopicID = ""
-		}
-		if l.Committed, err = at(p.Topic, p.ID); err != nil {
-			return nil, fmt.Errorf("%v: %w", p, err)
+		if o, _ := committed.Lookup(p.Topic, p.ID); o.Err != nil {
+			return nil, fmt.Errorf("%v: %w", p, o.Err)
 		}
 		start, _ := starts.Lookup(p.Topic, p.ID)
 		if start.Err != nil {
 			return nil, fmt.Errorf("%v: %w", p, start.Err)
 		}
-		l.Start = start.Offset
-		for id := range d.Partitions {
-			if o, err := at(p.Topic, id); err == nil && o.At >= 0 && id != p.ID {
-				l.Siblings[id] = o
-			}
+		l := Location{Start: start.Offset, Committed: byTopic[p.Topic]}
+		if d.ID != (kadm.TopicID{}) { // brokers before 2.8 have no ids
+			l.TopicID = base64.RawURLEncoding.EncodeToString(d.ID[:])
 		}
 		located[p] = l
 	}
 	return located, nil
 }
 
-// Next asks a partition's leader for the first record at or behind an offset that a
-// reader of committed records gets to see. none says that there is nothing up to the
-// last stable offset, only transaction markers, aborted records and what the log's
-// compaction has taken away.
-func (c *Consumer) Next(ctx context.Context, p Partition, from int64) (next int64, none bool, err error) {
-	adm := kadm.NewClient(c.cl)
+// Exhausted asks a partition's leader whether a reader of committed records that has come
+// to an offset gets to see nothing more up to the last stable offset, where there are only
+// transaction markers, aborted records and what the log's compaction has taken away.
+func (c *Consumer) Exhausted(ctx context.Context, p Partition, from int64) (bool, error) {
+	details, err := kadm.NewClient(c.cl).ListTopics(ctx, p.Topic)
+	if err != nil {
+		return false, err
+	}
+	d, ok := details[p.Topic].Partitions[p.ID]
+	if !ok || d.Err != nil {
+		return false, fmt.Errorf("%v: %w", p, errors.Join(d.Err, kerr.UnknownTopicOrPartition))
+	}
 	for {
-		details, err := adm.ListTopics(ctx, p.Topic)
-		if err != nil {
-			return 0, false, err
-		}
-		d, ok := details[p.Topic].Partitions[p.ID]
-		if !ok || d.Err != nil {
-			return 0, false, fmt.Errorf("%v: %w", p, errors.Join(d.Err, kerr.UnknownTopicOrPartition))
-		}
 		req := kmsg.NewPtrFetchRequest()
 		req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, c.opt.FetchBytes, 1
 		t := kmsg.NewFetchRequestTopic()
@@ -112,27 +104,27 @@ func (c *Consumer) Next(ctx context.Context, p Partition, from int64) (next int6
 		req.Topics = append(req.Topics, t)
 		raw, err := c.cl.Broker(int(d.Leader)).Request(ctx, req)
 		if err != nil {
-			return 0, false, err
+			return false, err
 		}
 		resp := raw.(*kmsg.FetchResponse)
 		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-			return 0, false, err
+			return false, err
 		}
 		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-			return 0, false, fmt.Errorf("%v: the leader did not answer for it", p)
+			return false, fmt.Errorf("%v: the leader did not answer for it", p)
 		}
 		rp := &resp.Topics[0].Partitions[0]
 		opts := kgo.ProcessFetchPartitionOpts{Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: p.Topic, Partition: p.ID}
 		got, after := kgo.ProcessFetchPartition(opts, rp, kgo.DefaultDecompressor(), nil)
 		switch {
 		case got.Err != nil:
-			return 0, false, got.Err
+			return false, got.Err
 		case len(got.Records) > 0:
-			return got.Records[0].Offset, false, nil
+			return false, nil
 		case after > from:
 			from = after // a stretch without records
 		default:
-			return from, from >= rp.LastStableOffset, nil
+			return from >= rp.LastStableOffset, nil
 		}
 	}
 }

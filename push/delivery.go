@@ -1,0 +1,102 @@
+package push
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Step is where a delivery stands.
+type Step string
+
+const (
+	Preparing Step = "preparing"
+	Binding   Step = "binding" // noting the job where its rows come from, before it is executed
+	Executing Step = "executing"
+	Settling  Step = "settling" // finding out what became of an execution
+	Polling   Step = "polling"
+	Delivered Step = "delivered"
+)
+
+// Delivery is a batch on its way. Its jobs run one after the other; only the last
+// one's DONE delivers the batch. One goroutine runs it; Progress may be called by
+// any.
+type Delivery struct {
+	Jobs []*Job
+	// Confirm is asked before each execution; nil: never. The job may be submitted until
+	// the time that it returns, and not at all if it fails, which is tried again like a
+	// target that is away.
+	Confirm func(context.Context) (until time.Time, err error)
+	// Bind notes a prepared job durably, before its first execution; nil: nobody does.
+	// From then on the job may be executed by others as well, so that nothing takes its
+	// place before it has ended or is gone for good. An error of kind Lost ends Run.
+	Bind func(ctx context.Context, t Ticket, part, parts int) error
+
+	part     int
+	adopted  bool // the job is another process's; there are no chunks to make it again from
+	partial  bool // and its DONE does not deliver the batch
+	ticket   Ticket
+	step     Step
+	granted  bool // a submission was granted for the next execution
+	attempts int
+	executed time.Time
+	old      []Ticket // jobs that are over, to be discarded after the commit
+	progress atomic.Pointer[Progress]
+}
+
+// Progress is what a delivery is doing, for people.
+type Progress struct {
+	Step  Step
+	JobID string
+	Err   error     // the last failure since the last success, nil if none
+	Since time.Time // of the step or, with Err, of the failure
+	Retry time.Time // when it is tried again
+}
+
+// NewDelivery makes the delivery of chunks, whose first submission is granted.
+func NewDelivery(t *schema.Table, parts ...[]schema.Chunk) *Delivery {
+	d := &Delivery{step: Preparing, granted: true}
+	for _, chunks := range parts {
+		d.Jobs = append(d.Jobs, &Job{Table: t, Chunks: chunks})
+	}
+	return d
+}
+
+// Adopt makes the delivery of a job that another process has bound; last says that its
+// DONE delivers the batch that it carries.
+func Adopt(t Ticket, last bool) *Delivery {
+	d := &Delivery{Jobs: []*Job{{Table: &schema.Table{Name: t.Table}}}, ticket: t, adopted: true, partial: !last}
+	d.to(Settling)
+	return d
+}
+
+// Progress returns what the delivery is doing now.
+func (d *Delivery) Progress() Progress {
+	if p := d.progress.Load(); p != nil {
+		return *p
+	}
+	return Progress{Step: Preparing}
+}
+
+// Tickets returns the jobs made for the delivery that have ended, for Discard.
+// Call it after Run.
+func (d *Delivery) Tickets() []Ticket { return d.old }
+
+func (d *Delivery) to(s Step) {
+	d.step = s
+	d.progress.Store(&Progress{Step: s, JobID: d.ticket.ID, Since: time.Now()})
+}
+
+// again starts a job over, from its chunks, for it has ended without effect, or with half
+// of it, or is gone for good. It returns the reason, which is Lost if there are no
+// chunks.
+func (d *Delivery) again(reason error) error {
+	if d.adopted {
+		return as(Lost, reason)
+	}
+	d.ticket = Ticket{}
+	d.to(Preparing)
+	return reason
+}
