@@ -61,21 +61,12 @@ func TestCommitRefused(t *testing.T) {
 		if !refuse.Load() || w.emu.Counts().Submitted == 0 {
 			return nil, nil, false
 		}
-		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
-		for _, t := range req.Topics {
-			rt := kmsg.NewOffsetCommitResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
-			for _, p := range t.Partitions {
-				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition = p.Partition
-				if p.Partition == 0 {
-					rp.ErrorCode = kerr.InvalidCommitOffsetSize.Code
-				}
-				rt.Partitions = append(rt.Partitions, rp)
+		return commitAnswer(req, func(part int32) *kerr.Error {
+			if part == 0 {
+				return kerr.InvalidCommitOffsetSize
 			}
-			resp.Topics = append(resp.Topics, rt)
-		}
-		return resp, nil, true
+			return nil
+		}), nil, true
 	})
 	_, stop := w.run(w.options("shop.public.a"))
 	w.put("shop.public.a", "c", 2, "x") // partition 0

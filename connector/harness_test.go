@@ -7,9 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -113,6 +115,38 @@ func (w *world) committed(r *kmsg.OffsetCommitRequest) {
 	}
 }
 
+// commitAnswer is what a broker says to a commit: for each partition an error, nil for OK.
+func commitAnswer(req *kmsg.OffsetCommitRequest, of func(part int32) *kerr.Error) *kmsg.OffsetCommitResponse {
+	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
+	for _, t := range req.Topics {
+		rt := kmsg.NewOffsetCommitResponseTopic()
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		for _, p := range t.Partitions {
+			rp := kmsg.NewOffsetCommitResponseTopicPartition()
+			rp.Partition = p.Partition
+			if err := of(p.Partition); err != nil {
+				rp.ErrorCode = err.Code
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// cutCommits has no commit arrive from the first submission on, until it is told to.
+func (w *world) cutCommits() (mend func()) {
+	var mended atomic.Bool
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if mended.Load() || w.emu.Counts().Submitted == 0 {
+			return nil, nil, false
+		}
+		return nil, errors.New("the broker is away"), true
+	})
+	return func() { mended.Store(true) }
+}
+
 func tableOf(topic string) string { return "public_" + topic[strings.LastIndexByte(topic, '.')+1:] }
 
 // produce writes a record and returns its offset.
@@ -175,19 +209,29 @@ func (w *world) insert(topic string, from, n int64) {
 // options are those of a connector on this world.
 func (w *world) options(topics ...string) Options {
 	w.t.Helper()
+	opt := testOptions(w.t, w.cluster.ListenAddrs(), w.transport)
+	opt.Kafka.Topics = topics
+	opt.Kafka.Balancer = kafka.CooperativeSticky // most tests have one table and want its partitions with two members
+	opt.Logger = slog.New(slog.NewTextHandler(w.output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return opt
+}
+
+// testOptions are those of a connector with a target behind a transport: small batches
+// and short waits.
+func testOptions(t *testing.T, brokers []string, transport http.RoundTripper) Options {
+	t.Helper()
 	budget := push.NewBudget(100_000, 1000)
 	sink, err := celonis.New(celonis.Options{
 		URL: "https://emulator", PoolID: "pool", Auth: celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }},
 		MultipartField: "file", MultipartFilename: "chunk.parquet", TableSchema: true, UpsertStrategy: "UPSERT_WITH_NULLIFICATION",
 		FallbackLength: 16250, RequestsPerSecond: 10_000, RequestTimeout: 10 * time.Second, Budget: budget,
-	}, w.transport)
+	}, transport)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	enc := &batcher.Encoder{Compression: "snappy", MaxChunkBytes: 1 << 20, PageBytes: 1 << 18}
 	return Options{
-		// Most tests have one table and want its partitions with two members.
-		Kafka: kafka.Options{Brokers: w.cluster.ListenAddrs(), Group: "sluice", Topics: topics, Balancer: kafka.CooperativeSticky,
+		Kafka: kafka.Options{Brokers: brokers, Group: "sluice",
 			SessionTimeout: 6 * time.Second, RebalanceTimeout: 20 * time.Second, MetadataAge: 500 * time.Millisecond, FetchBytes: 1 << 20},
 		Decoder: debezium.Options{Table: func(id debezium.Identity) string { return id.Schema + "_" + id.Table }},
 		Policy: func(string) batcher.Policy {
@@ -198,7 +242,6 @@ func (w *world) options(topics ...string) Options {
 			PollInterval: 5 * time.Millisecond, MaxPollInterval: 20 * time.Millisecond, Attempts: 3,
 			MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
 		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second, MetadataLimit: 4096,
-		Logger: slog.New(slog.NewTextHandler(w.output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		Tracer: tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
 	}
 }

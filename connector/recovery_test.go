@@ -184,17 +184,7 @@ func TestAdopt(t *testing.T) {
 // the job in the offsets' metadata and sends nothing again.
 func TestDoneIsNotSentAgain(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	var mu sync.Mutex
-	refuse := true
-	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		mu.Lock()
-		defer mu.Unlock()
-		if !refuse || w.emu.Counts().Submitted == 0 {
-			return nil, nil, false
-		}
-		return nil, fmt.Errorf("the broker is away"), true
-	})
+	mend := w.cutCommits()
 	opt := w.options("shop.public.a")
 	opt.DrainTimeout = time.Second
 	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
@@ -205,9 +195,7 @@ func TestDoneIsNotSentAgain(t *testing.T) {
 	if lag := w.lag("shop.public.a"); lag != 10 {
 		t.Fatalf("lag %d: the commit went through", lag)
 	}
-	mu.Lock()
-	refuse = false
-	mu.Unlock()
+	mend()
 	_, stop = w.run(opt)
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
 	stop()
@@ -317,24 +305,14 @@ func TestAnswerLost(t *testing.T) {
 		w.cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
-		for _, t := range q.(*kmsg.OffsetCommitRequest).Topics {
+		req := q.(*kmsg.OffsetCommitRequest)
+		for _, t := range req.Topics {
 			for _, p := range t.Partitions {
 				sent[fmt.Sprintf("%d %d %s", p.Partition, p.Offset, *p.Metadata)]++
 			}
 		}
 		if lost++; lost%3 != 0 {
-			resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
-			for _, t := range q.(*kmsg.OffsetCommitRequest).Topics {
-				rt := kmsg.NewOffsetCommitResponseTopic()
-				rt.Topic, rt.TopicID = t.Topic, t.TopicID
-				for _, p := range t.Partitions {
-					rp := kmsg.NewOffsetCommitResponseTopicPartition()
-					rp.Partition, rp.ErrorCode = p.Partition, kerr.RequestTimedOut.Code
-					rt.Partitions = append(rt.Partitions, rp)
-				}
-				resp.Topics = append(resp.Topics, rt)
-			}
-			return resp, nil, true
+			return commitAnswer(req, func(int32) *kerr.Error { return kerr.RequestTimedOut }), nil, true
 		}
 		return nil, nil, false
 	})
@@ -530,17 +508,7 @@ func TestReplayBesideOthers(t *testing.T) {
 func TestLostBeforeCommit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	var mu sync.Mutex
-	refuse := true
-	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		mu.Lock()
-		defer mu.Unlock()
-		if !refuse || w.emu.Counts().Submitted == 0 {
-			return nil, nil, false
-		}
-		return nil, fmt.Errorf("the broker is away"), true
-	})
+	mend := w.cutCommits()
 	c, _ := w.run(w.options("shop.public.a"))
 	w.insert("shop.public.a", 0, 10)
 	w.eventually("the rows", w.equal)
@@ -558,9 +526,7 @@ func TestLostBeforeCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("all is lost", func() bool { return c.Status().Partitions == 0 })
-	mu.Lock()
-	refuse = false
-	mu.Unlock()
+	mend()
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
 	if n := w.emu.Counts().Submitted; n != 1 {
 		t.Errorf("%d jobs submitted for one batch", n)
@@ -580,26 +546,21 @@ func TestEntriesGoTogether(t *testing.T) {
 		defer mu.Unlock()
 		req := q.(*kmsg.OffsetCommitRequest)
 		doubt := w.emu.Counts().Jobs == 0
-		resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 		text := ""
 		for _, t := range req.Topics {
-			rt := kmsg.NewOffsetCommitResponseTopic()
-			rt.Topic, rt.TopicID = t.Topic, t.TopicID
 			for _, p := range t.Partitions {
 				text += fmt.Sprintf("%d:%v ", p.Partition, strings.Contains(*p.Metadata, "job"))
-				rp := kmsg.NewOffsetCommitResponseTopicPartition()
-				rp.Partition = p.Partition
-				if p.Partition == 1 {
-					rp.ErrorCode = kerr.RequestTimedOut.Code
-				}
-				rt.Partitions = append(rt.Partitions, rp)
 			}
-			resp.Topics = append(resp.Topics, rt)
 		}
 		if first == "" && strings.Contains(text, "true") {
 			first = text
 		}
-		return resp, nil, doubt
+		return commitAnswer(req, func(part int32) *kerr.Error {
+			if part == 1 {
+				return kerr.RequestTimedOut
+			}
+			return nil
+		}), nil, doubt
 	})
 	_, stop := w.run(w.options("shop.public.a"))
 	w.eventually("both starts are committed", func() bool { return w.at("commit shop.public.a/0 0") >= 0 && w.at("commit shop.public.a/1 0") >= 0 })

@@ -22,16 +22,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	metricnoop "go.opentelemetry.io/otel/metric/noop"
-	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/sluice-cdc/sluice/batcher"
-	"github.com/sluice-cdc/sluice/connector/kafka"
-	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/push/pushtest"
-	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // simulation is the world of one scenario, in virtual time.
@@ -182,22 +177,19 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 	req := q.(*kmsg.OffsetCommitRequest)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	code := int16(0)
+	var refusal *kerr.Error
 	if len(w.faults) > 0 && (w.faults[0] == "refuse" || w.faults[0] == "time-out") {
-		code = kerr.RequestTimedOut.Code
+		refusal = kerr.RequestTimedOut
 		if w.faults[0] == "refuse" {
-			code = kerr.CoordinatorLoadInProgress.Code
+			refusal = kerr.CoordinatorLoadInProgress
 		}
 		w.faults = w.faults[1:]
 	}
-	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	for _, t := range req.Topics {
 		topic := t.Topic
 		if topic == "" {
 			topic = w.cluster.TopicIDInfo(t.TopicID).Topic
 		}
-		rt := kmsg.NewOffsetCommitResponseTopic()
-		rt.Topic, rt.TopicID = t.Topic, t.TopicID
 		for _, p := range t.Partitions {
 			part := fmt.Sprintf("%s/%d", topic, p.Partition)
 			w.trace = append(w.trace, fmt.Sprintf("%s commit by %.12s generation %d: %s %d %s", time.Now().Format("04:05.000"), req.MemberID[max(0, len(req.MemberID)-12):], req.Generation, part, p.Offset, *p.Metadata))
@@ -210,13 +202,9 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 					break
 				}
 			}
-			rp := kmsg.NewOffsetCommitResponseTopicPartition()
-			rp.Partition, rp.ErrorCode = p.Partition, code
-			rt.Partitions = append(rt.Partitions, rp)
 		}
-		resp.Topics = append(resp.Topics, rt)
 	}
-	return resp, nil, code != 0
+	return commitAnswer(req, func(int32) *kerr.Error { return refusal }), nil, refusal != nil
 }
 
 // work changes rows at the source until it is told to stop.
@@ -354,34 +342,21 @@ func (w *simulation) start(n int) {
 }
 
 func (w *simulation) options(m *simMember) Options {
-	budget := push.NewBudget(1_000_000, 1000)
-	sink, err := celonis.New(celonis.Options{
-		URL: "https://emulator", PoolID: "pool", Auth: celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }},
-		MultipartField: "file", MultipartFilename: "chunk.parquet", TableSchema: true, UpsertStrategy: "UPSERT_WITH_NULLIFICATION",
-		FallbackLength: 16250, RequestsPerSecond: 10_000, RequestTimeout: 10 * time.Second, Budget: budget,
-	}, simTransport{m, &pushtest.Transport{Handler: w.emu}})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	enc := &batcher.Encoder{Compression: "snappy", MaxChunkBytes: 1 << 20, PageBytes: 1 << 18}
-	opt := Options{
-		Kafka: kafka.Options{Brokers: w.cluster.ListenAddrs(), Group: "sluice", Balancer: w.balancer, Dial: m.dial,
-			SessionTimeout: 6 * time.Second, RebalanceTimeout: 5 * time.Second, MetadataAge: 30 * time.Second, FetchBytes: w.fetch},
-		Decoder: debezium.Options{Table: func(id debezium.Identity) string { return id.Schema + "_" + id.Table }},
-		Policy:  func(table string) batcher.Policy { return w.policies[table] },
-		Encode:  enc.Encode, Split: w.order.Split, DeleteJobs: w.deletes,
-		Pusher: &push.Pusher{Sink: sink, Budget: budget, Tracer: tracenoop.NewTracerProvider().Tracer(""),
-			PollInterval: 50 * time.Millisecond, MaxPollInterval: time.Second, Attempts: 1000,
-			MinBackoff: 100 * time.Millisecond, MaxBackoff: 2 * time.Second},
-		MemoryLimit: w.memory, DrainTimeout: w.drain, MetadataLimit: w.metadata,
-		Logger: slog.New(slog.NewTextHandler(simLog{m}, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}})),
-		Tracer: tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
-	}
+	opt := testOptions(w.t, w.cluster.ListenAddrs(), simTransport{m, &pushtest.Transport{Handler: w.emu}})
+	opt.Kafka.Balancer, opt.Kafka.Dial = w.balancer, m.dial
+	opt.Kafka.RebalanceTimeout, opt.Kafka.MetadataAge, opt.Kafka.FetchBytes = 5*time.Second, 30*time.Second, w.fetch
+	opt.Policy = func(table string) batcher.Policy { return w.policies[table] }
+	opt.Split, opt.DeleteJobs = w.order.Split, w.deletes
+	opt.Pusher.PollInterval, opt.Pusher.MaxPollInterval = 50*time.Millisecond, time.Second
+	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 100*time.Millisecond, 2*time.Second
+	opt.Pusher.Attempts = 1000 // no table is held for a job that fails often
+	opt.MemoryLimit, opt.DrainTimeout, opt.MetadataLimit = w.memory, w.drain, w.metadata
+	opt.Logger = slog.New(slog.NewTextHandler(simLog{m}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 	opt.Kafka.TableOf = opt.Decoder.TableOfTopic
 	if w.static {
 		opt.Kafka.InstanceID = fmt.Sprint("sluice-", m.name)
