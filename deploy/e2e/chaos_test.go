@@ -140,11 +140,13 @@ type chaos struct {
 func newChaos(t *testing.T, prefix string) *chaos {
 	w := &witness{seen: map[string]int64{}, delivered: map[string]int64{}, applied: map[string]int64{}, submitted: map[string]int{},
 		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]time.Time{}, stale: map[string]float64{}, log: map[string]func() string{}}
-	text := "drop sequence if exists chaos_version; create sequence chaos_version;\n"
+	drop, create := "drop sequence if exists chaos_version;\n", "create sequence chaos_version;\n"
 	for _, tb := range chaosTables {
-		text += fmt.Sprintf("drop table if exists %s; create table %s(id bigint primary key, version bigint, at bigint);\n", tb.name, tb.name)
+		drop += fmt.Sprintf("drop table if exists %s;\n", tb.name)
+		create += fmt.Sprintf("create table %s(id bigint primary key, version bigint, at bigint);\n", tb.name)
 	}
-	sql(t, "postgres", text)
+	sql(t, "postgres", drop+create)
+	t.Cleanup(func() { sql(t, "postgres", drop) }) // every connector reads all tables that are there
 	p := newPipeline(t, "postgres", "json", prefix)
 	p.emu = emulator.New(emulator.Options{Delay: 700 * time.Millisecond, OnRow: w.onRow, OnEvent: w.onEvent})
 	w.api = p.emu
@@ -186,13 +188,16 @@ func (c *chaos) change(r *rand.Rand, n int) {
 	sql(c.t, "postgres", b.String())
 }
 
-// work changes rows until end.
+// work changes rows until end, or until the test fails.
 func (c *chaos) work() {
+	c.t.Cleanup(c.wg.Wait)
 	c.wg.Go(func() {
 		r := rand.New(rand.NewPCG(2, 2))
 		for {
 			select {
 			case <-c.stop:
+				return
+			case <-c.t.Context().Done():
 				return
 			case <-time.After(150 * time.Millisecond):
 				c.change(r, 10)
