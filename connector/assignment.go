@@ -33,6 +33,7 @@ type partition struct {
 	probing     bool      // its leader is asked whether anything follows
 	moved       time.Time // when its records last came
 	plain       bool      // the brokers take no metadata
+	unbalanced  bool      // its records are not all accounted for: nothing more of it is committed
 	topicID     string
 	siblings    int32         // see intent.Metadata.Partitions
 	said        debezium.Lost // the losses of which the log has told
@@ -112,6 +113,8 @@ type decoded struct {
 	runs    []*schema.Rows
 	bad     []badRecord
 	classes [debezium.Classes]int64
+	read    int64 // records that were taken
+	gaps    int64 // offsets that the brokers skipped before and between them
 	lost    debezium.Lost
 	need    *debezium.NeedSchema // of the first of rest, which were not decoded
 	rest    []*kgo.Record
@@ -132,6 +135,7 @@ func (c *Connector) decode(p *partition) {
 	}
 	recs := p.queue
 	p.queue, p.busy = nil, true
+	at := c.ledger.Next(p.Partition)
 	c.worker(func() any {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
@@ -154,7 +158,10 @@ func (c *Connector) decode(p *partition) {
 			} else {
 				d.classes[class]++
 			}
-			d.next = r.Offset + 1
+			d.read++
+			d.gaps += max(0, r.Offset-at)
+			at = r.Offset + 1
+			d.next = at
 		}
 		d.lost = p.decoder.Lost.Sub(lost)
 		d.runs = p.decoder.Take(nil)
@@ -185,9 +192,11 @@ func (c *Connector) onDecoded(d decoded) {
 		case debezium.Excluded:
 			c.totals.Read += n
 			c.totals.Filtered += n
+			c.ledger.Count(p.Partition, Filtered, n)
 		default:
 			c.totals.Read += n
 			c.totals.Skipped += n
+			c.ledger.Count(p.Partition, Skipped, n)
 		}
 	}
 	c.sayLost(p, d.lost)
@@ -204,7 +213,11 @@ func (c *Connector) onDecoded(d decoded) {
 	}
 	c.recycle(d.runs)
 	if d.next > 0 {
-		c.ledger.Advance(p.Partition, d.next)
+		c.ledger.Read(p.Partition, d.next, d.read, d.gaps)
+	}
+	if d.gaps > 0 {
+		c.totals.Gaps += d.gaps
+		c.metrics.gaps(p.Topic, d.gaps)
 	}
 	if d.stopped {
 		c.holdRecord(p, d.bad[len(d.bad)-1])
@@ -269,13 +282,18 @@ func (c *Connector) recycle(runs []*schema.Rows) {
 // add puts a run into its table's open batch and notes what that holds.
 func (c *Connector) add(p *partition, rows *schema.Rows) {
 	from, _ := slices.BinarySearch(rows.Offsets, p.taken[rows.Table])
+	c.ledger.Count(p.Partition, Repeated, int64(records(rows.Offsets[:from])))
 	if from == rows.Len() {
 		return
 	}
 	first := rows.Offsets[from]
+	hold := func(h Holder) {
+		c.ledger.Hold(p.Partition, first, h)
+		c.ledger.Took(p.Partition, h, records(rows.Offsets[from:]), rows.Len()-from)
+	}
 	l := c.lane(rows.Table)
 	if l.held != "" {
-		c.ledger.Hold(p.Partition, first, l.holder)
+		hold(l.holder)
 		c.pause(p)
 		return
 	}
@@ -284,7 +302,7 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	if err != nil {
 		var conflict *schema.ConflictError
 		errors.As(err, &conflict)
-		c.ledger.Hold(p.Partition, first, c.holdTable(rows.Table, Hold{
+		hold(c.holdTable(rows.Table, Hold{
 			Table: rows.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(first), Reason: err.Error(),
 			Remedy: "undo the change at the source, or drop the target table and load it anew under its new columns; then restart",
 		}))
@@ -292,6 +310,18 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		return
 	}
 	c.totals.Read += int64(rows.Len() - from)
-	c.ledger.Hold(p.Partition, first, Holder(batch.ID))
+	hold(Holder(batch.ID))
 	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1
+}
+
+// records counts the records of which rows came, by their offsets in order: one that
+// changes a configured key is two rows.
+func records(offsets []int64) (n int) {
+	last := int64(-1)
+	for _, o := range offsets {
+		if o != last {
+			n, last = n+1, o
+		}
+	}
+	return n
 }

@@ -56,7 +56,7 @@ func (c *Connector) news() map[kafka.Partition]content {
 			continue
 		}
 		at, ok := c.ledger.Committable(id)
-		if !ok || !p.known {
+		if !ok || !p.known || p.unbalanced {
 			continue
 		}
 		have, was := c.commits.acked[id]
@@ -90,6 +90,7 @@ func (c *Connector) startCommit() {
 		return
 	}
 	c.commits.last, c.commits.urgent = c.now, false
+	c.audit()
 	c.admit()
 	contents := c.news()
 	if len(contents) == 0 {
@@ -112,6 +113,30 @@ func (c *Connector) startCommit() {
 		defer cancel()
 		return committed{contents, c.consumer.Commit(ctx, offsets), started}
 	})
+}
+
+// audit keeps a partition from being committed whose records are not all accounted for
+// (I7), and holds the tables that it feeds.
+func (c *Connector) audit() {
+	for id, p := range c.parts {
+		if p.unbalanced {
+			continue
+		}
+		err := c.ledger.Balance(id)
+		if err == nil {
+			continue
+		}
+		p.unbalanced = true
+		c.metrics.unbalanced()
+		h := Hold{Topic: id.Topic, Partition: new(id.ID), Offset: c.position(id), Reason: "the partition does not balance: " + err.Error(), Remedy: defect}
+		for table := range p.taken {
+			h.Table = table
+			c.holdTable(table, h)
+		}
+		if h.Table == "" {
+			c.holdTopic(h)
+		}
+	}
 }
 
 // onCommitted books what the broker acknowledged, partition by partition.

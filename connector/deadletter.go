@@ -38,6 +38,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.nextHolder++
 	id, at := c.nextHolder, b.rec.Offset
 	c.ledger.Hold(p.Partition, at, id)
+	c.ledger.Took(p.Partition, id, 1, 0)
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
 	part := p.Partition
 	c.deadInFlight++
@@ -91,7 +92,7 @@ func (c *Connector) onDeadLettered(d deadLettered) {
 	if d.err == nil {
 		c.totals.DeadLettered++
 		c.metrics.deadLettered(d.part.Topic)
-		c.ledger.Done(d.holder)
+		c.ledger.Done(d.holder, DeadLettered)
 		c.commits.urgent = true
 		return
 	}

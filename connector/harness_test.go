@@ -281,6 +281,41 @@ func (w *world) run(opt Options) (c *Connector, stop func()) {
 	return c, stop
 }
 
+// idle is a connector that does nothing but what the test, in place of its loop, has it do.
+func (w *world) idle(opt Options) *Connector {
+	w.t.Helper()
+	c, err := New(opt)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	hard, cancel := context.WithCancel(context.Background())
+	c.hard = hard
+	closed := make(chan struct{})
+	go func() { // what a loop would take
+		for {
+			select {
+			case e := <-c.consumer.Events():
+				switch e := e.(type) {
+				case kafka.Assigned:
+					close(e.Done)
+				case kafka.Revoked:
+					close(e.Done)
+				}
+			case <-c.results:
+			case <-closed:
+				return
+			}
+		}
+	}()
+	w.t.Cleanup(func() {
+		cancel()
+		c.consumer.Close()
+		c.workers.Wait()
+		close(closed)
+	})
+	return c
+}
+
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
 	patience := 30 * time.Second

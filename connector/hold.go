@@ -90,7 +90,7 @@ func (c *Connector) holdTable(table string, h Hold) Holder {
 	for _, b := range c.batcher.Batches() {
 		if b.Table.Name == table {
 			c.batcher.Seal(b)
-			c.transfer(Holder(b.ID), l.holder)
+			c.ledger.Move(Holder(b.ID), l.holder)
 		}
 	}
 	for _, p := range c.parts {

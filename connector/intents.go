@@ -50,11 +50,26 @@ func (c *Connector) onBind(b *bind) {
 	switch {
 	case b.work.abandoned: // its worker is being cancelled
 	case b.work.given:
-		b.reply <- &push.Error{Op: "commit intent", Kind: push.Lost, Message: "partitions of the batch were given away with its job, which has ended otherwise than DONE"}
+		b.reply <- errGiven
 	default:
 		c.binds = append(c.binds, b)
 		c.commits.urgent = true
 	}
+}
+
+// errGiven ends a batch of which partitions were given away with a job that did not
+// deliver it: their new owner sends their rows, so no further job of it may.
+var errGiven = &push.Error{Op: "commit intent", Kind: push.Lost, Message: "partitions of the batch were given away with its job, which has not delivered it"}
+
+// refuse answers the bind of a batch whose partitions are given away: what is noted
+// beside their offsets is an earlier job of it.
+func (c *Connector) refuse(w *work) {
+	c.binds = slices.DeleteFunc(c.binds, func(b *bind) bool {
+		if b.work == w {
+			b.reply <- errGiven
+		}
+		return b.work == w
+	})
 }
 
 // admit lets binds into what is committed next, as far as the metadata has room. Not

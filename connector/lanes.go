@@ -61,6 +61,7 @@ type work struct {
 	oldest    int64
 	ends      map[kafka.Partition]int64 // the offsets behind its rows
 	read      int
+	taken     int // the same, as the partitions counted them
 	upserts   int
 	deletes   int
 	compacted int // replaced by a later change of their key
@@ -145,7 +146,7 @@ func (c *Connector) schedule() {
 func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.batcher.Seal(b)
 	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
-		read: b.Read, upserts: b.Upserts(), deletes: b.Deletes(), compacted: b.Replaced}
+		read: b.Read, taken: c.ledger.Rows(Holder(b.ID)), upserts: b.Upserts(), deletes: b.Deletes(), compacted: b.Replaced}
 	for p, part := range c.parts {
 		if _, ok := c.ledger.First(p, w.holder); ok {
 			w.ends[p] = part.taken[l.table]
@@ -217,17 +218,19 @@ func (c *Connector) confirm(ctx context.Context) (time.Time, error) {
 	return until, err
 }
 
-// balance holds what the files have against what was read: every row is in one of them
-// or was replaced by a later one of its key (I7). A batch that does not balance is not
-// sent, and holds its table.
+const defect = "this is a defect of Sluice: report it with this message and the log; nothing of it was committed, and a restart reads the changes again"
+
+// balance holds what the files have against what was read: every row that the partitions
+// gave is in one of them or was replaced by a later one of its key (I7). A batch that
+// does not balance is not sent, and holds its table.
 func (w *work) balance(chunks []schema.Chunk) error {
 	var rows [2]int
 	for _, c := range chunks {
 		rows[c.Op] += c.Rows
 	}
-	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted; residual != 0 || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
-		return fmt.Errorf("the batch does not balance: of %d changes read, %d are in the files as upserts (%d are meant to be), %d as deletes (%d), and %d were replaced; residual %d",
-			w.read, rows[schema.Upsert], w.upserts, rows[schema.Delete], w.deletes, w.compacted, residual)
+	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted; residual != 0 || w.taken != w.read || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
+		return fmt.Errorf("the batch does not balance: of %d changes read (%d by the partitions' count), %d are in the files as upserts (%d are meant to be), %d as deletes (%d), and %d were replaced; residual %d",
+			w.read, w.taken, rows[schema.Upsert], w.upserts, rows[schema.Delete], w.deletes, w.compacted, residual)
 	}
 	return nil
 }
@@ -262,10 +265,10 @@ func (c *Connector) onDelivered(d delivered) {
 		c.abandon(w)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		if w.delivery == nil { // it did not get as far as the target
-			remedy = "this is a defect of Sluice: report it with this message and the log; nothing was sent or committed, and a restart reads the changes again"
+			remedy = defect
 		}
 		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(), Remedy: remedy})
-		c.transfer(w.holder, h)
+		c.ledger.Move(w.holder, h)
 	}
 }
 
@@ -274,16 +277,6 @@ func (c *Connector) abandon(w *work) {
 	w.cancel()
 	w.span.End()
 	c.inflight -= w.bytes
-}
-
-// transfer lets one holder hold what another held.
-func (c *Connector) transfer(from, to Holder) {
-	for p := range c.parts {
-		if first, ok := c.ledger.First(p, from); ok {
-			c.ledger.Hold(p, first, to)
-		}
-	}
-	c.ledger.Done(from)
 }
 
 // finish books a batch as DONE.
@@ -296,7 +289,7 @@ func (c *Connector) finish(w *work) {
 	for p, end := range w.ends {
 		c.parts[p].entries[l.table] = intent.Entry{Mark: end}
 	}
-	c.ledger.Done(w.holder) // I1: not before DONE
+	c.ledger.Done(w.holder, Delivered) // I1: not before DONE
 	c.commits.settle = append(c.commits.settle, w)
 	c.commits.urgent = true
 	if w.adopted {

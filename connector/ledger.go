@@ -5,15 +5,24 @@ import "github.com/sluice-cdc/sluice/connector/kafka"
 // Ledger knows which offsets are held by which unfinished work, and from it what
 // may be committed. It keeps, per partition, the first offset that each holder
 // holds and the next offset not yet seen; work ends as a whole, so the least of
-// them is exact. It is pure, and one goroutine uses it.
+// them is exact. Beside that it counts what became of every record (I7). It is pure,
+// and one goroutine uses it.
 type Ledger struct {
 	parts map[kafka.Partition]*page
 }
 
 // page is the ledger of one partition.
 type page struct {
-	next int64            // the offset after the last record seen, -1 before the first
-	held map[Holder]int64 // the first offset held
+	next int64 // the offset after the last record seen, -1 before the first
+	held map[Holder]holding
+	account
+}
+
+// holding is a holder's share of a partition.
+type holding struct {
+	first   int64 // offset held
+	records int64
+	rows    int // that the records became: two where a configured key changed
 }
 
 // Holder names unfinished work: a batch, a record on its way to the dead-letter
@@ -25,7 +34,7 @@ func NewLedger() *Ledger { return &Ledger{parts: map[kafka.Partition]*page{}} }
 
 // Assign starts a partition of which nothing has been seen.
 func (l *Ledger) Assign(p kafka.Partition) {
-	l.parts[p] = &page{next: -1, held: map[Holder]int64{}}
+	l.parts[p] = &page{next: -1, held: map[Holder]holding{}}
 }
 
 // Revoke forgets a partition: nothing of it will be committed any more (I2).
@@ -38,17 +47,74 @@ func (l *Ledger) Hold(p kafka.Partition, offset int64, h Holder) {
 	if pg == nil {
 		return
 	}
-	if first, ok := pg.held[h]; !ok || offset < first {
-		pg.held[h] = offset
+	if have, ok := pg.held[h]; !ok {
+		pg.held[h] = holding{first: offset}
+	} else if offset < have.first {
+		have.first = offset
+		pg.held[h] = have
 	}
 }
 
-// Advance says that all records before next were seen: each is held, or needs
-// no holding because it was skipped on purpose.
+// Took says that a holder, which holds the first of them, stands for so many more
+// records of the partition, and for the rows that they became.
+func (l *Ledger) Took(p kafka.Partition, h Holder, records, rows int) {
+	pg := l.parts[p]
+	if pg == nil {
+		return
+	}
+	if have, ok := pg.held[h]; ok {
+		have.records += int64(records)
+		have.rows += rows
+		pg.held[h] = have
+	}
+}
+
+// Advance says that a partition stands at next, and that nothing before it is
+// missing: each record is held, or needs no holding.
 func (l *Ledger) Advance(p kafka.Partition, next int64) {
 	if pg := l.parts[p]; pg != nil && next > pg.next {
 		pg.next = next
 	}
+}
+
+// Read is Advance for records that were read, with the offsets before and between
+// them that the brokers skipped.
+func (l *Ledger) Read(p kafka.Partition, next, records, gaps int64) {
+	if pg := l.parts[p]; pg != nil {
+		pg.passed += next - pg.next
+		pg.read += records
+		pg.gaps += gaps
+	}
+	l.Advance(p, next)
+}
+
+// Count says what became of records that no holder stands for.
+func (l *Ledger) Count(p kafka.Partition, o Outcome, n int64) {
+	if pg := l.parts[p]; pg != nil {
+		pg.counts[o] += n
+	}
+}
+
+// Balance returns an error with the numbers if what was read of a partition is not
+// what became of it (I7).
+func (l *Ledger) Balance(p kafka.Partition) error {
+	pg := l.parts[p]
+	if pg == nil {
+		return nil
+	}
+	inFlight := int64(0)
+	for _, have := range pg.held {
+		inFlight += have.records
+	}
+	return pg.balance(inFlight)
+}
+
+// Rows returns how many rows the holder stands for, of all partitions.
+func (l *Ledger) Rows(h Holder) (n int) {
+	for _, pg := range l.parts {
+		n += pg.held[h].rows
+	}
+	return n
 }
 
 // Rewind says that the partition will be read again from an offset on.
@@ -58,18 +124,30 @@ func (l *Ledger) Rewind(p kafka.Partition, next int64) {
 	}
 }
 
-// Done releases what the holder held, everywhere.
-func (l *Ledger) Done(h Holder) {
+// Done releases what the holder held, everywhere, and says what became of its records.
+func (l *Ledger) Done(h Holder, o Outcome) {
 	for _, pg := range l.parts {
+		pg.counts[o] += pg.held[h].records
 		delete(pg.held, h)
+	}
+}
+
+// Move lets one holder hold what another held.
+func (l *Ledger) Move(from, to Holder) {
+	for p, pg := range l.parts {
+		if have, ok := pg.held[from]; ok {
+			delete(pg.held, from)
+			l.Hold(p, have.first, to)
+			l.Took(p, to, int(have.records), have.rows)
+		}
 	}
 }
 
 // First returns the first offset of a partition that the holder holds.
 func (l *Ledger) First(p kafka.Partition, h Holder) (int64, bool) {
 	if pg := l.parts[p]; pg != nil {
-		first, ok := pg.held[h]
-		return first, ok
+		have, ok := pg.held[h]
+		return have.first, ok
 	}
 	return 0, false
 }
@@ -91,8 +169,8 @@ func (l *Ledger) Committable(p kafka.Partition) (offset int64, ok bool) {
 		return 0, false
 	}
 	offset = pg.next
-	for _, first := range pg.held {
-		offset = min(offset, first) // I1
+	for _, have := range pg.held {
+		offset = min(offset, have.first) // I1
 	}
 	return offset, true
 }

@@ -29,7 +29,7 @@ func FuzzLedger(f *testing.F) {
 			switch {
 			case b&0x80 != 0 && b&0x40 == 0: // a holder is done and may be used no more
 				done[h] = true
-				l.Done(h)
+				l.Done(h, Delivered)
 			case b&0xc0 == 0xc0: // a record that is skipped
 				next += int64(b&3) + 1 // with a gap before it
 				records = append(records, record{offset: next - 1})
@@ -115,7 +115,7 @@ func TestLedgerModel(t *testing.T) {
 				}
 				h := Holder(rapid.Uint64Range(1, uint64(serial)).Draw(t, "holder"))
 				done[h] = true
-				l.Done(h)
+				l.Done(h, Delivered)
 				for _, records := range model {
 					for _, r := range records {
 						r.done = r.done || r.holder == h
@@ -136,7 +136,7 @@ func TestLedgerModel(t *testing.T) {
 						if first, ok := l.First(p, r.holder); ok && first < at {
 							continue // its batch goes on: it still holds earlier rows
 						}
-						l.Done(r.holder)
+						l.Done(r.holder, Dropped)
 						done[r.holder] = true
 						for _, records := range model {
 							for _, x := range records {

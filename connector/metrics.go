@@ -11,10 +11,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata metric.Int64Counter
-	holds                                                                           metric.Int64UpDownCounter
-	duration                                                                        metric.Float64Histogram
-	last                                                                            atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata, compacted, gap, residual metric.Int64Counter
+	holds                                                                                                     metric.Int64UpDownCounter
+	duration                                                                                                  metric.Float64Histogram
+	last                                                                                                      atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -33,6 +33,9 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.record = counter("sluice.records", "{record}", "Records decoded, by class.")
 	x.batch = counter("sluice.batches", "{batch}", "Batches sealed, by reason.")
 	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
+	x.compacted = counter("sluice.rows.compacted", "{row}", "Rows that a later one of their key replaced before they were sent, by table.")
+	x.gap = counter("sluice.offsets.skipped", "{offset}", "Offsets that the brokers skipped, by topic: transaction markers, aborted and compacted records.")
+	x.residual = counter("sluice.residuals", "{residual}", "Batches and partitions whose records were not all accounted for; each is on hold.")
 	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
 	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
 	x.noMetadata = counter("sluice.commits.without_metadata", "{partition}", "Partitions for which the brokers take no metadata, so that a batch may be sent twice after a crash.")
@@ -90,6 +93,12 @@ func (x *metrics) sealed(reason string)          { add(x.batch, 1, attribute.Str
 func (x *metrics) held(n int64)                  { x.holds.Add(context.Background(), n) }
 func (x *metrics) observe(s *Status)             { x.last.Store(s) }
 
+func (x *metrics) unbalanced() { x.residual.Add(context.Background(), 1) }
+
+func (x *metrics) gaps(topic string, n int64) {
+	add(x.gap, n, attribute.String("messaging.destination.name", topic))
+}
+
 func (x *metrics) deadLettered(topic string) {
 	add(x.deadLetter, 1, attribute.String("messaging.destination.name", topic))
 }
@@ -111,5 +120,6 @@ func (x *metrics) delivered(table string, w *work, now time.Time) {
 	t := attribute.String("sluice.table", table)
 	add(x.row, int64(w.upserts), t, attribute.String("op", "upsert"))
 	add(x.row, int64(w.deletes), t, attribute.String("op", "delete"))
+	add(x.compacted, int64(w.compacted), t)
 	x.duration.Record(context.Background(), now.Sub(w.sealed).Seconds(), metric.WithAttributes(t))
 }

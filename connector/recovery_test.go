@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -574,33 +573,51 @@ func TestEntriesGoTogether(t *testing.T) {
 	}
 }
 
+// TestGivenBatchEndsWithItsJob: a batch of two jobs loses a partition while its second job
+// waits to be noted. The offsets that go name the first one, which does not deliver, so
+// their new owner sends their rows: the second job must not send them again, later.
+func TestGivenBatchEndsWithItsJob(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	c := w.idle(opt)
+	ctx, span := opt.Tracer.Start(t.Context(), "")
+	batch := &work{lane: c.lane("public_a"), holder: 1, ctx: ctx, span: span, cancel: func() {}, bound: true, ends: map[kafka.Partition]int64{}}
+	batch.lane.running = batch
+	for id := range int32(2) {
+		p := kafka.Partition{Topic: "shop.public.a", ID: id}
+		c.parts[p] = c.newPartition(p)
+		c.parts[p].known = true
+		c.ledger.Assign(p)
+		c.ledger.Advance(p, 0)
+		c.ledger.Hold(p, 0, batch.holder)
+		batch.ends[p] = 5
+	}
+	second := &bind{work: batch, job: "second", part: 2, parts: 2, reply: make(chan error, 1)}
+	c.onBind(second)
+	c.giveUp(map[kafka.Partition]bool{{Topic: "shop.public.a", ID: 1}: true}, false)
+	c.admit()
+	for p, n := range c.news() {
+		if job := n.meta.Tables["public_a"].Job; job != "" {
+			t.Errorf("job %s is noted beside %v", job, p)
+		}
+	}
+	select {
+	case err := <-second.reply:
+		if push.KindOf(err) != push.Lost {
+			t.Errorf("the second job is answered %v", err)
+		}
+	default:
+		t.Error("the second job waits for ever")
+	}
+}
+
 // TestLostOffsetsKeepTheirJob: a commit's answer comes when the partitions of a batch that
 // is DONE have been lost. Their offsets may name its job, which must stay for their next
 // owner to find.
 func TestLostOffsetsKeepTheirJob(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	opt := w.options("shop.public.a")
-	c, err := New(opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	hard, cancel := context.WithCancel(t.Context())
-	c.hard = hard
-	go func() { // what a loop would take
-		for {
-			select {
-			case e := <-c.consumer.Events():
-				if a, ok := e.(kafka.Assigned); ok {
-					close(a.Done)
-				}
-			case <-c.results:
-			case <-t.Context().Done():
-				return
-			}
-		}
-	}()
-	defer c.consumer.Close()
-	defer cancel()
+	c := w.idle(opt)
 	ctx, span := opt.Tracer.Start(t.Context(), "")
 	c.commits.settle = []*work{{lane: c.lane("public_a"), ctx: ctx, span: span, delivery: push.NewDelivery(nil),
 		ends: map[kafka.Partition]int64{{Topic: "shop.public.a"}: 5}}}

@@ -84,7 +84,7 @@ func (c *Connector) forget(table string, h Holder, gone map[kafka.Partition]bool
 			seek[p] = first
 		}
 	}
-	c.ledger.Done(h)
+	c.ledger.Done(h, Dropped)
 }
 
 // dropBatch ends a batch that is not sealed. Its rows are read again.
@@ -124,6 +124,7 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		c.dequeue(old)
 		fresh := c.newPartition(p)
 		fresh.stopped, fresh.known, fresh.plain, fresh.said, fresh.moved = old.stopped, old.known, old.plain, old.said, c.now
+		fresh.unbalanced = old.unbalanced
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
 		fresh.rereading = true
 		c.parts[p] = fresh
@@ -169,11 +170,12 @@ func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 			return
 		}
 		w.given = true
+		c.refuse(w)
 		for p := range gone {
 			delete(w.ends, p)
 		}
 		if len(w.ends) == 0 { // it is the new owner's to bring to its end, and to count
-			c.ledger.Done(w.holder)
+			c.ledger.Done(w.holder, Dropped)
 			c.quit(w)
 		}
 	}

@@ -28,6 +28,9 @@ type Totals struct {
 	Filtered     int64 `json:"filtered"`
 	Skipped      int64 `json:"skipped"`
 	DeadLettered int64 `json:"deadLettered"`
+	// Gaps counts offsets, not records: those that the brokers skipped, for they are
+	// transaction markers, or records that were aborted or compacted away.
+	Gaps int64 `json:"gaps"`
 }
 
 // Status is a picture of the connector, made by the loop and never changed.
