@@ -61,8 +61,8 @@ func TestCommitRefused(t *testing.T) {
 		if !refuse.Load() || w.emu.Counts().Submitted == 0 {
 			return nil, nil, false
 		}
-		return commitAnswer(req, func(part int32) *kerr.Error {
-			if part == 0 {
+		return commitAnswer(req, func(p kmsg.OffsetCommitRequestTopicPartition) *kerr.Error {
+			if p.Partition == 0 {
 				return kerr.InvalidCommitOffsetSize
 			}
 			return nil

@@ -116,7 +116,7 @@ func (w *world) committed(r *kmsg.OffsetCommitRequest) {
 }
 
 // commitAnswer is what a broker says to a commit: for each partition an error, nil for OK.
-func commitAnswer(req *kmsg.OffsetCommitRequest, of func(part int32) *kerr.Error) *kmsg.OffsetCommitResponse {
+func commitAnswer(req *kmsg.OffsetCommitRequest, of func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error) *kmsg.OffsetCommitResponse {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
 	for _, t := range req.Topics {
 		rt := kmsg.NewOffsetCommitResponseTopic()
@@ -124,12 +124,29 @@ func commitAnswer(req *kmsg.OffsetCommitRequest, of func(part int32) *kerr.Error
 		for _, p := range t.Partitions {
 			rp := kmsg.NewOffsetCommitResponseTopicPartition()
 			rp.Partition = p.Partition
-			if err := of(p.Partition); err != nil {
+			if err := of(p); err != nil {
 				rp.ErrorCode = err.Code
 			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
+	}
+	return resp
+}
+
+// tooLarge is what brokers say to a commit that has more than so many bytes beside an
+// offset, nil if it has not.
+func tooLarge(req *kmsg.OffsetCommitRequest, limit int) kmsg.Response {
+	large := false
+	resp := commitAnswer(req, func(p kmsg.OffsetCommitRequestTopicPartition) *kerr.Error {
+		if len(*p.Metadata) > limit {
+			large = true
+			return kerr.OffsetMetadataTooLarge
+		}
+		return kerr.CoordinatorLoadInProgress // kfake takes all or none
+	})
+	if !large {
+		return nil
 	}
 	return resp
 }

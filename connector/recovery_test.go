@@ -311,7 +311,7 @@ func TestAnswerLost(t *testing.T) {
 			}
 		}
 		if lost++; lost%3 != 0 {
-			return commitAnswer(req, func(int32) *kerr.Error { return kerr.RequestTimedOut }), nil, true
+			return commitAnswer(req, func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return kerr.RequestTimedOut }), nil, true
 		}
 		return nil, nil, false
 	})
@@ -554,8 +554,8 @@ func TestEntriesGoTogether(t *testing.T) {
 		if first == "" && strings.Contains(text, "true") {
 			first = text
 		}
-		return commitAnswer(req, func(part int32) *kerr.Error {
-			if part == 1 {
+		return commitAnswer(req, func(p kmsg.OffsetCommitRequestTopicPartition) *kerr.Error {
+			if p.Partition == 1 {
 				return kerr.RequestTimedOut
 			}
 			return nil
@@ -578,19 +578,11 @@ func TestEntriesGoTogether(t *testing.T) {
 // their new owner sends their rows: the second job must not send them again, later.
 func TestGivenBatchEndsWithItsJob(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	opt := w.options("shop.public.a")
-	c := w.idle(opt)
-	ctx, span := opt.Tracer.Start(t.Context(), "")
-	batch := &work{lane: c.lane("public_a"), holder: 1, ctx: ctx, span: span, cancel: func() {}, bound: true, ends: map[kafka.Partition]int64{}}
-	batch.lane.running = batch
+	c := w.idle(w.options("shop.public.a"))
+	batch := w.batch(c, "public_a", 1)
+	batch.bound = true
 	for id := range int32(2) {
-		p := kafka.Partition{Topic: "shop.public.a", ID: id}
-		c.parts[p] = c.newPartition(p)
-		c.parts[p].known = true
-		c.ledger.Assign(p)
-		c.ledger.Advance(p, 0)
-		c.ledger.Hold(p, 0, batch.holder)
-		batch.ends[p] = 5
+		w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: id}, batch, 5)
 	}
 	second := &bind{work: batch, job: "second", part: 2, parts: 2, reply: make(chan error, 1)}
 	c.onBind(second)

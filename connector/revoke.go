@@ -165,7 +165,12 @@ func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 		if !c.touches(w.holder, gone) {
 			return
 		}
-		if !w.bound || lost {
+		noted := w.bound
+		for p := range w.ends {
+			// Where there is no metadata nobody finds the job there.
+			noted = noted && !(gone[p] && c.parts[p].plain)
+		}
+		if !noted || lost {
 			c.drop(w, gone, seek)
 			return
 		}

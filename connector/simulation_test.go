@@ -20,10 +20,13 @@ var (
 
 // TestSimulation runs the whole connector, with kfake and the emulator, in virtual time
 // under schedules of faults: processes that crash between any two calls, freeze, stop and
-// come back, lost and refused commits, a group that throws members out, an API that fails
-// in every way that the emulator knows. After each: every table equals what its source
-// holds, no reader saw a row go back (I8), nothing was committed before it was delivered
-// (I1), what was DONE was not sent again, and every record is accounted for (I7).
+// come back, lost and refused commits, a group that throws members out, brokers that take
+// less metadata than they are said to, an API that fails in every way that the emulator
+// knows; records that cannot be decoded, transactions that are taken back, compaction.
+// After each: every table equals what its source holds, no reader saw a row go back (I8),
+// nothing was committed before it was delivered (I1), no job was executed by a process
+// whose membership was not confirmed (I2), what was DONE was not sent again, every bad
+// record is in the dead-letter topic, and every record is accounted for (I7).
 //
 // The Kafka client's locks stop virtual time unless it is built with a tag, so the test
 // runs itself again with that.

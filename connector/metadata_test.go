@@ -1,0 +1,245 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// TestBrokersRefuseMetadata: brokers that take less beside an offset than Sluice was told
+// get none, which is counted and said once a partition; the rows arrive.
+func TestBrokersRefuseMetadata(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ ours, theirs int }{
+		"the brokers take less than they are said to": {4096, 20},
+		"the setting leaves no room for an entry":     {60, 4096},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+				w.cluster.KeepControl()
+				resp := tooLarge(q.(*kmsg.OffsetCommitRequest), c.theirs)
+				return resp, nil, resp != nil
+			})
+			var mu sync.Mutex
+			var log strings.Builder
+			reader := sdkmetric.NewManualReader()
+			opt := w.options("shop.public.a")
+			opt.MetadataLimit = c.ours
+			opt.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("")
+			opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				return log.Write(p)
+			}), nil))
+			w.insert("shop.public.a", 0, 10)
+			_, stop := w.run(opt)
+			w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+			stop()
+			w.check()
+			at, err := kadm.NewClient(w.client).FetchOffsets(t.Context(), "sluice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			at.Each(func(o kadm.OffsetResponse) {
+				if len(o.Metadata) > c.theirs || c.ours < 4096 && o.Metadata != "" {
+					t.Errorf("%s/%d has metadata %q", o.Topic, o.Partition, o.Metadata)
+				}
+			})
+			var all metricdata.ResourceMetrics
+			if err := reader.Collect(context.Background(), &all); err != nil {
+				t.Fatal(err)
+			}
+			counted := int64(0)
+			for _, m := range all.ScopeMetrics[0].Metrics {
+				if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "sluice.commits.without_metadata" {
+					counted += sum.DataPoints[0].Value
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if said := strings.Count(log.String(), "raise offset.metadata.max.bytes of the brokers and SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES"); counted != 2 || said != 2 {
+				t.Errorf("%d partitions without metadata are counted, and the log says so %d times; want both", counted, said)
+			}
+		})
+	}
+}
+
+// TestNoRoomNoJob: more tables share a partition than there is room for entries. Their
+// jobs take turns, the one that holds the commit back has a slot, and nothing is
+// committed without its entry.
+func TestNoRoomNoJob(t *testing.T) {
+	t.Parallel()
+	const limit = 500
+	w := newWorld(t, emulator.Options{Delay: 100 * time.Millisecond}, "mixed")
+	var mu sync.Mutex
+	longest, most := 0, 0
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		for _, t := range q.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range t.Partitions {
+				longest, most = max(longest, len(*p.Metadata)), max(most, strings.Count(*p.Metadata, `"job"`))
+			}
+		}
+		return nil, nil, false
+	})
+	opt := w.options("mixed")
+	opt.MetadataLimit = limit
+	var log strings.Builder
+	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return log.Write(p)
+	}), nil))
+	for i := range 80 {
+		table := string(rune('a' + i%8))
+		key, value := change("shop.public."+table, "c", int64(i), "x")
+		w.produce("mixed", 0, key, value)
+		name := "public_" + table
+		if w.model[name] == nil {
+			w.model[name] = map[int64]string{}
+		}
+		w.model[name][int64(i)] = "x"
+	}
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("mixed") == 0 })
+	stop()
+	mu.Lock()
+	defer mu.Unlock()
+	if longest > limit || most < 2 || most > 4 {
+		t.Errorf("up to %d bytes were committed, and %d jobs beside one offset; want at most %d bytes, and two to four jobs", longest, most, limit)
+	}
+	if strings.Contains(log.String(), "without Sluice's metadata") {
+		t.Error("an offset was committed without metadata, though there was room in turns")
+	}
+}
+
+// hold makes an idle connector own a partition, all of whose rows from its start on a
+// batch holds.
+func (w *world) hold(c *Connector, id kafka.Partition, batch *work, end int64) *partition {
+	p := c.newPartition(id)
+	p.known = true
+	c.parts[id] = p
+	c.ledger.Assign(id)
+	c.ledger.Advance(id, 0)
+	c.ledger.Hold(id, 0, batch.holder)
+	batch.ends[id] = end
+	return p
+}
+
+func (w *world) batch(c *Connector, table string, holder Holder) *work {
+	ctx, span := c.opt.Tracer.Start(w.t.Context(), "")
+	b := &work{lane: c.lane(table), holder: holder, ctx: ctx, span: span, cancel: func() {}, ends: map[kafka.Partition]int64{}}
+	b.lane.running = b
+	return b
+}
+
+// TestNoRoomForAnyone: two tables wait for each other's room. After a while, and not
+// before, one partition goes on without metadata.
+func TestNoRoomForAnyone(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.MetadataLimit = 300
+	c := w.idle(opt)
+	c.now = time.Now()
+	batch := w.batch(c, "public_a", 1)
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, batch, 5)
+	c.ledger.Hold(p.Partition, -1, 2) // another table's rows hold the commit back
+	for i := range 8 {
+		p.entries[fmt.Sprint("public_", i)] = intent.Entry{Mark: 1000}
+	}
+	b := &bind{work: batch, job: "job", part: 1, parts: 1, since: c.now, reply: make(chan error, 1)}
+	c.onBind(b)
+	c.admit()
+	if b.admitted || p.plain {
+		t.Fatalf("admitted %v, without metadata %v: there is no room", b.admitted, p.plain)
+	}
+	c.now = c.now.Add(stuck + time.Second)
+	other := w.batch(c, "public_b", 3) // which may yet make room
+	c.admit()
+	if b.admitted || p.plain {
+		t.Fatalf("admitted %v, without metadata %v: another job runs", b.admitted, p.plain)
+	}
+	other.lane.running = nil
+	c.admit()
+	if !b.admitted || !p.plain {
+		t.Errorf("admitted %v, without metadata %v: nothing else can make room", b.admitted, p.plain)
+	}
+}
+
+// TestUnnotedJobIsNotGivenAway: where there is no metadata, nobody finds a job that is
+// given away: it must not be executed any more, for it would come after the new owner's.
+func TestUnnotedJobIsNotGivenAway(t *testing.T) {
+	for _, plain := range []bool{false, true} {
+		w := newWorld(t, emulator.Options{}, "shop.public.a")
+		c := w.idle(w.options("shop.public.a"))
+		batch := w.batch(c, "public_a", 1)
+		batch.bound = true
+		w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: 0}, batch, 5)
+		goes := w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: 1}, batch, 5)
+		goes.plain = plain
+		c.giveUp(map[kafka.Partition]bool{goes.Partition: true}, false)
+		if batch.abandoned != plain || batch.given == plain {
+			t.Errorf("without metadata %v: abandoned %v, given away %v", plain, batch.abandoned, batch.given)
+		}
+	}
+}
+
+// TestProbe: a job that failed is noted up to an offset behind which there are only
+// records that a transaction has taken back. Its rows are sent again all the same.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	key, value := change("shop.public.a", "u", 2, "x")
+	w.put("shop.public.a", "u", 2, "x")
+	producer, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	if err := producer.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []int64{2, 4} {
+		key, value := change("shop.public.a", "u", id, "taken back")
+		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "shop.public.a", Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := producer.EndTransaction(t.Context(), kgo.TryAbort); err != nil {
+		t.Fatal(err)
+	}
+	opt := w.options("shop.public.a")
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 1, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+	w.emu.Inject("execute", emulator.JobError, 0, 1)
+	ticket := w.prepare(opt, "shop.public.a", [][2]string{{key, value}})
+	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+		t.Fatal(err)
+	}
+	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, End: 4, Bytes: 1000}}}
+	w.commitAs("shop.public.a", 0, 0, m.String())
+	c, stop := w.run(opt)
+	w.eventually("the row", w.equal)
+	w.eventually("the totals", func() bool { return c.Status().Totals.Upserted == 1 })
+	stop()
+	if w.emu.Counts().Submitted != 2 {
+		t.Errorf("%d jobs submitted, want the one that failed and another", w.emu.Counts().Submitted)
+	}
+}
