@@ -142,7 +142,7 @@ func (c *Connector) decode(p *partition) {
 		d := decoded{part: p, bytes: kafka.Size(recs)}
 		lost := p.decoder.Lost
 		for i, r := range recs {
-			class, err := p.decoder.Decode(debezium.Record{Offset: r.Offset, Key: r.Key, Value: r.Value})
+			class, err := p.decoder.Decode(debezium.Record{Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value})
 			if errors.As(err, &d.need) {
 				d.rest = recs[i:]
 				break

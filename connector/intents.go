@@ -215,7 +215,7 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	w.ctx, w.span = c.opt.Tracer.Start(ctx, "batch "+table, trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("sluice.table", table), attribute.String("sluice.batch.reason", w.reason)))
 	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Table: table}, e.Last())
-	w.delivery.Confirm = c.confirm
+	w.delivery.Confirm, w.delivery.Once = c.confirm, c.once(table)
 	w.shown.Store(w.delivery)
 	l.adopted = append(l.adopted, w)
 	c.log.Info("a job that an earlier owner has left behind is taken over", "table", table, "job", e.Job, "partitions", len(parts))

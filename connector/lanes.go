@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -202,9 +204,14 @@ func (c *Connector) encode(w *work) (int64, error) {
 	}
 	span.SetAttributes(attribute.Int64("sluice.bytes", bytes), attribute.Int("sluice.chunks", len(chunks)))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
-	w.delivery.Confirm, w.delivery.Bind = c.confirm, c.binder(w)
+	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once = c.confirm, c.binder(w), c.once(w.lane.table)
 	w.shown.Store(w.delivery)
 	return bytes, nil
+}
+
+// once reports whether a table's rows must not reach the target twice.
+func (c *Connector) once(table string) bool {
+	return c.opt.Decoder.Append != nil && c.opt.Decoder.Append(table)
 }
 
 // confirm asks, before each execution, whether we are still in the group (I2, I8).
@@ -264,12 +271,28 @@ func (c *Connector) onDelivered(d delivered) {
 		w.span.SetStatus(codes.Error, d.err.Error())
 		c.abandon(w)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
-		if w.delivery == nil { // it did not get as far as the target
+		switch {
+		case w.delivery == nil: // it did not get as far as the target
 			remedy = defect
+		case c.once(l.table) && w.sent:
+			remedy = c.unsure(w)
 		}
 		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(), Remedy: remedy})
 		c.ledger.Move(w.holder, h)
 	}
+}
+
+// unsure is the remedy where nobody can tell which rows of a batch are in a table that
+// has no key. The intent beside the offsets stays until these are set anew.
+func (c *Connector) unsure(w *work) string {
+	var ranges []string
+	for p, end := range w.ends {
+		first, _ := c.ledger.First(p, w.holder)
+		ranges = append(ranges, fmt.Sprintf("%v from %d to %d", p, first, end))
+	}
+	slices.Sort(ranges)
+	return fmt.Sprintf("stop all replicas; look in the table for the rows of the batch (offsets %s): if they are all there, set the group's offsets to where it ends, "+
+		"if not, delete those that are there and set them to where it begins (kafka-consumer-groups.sh --reset-offsets --to-offset); then start again", strings.Join(ranges, ", "))
 }
 
 // abandon ends work that will not be booked as delivered.

@@ -34,6 +34,11 @@ type Delivery struct {
 	// place before it has ended or is gone for good. An error of kind Lost ends Run.
 	Bind func(ctx context.Context, t Ticket, part, parts int) error
 
+	// Once says that rows must not reach the target twice, for there is no key that makes
+	// two of them one. What may have delivered some of them ends Run with an error of kind
+	// Rejected, instead of a further job.
+	Once bool
+
 	part     int
 	adopted  bool // the job is another process's; there are no chunks to make it again from
 	partial  bool // and its DONE does not deliver the batch
@@ -87,6 +92,18 @@ func (d *Delivery) Tickets() []Ticket { return d.old }
 func (d *Delivery) to(s Step) {
 	d.step = s
 	d.progress.Store(&Progress{Step: s, JobID: d.ticket.ID, Since: time.Now()})
+}
+
+// over starts a job over that has ended otherwise than DONE, or is gone for good, after it
+// may have been executed: half of it may be at the target.
+func (d *Delivery) over(p *Pusher, reason error) error {
+	if !d.Once {
+		return d.again(reason)
+	}
+	d.attempts = p.Attempts
+	e := &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Err: reason, Message: reason.Error(),
+		Hint: "which of its rows are in the table is not known, and rows without a key would be there twice if they were sent again"}
+	return e
 }
 
 // again starts a job over, from its chunks, for it has ended without effect, or with half

@@ -183,7 +183,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	s, err := p.Sink.Status(ctx, d.ticket)
 	switch {
 	case err != nil && KindOf(err) == Lost:
-		return d.again(as(Rejected, err))
+		return d.over(p, as(Rejected, err))
 	case err != nil:
 		return err
 	case s.State != New:
@@ -231,7 +231,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 		span.SetAttributes(attribute.Int("sluice.job.polls", asked))
 		if err != nil {
 			if KindOf(err) == Lost {
-				return d.again(as(Rejected, err))
+				return d.over(p, as(Rejected, err))
 			}
 			return err
 		}
@@ -247,7 +247,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			d.to(Preparing)
 			return nil
 		case Failed, Canceled:
-			return d.again(&Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
+			return d.over(p, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
 		case New:
 			// The status may lag behind the execution; only after a while is it taken
 			// as never submitted.
@@ -266,7 +266,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			if err := p.remove(ctx, d.ticket); err != nil {
 				return err
 			}
-			return d.again(&Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
+			return d.over(p, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
 		}
 		if err := Sleep(ctx, pause); err != nil {
 			return err

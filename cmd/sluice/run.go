@@ -138,6 +138,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			IDBytes:       map[string]int{"apicurio": 8}[cfg.Registry.Framing],
 			OrderColumn:   cfg.Celonis.OrderColumn,
 			Keys:          func(name string) []string { return table(name).Keys },
+			Append:        func(name string) bool { return table(name).Append },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
 			Exclude:       func(name string) bool { return table(name).Exclude },
 			Claim:         names.Claim,

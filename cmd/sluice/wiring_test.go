@@ -57,6 +57,8 @@ tables:
     foreignKeys: fk
     mirrorTargetNames: [m]
     postExecutionQuery: q
+  public_log:
+    append: true
 `
 
 // TestWiring: every setting reaches the place where it works.
@@ -66,7 +68,7 @@ func TestWiring(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
-	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") ||
+	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Append("public_t") ||
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float {
 		t.Error("the tables file is not wired to the decoder")
 	}

@@ -1,7 +1,9 @@
 package celonis_test
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,6 +181,66 @@ func TestEveryFault(t *testing.T) {
 				r.done()
 			})
 		})
+	}
+}
+
+// TestEveryFaultAppend: the same for a table without a key, where a second effect shows:
+// each row is there once. What may have delivered half of them is not sent again.
+func TestEveryFaultAppend(t *testing.T) {
+	open := map[emulator.Fault]bool{emulator.JobError: true, emulator.JobCancel: true, emulator.Vanish: true}
+	for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
+		for _, fault := range []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401,
+			emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404, emulator.JobError, emulator.JobCancel, emulator.Vanish} {
+			if open[fault] && op != "execute" && (op != "get" || fault != emulator.Vanish) {
+				continue
+			}
+			t.Run(op+"/"+string(fault), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, emulator.Options{Delay: 5 * time.Second}, nil)
+					send := func(rows map[int64]string) error {
+						table, chunks := batch(t, rows)
+						table.Columns = slices.Clone(table.Columns)
+						table.Columns[0].Key = false
+						d := push.NewDelivery(table, chunks)
+						d.Once = true
+						return r.pusher.Run(t.Context(), d)
+					}
+					if err := send(map[int64]string{1: "a", 2: "b", 3: "c"}); err != nil {
+						t.Fatal(err)
+					}
+					r.emu.Inject(op, fault, 0, 1)
+					err := send(map[int64]string{1: "a", 4: "d"})
+					time.Sleep(time.Minute) // for what comes late
+					want := 2
+					if op == "execute" && fault == emulator.Vanish {
+						want = 1
+					}
+					if n := r.emu.Counts().Submitted; n != want {
+						t.Errorf("%d jobs submitted, want %d", n, want)
+					}
+					r.done()
+					rows := map[int64]int{}
+					for _, row := range r.emu.Snapshot("people").Rows {
+						rows[row[0].(int64)]++
+					}
+					if open[fault] {
+						if push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), "is not known") {
+							t.Errorf("got %v", err)
+						}
+						if rows[1] > 2 || rows[4] > 1 {
+							t.Errorf("rows are there more than once: %v", rows)
+						}
+						return
+					}
+					if err != nil {
+						t.Errorf("got %v", err)
+					}
+					if want := "map[1:2 2:1 3:1 4:1]"; fmt.Sprint(rows) != want {
+						t.Errorf("rows are there so often: %v, want %s", rows, want)
+					}
+				})
+			})
+		}
 	}
 }
 

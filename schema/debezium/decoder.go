@@ -18,6 +18,7 @@ import (
 // Record is a Kafka record, as far as decoding needs it. The bytes are read
 // during Decode only.
 type Record struct {
+	Partition  int32
 	Offset     int64
 	Key, Value []byte // nil: null
 }
@@ -29,6 +30,10 @@ type Options struct {
 	// Keys returns the key columns configured for a target table, nil to take
 	// them from the records' keys.
 	Keys func(table string) []string
+	// Append tells the target tables whose rows have no key and are only ever added: a
+	// row is known by where its record stands, so that one that is read twice is one
+	// row. nil: none.
+	Append func(table string) bool
 	// TopicTable returns the target table configured for a topic, for records
 	// that do not say their table; "" if none is.
 	TopicTable func(topic string) string
@@ -158,6 +163,7 @@ type Decoder struct {
 
 	opt    Options
 	topic  string
+	part   int32             // of the record at hand
 	shapes map[string]*shape // by target table
 	order  []*shape          // as first seen
 	done   []*schema.Rows    // runs that were cut
@@ -207,6 +213,7 @@ func (e *NeedSchema) Error() string { return fmt.Sprintf("schema %d is not known
 // class of record it is that changes no table. An error is a *NeedSchema or a
 // *BadRecord.
 func (d *Decoder) Decode(rec Record) (Class, error) {
+	d.part = rec.Partition
 	class, sh, err := d.decode(rec)
 	if err == nil {
 		return class, nil
@@ -268,6 +275,9 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	}
 	if sh.excluded {
 		return Excluded, sh, nil
+	}
+	if sh.appends && (e.op == 'u' || e.op == 'd') {
+		return Row, sh, notAppended(sh.table, e.op)
 	}
 	switch e.op {
 	case 'r', 'c', 'u':

@@ -316,6 +316,53 @@ func TestBadRecords(t *testing.T) {
 	}
 }
 
+// TestAppend: rows without a key are told apart by where their records stand, and those
+// read twice are one; what changes a row is refused.
+func TestAppend(t *testing.T) {
+	opt := testOptions()
+	opt.Append = func(table string) bool { return table == "public_t" }
+	d := NewDecoder("p.public.t", opt)
+	same := []byte(event("c", "null", `{"id":1,"a":"x"}`))
+	for _, rec := range []Record{{Offset: 1, Value: same}, {Offset: 2, Value: same, Key: []byte(`{"id":1}`)}, {Offset: 2, Partition: 1, Value: same}, {Offset: 1, Value: same}} {
+		if _, err := d.Decode(rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, op := range []string{"u", "d"} {
+		_, err := d.Decode(Record{Offset: 3, Value: []byte(event(op, `{"id":1,"a":"x"}`, `{"id":1,"a":"y"}`))})
+		var bad *BadRecord
+		if !errors.As(err, &bad) || !bad.OfTable || !strings.Contains(said(err), "tables.public_t.append") || !strings.Contains(said(err), "skipped.operations=u,d") {
+			t.Errorf("op %s: %v", op, said(err))
+		}
+	}
+	if class, err := d.Decode(Record{Offset: 4, Key: []byte(`{"id":1}`)}); class != Tombstone || err != nil {
+		t.Errorf("a tombstone is a %v, %v", class, err)
+	}
+	rows := d.Take(nil)
+	if len(rows) != 1 || rows[0].Len() != 4 {
+		t.Fatalf("%s", text(rows))
+	}
+	for _, c := range rows[0].Columns {
+		if c.Key {
+			t.Errorf("column %s is part of a key", c.Name)
+		}
+	}
+	keys := map[string]bool{}
+	for i := range rows[0].Len() {
+		keys[string(rows[0].Key(i))] = true
+	}
+	if len(keys) != 3 {
+		t.Errorf("%d rows, want 3", len(keys))
+	}
+	other := NewDecoder("p2.public.t", opt)
+	if _, err := other.Decode(Record{Offset: 1, Value: same}); err != nil {
+		t.Fatal(err)
+	}
+	if keys[string(other.Take(nil)[0].Key(0))] {
+		t.Error("rows of two topics are one")
+	}
+}
+
 func TestConfiguredKeys(t *testing.T) {
 	opt := testOptions()
 	opt.Keys = func(string) []string { return []string{"k"} }

@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -225,6 +226,11 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 			return k, errors.New("a key column without a value")
 		}
 		run.Keys = schema.AppendKey(run.Keys, v, n)
+	}
+	if sh.appends { // its place is what makes the row one of its own
+		run.Keys = append(run.Keys, d.topic...)
+		run.Keys = binary.BigEndian.AppendUint32(run.Keys, uint32(d.part))
+		run.Keys = binary.BigEndian.AppendUint64(run.Keys, uint64(offset))
 	}
 	if sh.order >= 0 && op == schema.Upsert {
 		v := &run.Values[sh.order]

@@ -23,6 +23,7 @@ type shape struct {
 	// that come without one.
 	declared map[int]codec
 	fromRow  bool // the key is configured and read from the row image
+	appends  bool // there is no key: see Options.Append
 	excluded bool // its records are dropped, and nothing else is known of it
 	run      *schema.Rows
 	version  int  // grows when cols or run change
@@ -203,7 +204,8 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	if d.opt.Keys != nil {
 		keys = d.opt.Keys(table)
 	}
-	fromRow := len(keys) > 0
+	appends := d.opt.Append != nil && d.opt.Append(table)
+	fromRow := len(keys) > 0 || appends
 	if !fromRow {
 		if key.data == nil {
 			return nil, &BadRecord{Table: table, Err: noKey(table)}
@@ -217,7 +219,7 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	if err != nil {
 		return nil, &BadRecord{Table: table, Err: err}
 	}
-	sh.id = id
+	sh.id, sh.appends = id, appends
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil
@@ -225,7 +227,13 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 
 func noKey(table string) error {
 	return &fault{"the record has no key and the table none configured",
-		fmt.Sprintf("name the table's key columns under tables.%s.keys in the tables file, or give the source table a primary key and load it anew; then restart", table)}
+		fmt.Sprintf("name the table's key columns under tables.%[1]s.keys in the tables file, or set tables.%[1]s.append: true if its rows are only ever added, or give the source table a primary key and load it anew; then restart", table)}
+}
+
+// notAppended is the error of a change to a row that nothing at the target names.
+func notAppended(table string, op byte) error {
+	return &fault{fmt.Sprintf("op %c, which changes a row, and the table's rows are only ever added (tables.%s.append)", op, table),
+		fmt.Sprintf("name the table's key columns under tables.%s.keys in the tables file instead, and load it anew; or leave such changes out with the connector's skipped.operations=u,d and move the group's offset past this record; then restart", table)}
 }
 
 // newInKey is the error of a key that has a column which it had not before.

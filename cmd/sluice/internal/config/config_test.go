@@ -150,6 +150,18 @@ func TestTables(t *testing.T) {
 	}
 }
 
+func TestAppendWithKeys(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tables.yaml")
+	if err := os.WriteFile(path, []byte("tables:\n  a:\n    append: true\n    keys: [id]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := good()
+	m["SLUICE_TABLES_FILE"] = path
+	if _, err := load(m); err == nil || !strings.Contains(err.Error(), "leave out tables.a.append or tables.a.keys") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestNames: what names become at the target.
 func TestNames(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tables.yaml")

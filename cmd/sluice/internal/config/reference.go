@@ -41,6 +41,7 @@ tables:
   public_orders:
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
     keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
+    append: false               # rows have no key and are only ever added; an update or delete holds the table
     columns: {Name: name2}      # other names at the target, as where two columns would be one to it
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
                                 # else have the type of the values since the start

@@ -24,6 +24,7 @@ type Tables struct {
 type Table struct {
 	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
 	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
+	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
 	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
@@ -59,6 +60,9 @@ func readTables(path string) (t Tables, err error) {
 	for name, one := range t.Tables {
 		if one.MaxRows < 0 || one.MaxAge < 0 {
 			return t, fmt.Errorf("tables.%s: maxRows and maxAge must not be negative", name)
+		}
+		if one.Append && len(one.Keys) > 0 {
+			return t, fmt.Errorf("tables.%[1]s: append is for a table without a key, and keys names one; leave out tables.%[1]s.append or tables.%[1]s.keys", name)
 		}
 		if one.MaxBytes != "" {
 			if err := one.bytes.EnvDecode(one.MaxBytes); err != nil {
