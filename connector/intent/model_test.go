@@ -22,6 +22,7 @@ const (
 	ruleIdentity        // a commit is held against the membership under which partitions are owned
 	ruleCover           // a replay has all rows up to the intent's end
 	ruleBinds           // a job that was given away with partitions is not made again from its batch
+	ruleRest            // nor a further job of it made, where it has several
 	ruleAdopt           // a job found in the metadata ends before another is made
 	ruleParts           // only the last part's DONE delivers
 	ruleMark            // marks stand beside offsets, also beside a newer intent
@@ -31,7 +32,7 @@ const (
 )
 
 var ruleNames = [rules]string{"intent before execution", "a lost answer binds", "one commit for all entries of a job", "identity of the assignment", "a replay covers the intent",
-	"given away is not made again", "adopt before anything else", "the last part delivers", "marks", "deletion after the commit", "gone means deleted"}
+	"given away is not made again", "given away is not gone on with", "adopt before anything else", "the last part delivers", "marks", "deletion after the commit", "gone means deleted"}
 
 const (
 	maxP, maxT, maxM, maxJ = 2, 2, 2, 4
@@ -436,7 +437,7 @@ func (w *modelWorld) member(s *modelState, m int, add, fault func(string, func(*
 				if l.end[p] == 0 {
 					continue
 				}
-				if l.phase != bound {
+				if l.phase != bound && !(l.part > 1 && w.without == ruleRest) {
 					*l = lane{}
 					continue
 				}
@@ -657,12 +658,14 @@ func worlds(deep bool) []modelWorld {
 		{name: "two tables in a partition", records: [][]int8{{0, 1}}, tables: 2, parts: 1, jobs: 3, faults: 1, moves: 1},
 		{name: "a batch of two jobs", records: [][]int8{{0, 0}}, tables: 1, parts: 2, jobs: 4, faults: 1, moves: 1},
 		{name: "one table over two partitions", records: [][]int8{{0}, {0}}, tables: 1, parts: 1, jobs: 3, faults: 1, moves: 1},
+		{name: "a batch of two jobs over two partitions", records: [][]int8{{0}, {0}}, tables: 1, parts: 2, jobs: 4, faults: 0, moves: 1},
 	}
 	if deep {
 		w[0].faults = 3
 		w[1].records, w[1].faults = [][]int8{{0, 1, 0}}, 2
 		w[2].faults = 2
 		w[3].records, w[3].faults = [][]int8{{0, 0}, {0}}, 2
+		w[4].faults = 1
 	}
 	return w
 }
@@ -670,7 +673,7 @@ func worlds(deep bool) []modelWorld {
 // breaksIn names the worlds that rules are for which say nothing in a smaller one.
 var breaksIn = map[int]string{
 	ruleWhole: "one table over two partitions", ruleBinds: "one table over two partitions",
-	ruleParts: "a batch of two jobs", ruleMark: "two tables in a partition",
+	ruleParts: "a batch of two jobs", ruleRest: "a batch of two jobs over two partitions", ruleMark: "two tables in a partition",
 }
 
 var deepModel = flag.Bool("deep", false, "explore larger worlds in TestModel")
