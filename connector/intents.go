@@ -202,7 +202,7 @@ func (c *Connector) acknowledged(b *bind) bool {
 func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	l := c.lane(table)
 	c.nextHolder++
-	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, reason: "adopted", ends: map[kafka.Partition]int64{}}
+	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, reason: "adopted", size: e.Bytes, ends: map[kafka.Partition]int64{}}
 	for _, p := range parts {
 		own := p.entries[table]
 		at, _ := c.ledger.Committable(p.Partition)
@@ -223,8 +223,9 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 
 // replay has the range of a job read again that ended otherwise than DONE and has no
 // batch here to make it again from. What was filled since goes too, for it comes after.
-func (c *Connector) replay(w *work, reason error) {
-	c.log.Warn("a job of an earlier owner did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", reason)
+func (c *Connector) replay(w *work) {
+	c.log.Warn("a job of an earlier owner did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", w.lost)
+	w.lane.replays = max(w.size, 1)
 	seek := map[kafka.Partition]int64{}
 	for _, b := range slices.Clone(c.batcher.Of(w.lane.table)) {
 		c.dropBatch(b, nil, seek)
@@ -232,6 +233,20 @@ func (c *Connector) replay(w *work, reason error) {
 	c.totals.Read -= int64(w.read)
 	c.forget(w.lane.table, w.holder, nil, seek)
 	c.rewind(seek)
+}
+
+// room reports whether a range may be read again whose rows take so many bytes. None of
+// them can be sent before all are there, so where the ranges of several tables do not fit
+// into memory together, they take turns (I5).
+func (c *Connector) room(size int64) bool {
+	others := int64(0)
+	for _, l := range c.lanes {
+		if l.replays > 0 && !c.covering(l.table) {
+			l.replays = 0
+		}
+		others += l.replays
+	}
+	return others == 0 || others+size <= c.opt.MemoryLimit/2
 }
 
 // covering reports whether a table's next batch still lacks rows up to where an intent

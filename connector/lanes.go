@@ -26,6 +26,7 @@ type lane struct {
 	running *work
 	waiting *work   // stopped by a refusal of our credentials, to go on
 	adopted []*work // jobs that earlier owners have bound, to be brought to their end first
+	replays int64   // bytes of the rows that are read again until nothing is lacking; 0: none are
 	held    string  // why nothing runs any more; "" is not held
 	holder  Holder  // keeps the offsets of a held table
 	done    laneTotals
@@ -60,6 +61,7 @@ type work struct {
 	// abandoned work has lost its partitions: whatever becomes of it, its rows are
 	// somebody else's to send.
 	abandoned bool
+	lost      error // why its rows are to be read again, once there is memory for them
 	oldest    int64
 	ends      map[kafka.Partition]int64 // the offsets behind its rows
 	read      int
@@ -120,17 +122,24 @@ func (c *Connector) schedule() {
 			w := l.waiting
 			l.waiting, l.running = nil, w
 			c.deliver(w)
-		case l.running == nil && l.held == "" && len(l.adopted) > 0 && !(c.opt.Exclusive && c.running() > 0):
-			l.running = l.adopted[0]
+		case l.running == nil && l.held == "" && len(l.adopted) > 0:
+			w := l.adopted[0]
+			if w.lost != nil && !c.room(w.size) || w.lost == nil && c.opt.Exclusive && c.running() > 0 {
+				continue
+			}
 			l.adopted = l.adopted[1:]
-			l.running.sealed = c.now
-			c.deliver(l.running)
+			if w.lost != nil {
+				c.replay(w)
+				continue
+			}
+			l.running, w.sealed = w, c.now
+			c.deliver(w)
 		}
 	}
 	short := c.memory() >= c.opt.MemoryLimit*3/4
 	idle := func(table string) bool {
 		l := c.lane(table)
-		return l.running == nil && l.held == "" && !(c.opt.Exclusive && c.running() > 0) && !c.covering(table)
+		return l.running == nil && l.held == "" && len(l.adopted) == 0 && !(c.opt.Exclusive && c.running() > 0) && !c.covering(table)
 	}
 	for _, b := range c.batcher.Due(c.now, short, idle) {
 		l := c.lane(b.Table.Name)
@@ -266,7 +275,8 @@ func (c *Connector) onDelivered(d delivered) {
 	case kind == push.Lost:
 		w.span.SetStatus(codes.Error, d.err.Error())
 		c.abandon(w)
-		c.replay(w, d.err)
+		w.lost = d.err
+		l.adopted = slices.Insert(l.adopted, 0, w)
 	default:
 		w.span.SetStatus(codes.Error, d.err.Error())
 		c.abandon(w)
@@ -300,6 +310,7 @@ func (c *Connector) abandon(w *work) {
 	w.cancel()
 	w.span.End()
 	c.inflight -= w.bytes
+	w.bytes = 0
 }
 
 // finish books a batch as DONE.

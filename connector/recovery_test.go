@@ -573,6 +573,51 @@ func TestEntriesGoTogether(t *testing.T) {
 	}
 }
 
+// TestReplaysTakeTurns: the ranges of two jobs that did not deliver do not fit into memory
+// together. The second is read again when the first is there.
+func TestReplaysTakeTurns(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a", "shop.public.b")
+	opt.MemoryLimit = 1000
+	c := w.idle(opt)
+	c.now = time.Now()
+	var parts []*partition
+	for i, table := range []string{"public_a", "public_b"} {
+		batch := w.batch(c, table, Holder(i+1))
+		p := w.hold(c, kafka.Partition{Topic: "shop." + strings.Replace(table, "_", ".", 1)}, batch, 5)
+		p.entries[table] = intent.Entry{Job: "job", Part: 1, Parts: 1, End: 5, Bytes: 400}
+		c.ledger.Advance(p.Partition, 7)
+		batch.adopted, batch.size = true, 400
+		parts = append(parts, p)
+		c.onDelivered(delivered{batch, &push.Error{Op: "job", Kind: push.Lost}})
+	}
+	again := func() (n int) {
+		for _, p := range parts {
+			if c.ledger.Next(p.Partition) == 0 {
+				n++
+			}
+		}
+		return n
+	}
+	c.schedule()
+	if n := again(); n != 1 {
+		t.Fatalf("%d ranges are read again at once, want 1", n)
+	}
+	c.schedule()
+	if n := again(); n != 1 {
+		t.Fatalf("%d ranges are read again before the first is there, want 1", n)
+	}
+	for _, p := range parts {
+		if c.ledger.Next(p.Partition) == 0 {
+			c.ledger.Advance(p.Partition, 5)
+		}
+	}
+	c.schedule()
+	if n := again(); n != 1 {
+		t.Fatalf("%d ranges are read again after the first, want the other", n)
+	}
+}
+
 // TestGivenBatchEndsWithItsJob: a batch of two jobs loses a partition while its second job
 // waits to be noted. The offsets that go name the first one, which does not deliver, so
 // their new owner sends their rows: the second job must not send them again, later.
