@@ -2,7 +2,6 @@ package connector
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -35,6 +34,7 @@ type partition struct {
 	plain       bool      // the brokers take no metadata
 	unbalanced  bool      // its records are not all accounted for: nothing more of it is committed
 	topicID     string
+	successor   string        // the id of the topic that was made anew under its name
 	siblings    int32         // see intent.Metadata.Partitions
 	said        debezium.Lost // the losses of which the log has told
 	// taken is, per table, the offset up to which its rows are in live batches or
@@ -87,7 +87,8 @@ func (c *Connector) fetched(e kafka.Fetched) {
 		case errors.Is(err, kerr.UnknownTopicID):
 			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
 				Reason: "the topic was deleted while Sluice read it; a topic that was made anew under its name is another one: " + err.Error(),
-				Remedy: fmt.Sprintf("load the table anew (a Debezium incremental snapshot), delete the group's offsets of %s if there are any, so that it begins at the earliest record, and restart", p.Topic)})
+				Remedy: anew(p.Topic)})
+			c.awaitSuccessor(p.Topic)
 		default:
 			c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
 		}
@@ -214,6 +215,7 @@ func (c *Connector) onDecoded(d decoded) {
 	c.recycle(d.runs)
 	if d.next > 0 {
 		c.ledger.Read(p.Partition, d.next, d.read, d.gaps)
+		c.read[p.Topic] = p.topicID
 	}
 	if d.gaps > 0 {
 		c.totals.Gaps += d.gaps

@@ -103,6 +103,9 @@ func (c *Connector) startCommit() {
 	offsets := map[kafka.Partition]kafka.Offset{}
 	for p, n := range contents {
 		offsets[p] = kafka.Offset{At: n.at, Metadata: n.text}
+		if part := c.parts[p]; part != nil {
+			offsets[p] = kafka.Offset{At: n.at, Metadata: n.text, TopicID: part.successor}
+		}
 	}
 	started := c.now
 	c.worker(func() any {

@@ -63,6 +63,7 @@ type Connector struct {
 	// All below belongs to the loop.
 	now          time.Time
 	parts        map[kafka.Partition]*partition
+	read         map[string]string // topic → the id of that which this process has read under its name
 	ledger       *Ledger
 	batcher      *batcher.Batcher
 	lanes        map[string]*lane
@@ -117,7 +118,7 @@ func New(opt Options) (*Connector, error) {
 	}
 	c := &Connector{
 		opt: opt, log: opt.Logger, consumer: consumer, metrics: m,
-		parts: map[kafka.Partition]*partition{}, ledger: NewLedger(),
+		parts: map[kafka.Partition]*partition{}, read: map[string]string{}, ledger: NewLedger(),
 		batcher: batcher.New(opt.Policy), lanes: map[string]*lane{},
 		nextHolder: 1 << 62, // batches are numbered from 1
 		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),

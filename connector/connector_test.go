@@ -9,8 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -370,7 +372,7 @@ func TestTopicMadeAnew(t *testing.T) {
 	var log lockedBuffer
 	opt := w.options("shop.public.a", "shop.public.b")
 	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	c, _ := w.run(opt)
+	c, stop := w.run(opt)
 	w.insert("shop.public.a", 0, 10)
 	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
 	if err := w.cluster.DeleteTopic("shop.public.a"); err != nil {
@@ -387,6 +389,47 @@ func TestTopicMadeAnew(t *testing.T) {
 	w.eventually("the other topic", func() bool { t := w.emu.Snapshot("public_b"); return t != nil && len(t.Rows) == 4 })
 	if n := strings.Count(log.String(), "UNKNOWN_TOPIC_ID"); n > 20 {
 		t.Errorf("the log tells it %d times", n)
+	}
+	// The next process knows it too, though the brokers have forgotten the old offsets.
+	w.eventually("it is kept in mind", func() bool {
+		at, _ := kadm.NewClient(w.client).FetchOffsets(t.Context(), "sluice")
+		o, ok := at.Lookup("shop.public.a", 0)
+		return ok && strings.Contains(o.Metadata, `"topic"`)
+	})
+	stop()
+	c, _ = w.run(opt)
+	w.eventually("held again", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; !strings.Contains(h.Reason, "made anew") || !strings.Contains(h.Remedy, "empty the target table") {
+		t.Errorf("the hold says %+v", h)
+	}
+}
+
+// TestTopicComesBack: a topic was missing for so long that its partitions were given up,
+// and is another one when it comes back.
+func TestTopicComesBack(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	id := kafka.Partition{Topic: "shop.public.a"}
+	own := func(topicID string) *partition {
+		p := c.newPartition(id)
+		c.parts[id] = p
+		c.ledger.Assign(id)
+		c.onLocated(located{parts: []*partition{p}, at: map[kafka.Partition]kafka.Location{id: {Start: 0, TopicID: topicID, Committed: map[int32]kafka.Offset{}}}})
+		return p
+	}
+	own("old") // nothing of it was read yet
+	if p := own("old, made anew"); p.stopped {
+		t.Fatalf("held: %+v", c.holds)
+	}
+	c.onDecoded(decoded{part: c.parts[id], next: 1, read: 1, classes: [debezium.Classes]int64{debezium.Tombstone: 1}})
+	delete(c.parts, id)
+	c.ledger.Revoke(id)
+	p := own("new")
+	if !p.stopped || len(c.holds) != 1 || !strings.Contains(c.holds[0].Reason, "made anew while Sluice ran") {
+		t.Fatalf("stopped %v, on hold: %+v", p.stopped, c.holds)
+	}
+	if n := c.news()[id]; n.at != 0 || n.meta.Topic != "old, made anew" {
+		t.Errorf("kept in mind: %+v", n)
 	}
 }
 

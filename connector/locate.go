@@ -73,7 +73,13 @@ func (c *Connector) onLocated(r located) {
 	jobs := map[job][]*partition{}
 	var resume []kafka.Partition
 	for _, p := range mine {
-		if p.stopped || !c.place(p, r.at[p.Partition]) {
+		if p.stopped {
+			if at := r.at[p.Partition]; c.isAnother(p.Topic, at.TopicID) {
+				c.keep(p, at)
+			}
+			continue
+		}
+		if !c.place(p, r.at[p.Partition]) {
 			continue
 		}
 		resume = append(resume, p.Partition)
@@ -96,14 +102,16 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Reason: reason, Remedy: remedy})
 		return false
 	}
-	anew := fmt.Sprintf("load the table anew (a Debezium incremental snapshot), delete the group's offsets of %s, so that it begins at the earliest record, and restart", p.Topic)
 	committed, has := at.Committed[p.ID]
 	meta, err := intent.Parse(committed.Metadata)
 	switch {
 	case err != nil:
 		return hold(err.Error(), "give Sluice a group of its own (SLUICE_KAFKA_GROUP), or run the version that wrote this; if it may be overwritten, reset the group's offsets to where they are")
 	case meta.Topic != "" && at.TopicID != "" && meta.Topic != at.TopicID:
-		return hold("the topic was deleted and made anew since Sluice last read it: records may be lost, and the group's offsets are the old one's", anew)
+		return hold("the topic was deleted and made anew since Sluice last read it: records may be lost, and the group's offsets are the old one's", anew(p.Topic))
+	case c.isAnother(p.Topic, at.TopicID):
+		c.keep(p, at)
+		return hold("the topic was deleted and made anew while Sluice ran: records may be lost", anew(p.Topic))
 	case has && committed.At < at.Start:
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
@@ -112,12 +120,13 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		p.siblings++
 	}
 	if has {
+		c.read[p.Topic] = at.TopicID
 		c.commits.acked[p.Partition] = content{committed.At, meta, committed.Metadata}
 		c.ledger.Advance(p.Partition, committed.At)
 	} else {
 		for _, o := range at.Committed {
 			if m, err := intent.Parse(o.Metadata); err == nil && m.Topic == at.TopicID && m.Partitions > p.ID {
-				return hold("the group's offset of this partition is gone, though it had one: it has expired (offsets.retention.minutes) or was deleted, and which records were delivered is not known any more", anew)
+				return hold("the group's offset of this partition is gone, though it had one: it has expired (offsets.retention.minutes) or was deleted, and which records were delivered is not known any more", anew(p.Topic))
 			}
 		}
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
@@ -138,8 +147,44 @@ func hasOffset(committed map[int32]kafka.Offset, id int32) bool {
 	return ok
 }
 
+// isAnother reports whether a topic is not the one that this process has read under its
+// name.
+func (c *Connector) isAnother(topic, id string) bool {
+	was := c.read[topic]
+	return was != "" && id != "" && was != id
+}
+
+// keep writes beside the offset of a partition whose topic was made anew which one was
+// read under its name: Kafka deletes a topic's offsets with it, and the next process
+// would take the topic for a new one.
+func (c *Connector) keep(p *partition, at kafka.Location) {
+	p.known, p.topicID, p.successor = true, c.read[p.Topic], at.TopicID
+	c.ledger.Advance(p.Partition, at.Start)
+	delete(c.commits.acked, p.Partition)
+	c.commits.urgent = true
+}
+
+// awaitSuccessor commits nothing more of a topic that was deleted, and waits for another
+// one under its name, beside whose offsets that can be kept in mind.
+func (c *Connector) awaitSuccessor(topic string) {
+	var parts []*partition
+	for _, p := range c.parts {
+		if p.Topic == topic {
+			p.known = false
+			parts = append(parts, p)
+		}
+	}
+	c.locate(parts, nil)
+}
+
+// anew is the remedy where nobody knows what of a topic has arrived. Rows whose deletes
+// were lost go only with the table.
+func anew(topic string) string {
+	return fmt.Sprintf("stop all replicas; empty the target table and load it anew (a Debezium incremental snapshot); delete the group's offsets of %s, so that it begins at the earliest record; then start again", topic)
+}
+
 // gone is the remedy where retention was faster than Sluice.
 func gone(topic string) string {
-	return fmt.Sprintf("raise the retention of %s; load the table anew (a Debezium incremental snapshot), "+
-		"then move the group's offset to where that begins and restart", topic)
+	return fmt.Sprintf("raise the retention of %s; stop all replicas; empty the target table, for deletes may be lost too, and load it anew (a Debezium incremental snapshot); "+
+		"move the group's offset to where that begins; then start again", topic)
 }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -51,8 +52,13 @@ func (w *writes) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time
 func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map[Partition]error {
 	results := make(map[Partition]error, len(offsets))
 	ask := map[string]map[int32]kgo.EpochOffset{}
+	others := map[Partition]Offset{}
 	for p, o := range offsets {
 		results[p] = fmt.Errorf("the broker did not answer for %v", p)
+		if o.TopicID != "" {
+			others[p] = o
+			continue
+		}
 		if ask[p.Topic] == nil {
 			ask[p.Topic] = map[int32]kgo.EpochOffset{}
 		}
@@ -90,6 +96,9 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map
 			}
 		}
 	})
+	for p, o := range others {
+		results[p] = c.commitFor(ctx, p, o)
+	}
 	sent := c.writes.Load() - before
 	for p, err := range results {
 		if err != nil && sent > 0 && (sent > 1 || !refusal(err)) {
@@ -97,6 +106,41 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map
 		}
 	}
 	return results
+}
+
+// commitFor commits an offset for a topic of which the client knows an earlier one under
+// its name: it refuses to commit for that by itself.
+func (c *Consumer) commitFor(ctx context.Context, p Partition, o Offset) error {
+	id, generation, ok := c.member.identity()
+	if !ok {
+		return errFenced
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(o.TopicID)
+	t := kmsg.NewOffsetCommitRequestTopic()
+	if err != nil || len(raw) != len(t.TopicID) {
+		return fmt.Errorf("%q is no topic id", o.TopicID)
+	}
+	t.Topic, t.TopicID = p.Topic, [16]byte(raw)
+	part := kmsg.NewOffsetCommitRequestTopicPartition()
+	part.Partition, part.Offset, part.Metadata = p.ID, o.At, &o.Metadata
+	t.Partitions = append(t.Partitions, part)
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.MemberID, req.Generation = c.opt.Group, id, generation
+	if c.opt.InstanceID != "" {
+		req.InstanceID = &c.opt.InstanceID
+	}
+	req.Topics = append(req.Topics, t)
+	if err := c.member.check(req); err != nil { // I2
+		return err
+	}
+	resp, err := req.RequestWith(ctx, c.cl)
+	if err != nil {
+		return err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return fmt.Errorf("the broker did not answer for %v", p)
+	}
+	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
 }
 
 func refusal(err error) bool {

@@ -17,6 +17,9 @@ import (
 type Offset struct {
 	At       int64
 	Metadata string
+	// TopicID is that of the topic to commit it for, where the client may still know an
+	// earlier one of the name; "": the one that it knows. Locate leaves it out.
+	TopicID string
 }
 
 // Location is where an assigned partition stands.
@@ -55,7 +58,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		byTopic[topic] = map[int32]Offset{}
 		for id := range details[topic].Partitions {
 			if o, ok := committed.Lookup(topic, id); ok && o.Err == nil && o.At >= 0 {
-				byTopic[topic][id] = Offset{o.At, o.Metadata}
+				byTopic[topic][id] = Offset{At: o.At, Metadata: o.Metadata}
 			}
 		}
 	}
