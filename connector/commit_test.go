@@ -154,13 +154,19 @@ func TestAbortedTransaction(t *testing.T) {
 		}
 	}
 	w.model["public_a"] = map[int64]string{4: "x"}
-	c, _ := w.run(w.options("shop.public.a"))
+	reader := sdkmetric.NewManualReader()
+	opt := w.options("shop.public.a")
+	opt.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("")
+	c, _ := w.run(opt)
 	w.eventually("the committed row", func() bool { t := w.emu.Snapshot("public_a"); return t != nil && len(t.Rows) > 0 })
 	if !w.equal() {
 		t.Errorf("the target holds %v, want the committed row only", w.emu.Snapshot("public_a").Rows)
 	}
 	// I7: the aborted record and its marker are known gaps; the last marker is not passed.
 	w.eventually("the totals", func() bool { return c.Status().Totals == Totals{Read: 1, Upserted: 1, Gaps: 2} })
+	if n := counted(t, reader, "sluice.offsets.skipped"); n != 2 {
+		t.Errorf("%d offsets are counted as skipped, want 2", n)
+	}
 }
 
 // TestExclude: a table can be read and dropped.
@@ -212,6 +218,9 @@ func TestCountedByKind(t *testing.T) {
 	// I7: every record is accounted for.
 	want := Totals{Read: 5, Deleted: 1, Compacted: 1, Skipped: 3}
 	w.eventually("the totals", func() bool { return c.Status().Totals == want })
+	if rows, replaced := counted(t, reader, "sluice.rows"), counted(t, reader, "sluice.rows.compacted"); rows != 1 || replaced != 1 {
+		t.Errorf("%d rows and %d compacted ones are counted, want 1 and 1", rows, replaced)
+	}
 }
 
 // TestBatchThatDoesNotBalance: a batch whose files lack a row is not sent, and its table
@@ -220,6 +229,8 @@ func TestBatchThatDoesNotBalance(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	opt := w.options("shop.public.a", "shop.public.b")
+	reader := sdkmetric.NewManualReader()
+	opt.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("")
 	encode := opt.Encode
 	opt.Encode = func(b *batcher.Batch) ([]schema.Chunk, error) {
 		chunks, err := encode(b)
@@ -235,6 +246,9 @@ func TestBatchThatDoesNotBalance(t *testing.T) {
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
 	if h := c.Status().Holds[0]; h.Table != "public_a" || !strings.Contains(h.Reason, "does not balance") || !strings.Contains(h.Reason, "residual 1") || !strings.Contains(h.Remedy, "report it") {
 		t.Errorf("the hold says %+v", h)
+	}
+	if n := counted(t, reader, "sluice.residuals"); n != 1 {
+		t.Errorf("%d residuals are counted, want 1", n)
 	}
 	if lag := w.lag("shop.public.a"); lag == 0 || w.emu.Snapshot("public_a") != nil {
 		t.Errorf("lag %d: it was sent", lag)

@@ -21,6 +21,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/sluice-cdc/sluice/batcher"
@@ -296,6 +298,25 @@ func (w *world) run(opt Options) (c *Connector, stop func()) {
 	}
 	w.t.Cleanup(stop)
 	return c, stop
+}
+
+// counted returns what an instrument has counted, over all its attributes.
+func counted(t *testing.T, reader *sdkmetric.ManualReader, name string) (n int64) {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == name {
+				for _, p := range sum.DataPoints {
+					n += p.Value
+				}
+			}
+		}
+	}
+	return n
 }
 
 // idle is a connector that does nothing but what the test, in place of its loop, has it do.

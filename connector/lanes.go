@@ -204,6 +204,7 @@ func (c *Connector) encode(w *work) (int64, error) {
 		return 0, err
 	}
 	if err := w.balance(chunks); err != nil {
+		c.metrics.unbalanced()
 		span.SetStatus(codes.Error, err.Error())
 		return 0, err
 	}

@@ -129,6 +129,10 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 				return hold("the group's offset of this partition is gone, though it had one: it has expired (offsets.retention.minutes) or was deleted, and which records were delivered is not known any more", anew(p.Topic))
 			}
 		}
+		if at.NewGroup && c.opt.HoldNewGroup {
+			return hold("the group has no offsets at all: they have expired while nobody ran (offsets.retention.minutes), or it is a new group; which records were delivered is not known",
+				"if the group is new, set SLUICE_KAFKA_AUTO_OFFSET_RESET=earliest until its first commits; else stop all replicas, empty the target tables and load them anew (a Debezium incremental snapshot), and start again with that")
+		}
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
 		c.ledger.Advance(p.Partition, at.Start)
 	}

@@ -421,6 +421,38 @@ func TestOffsetExpired(t *testing.T) {
 	}
 }
 
+// TestAllOffsetsExpired: a group without any offset is new, or has lost all that it had.
+// Where that is said, it is held; a new topic beside others is not.
+func TestAllOffsetsExpired(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a")
+	w.insert("shop.public.a", 0, 4)
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	stop()
+	opt.HoldNewGroup = true
+	opt.Kafka.Topics = append(opt.Kafka.Topics, "shop.public.b")
+	w.insert("shop.public.b", 0, 4)
+	_, stop = w.run(opt)
+	w.eventually("the new topic", func() bool { return w.equal() && w.lag("shop.public.b") == 0 })
+	stop()
+	adm := kadm.NewClient(w.client)
+	if _, err := adm.DeleteGroup(t.Context(), "sluice"); err != nil {
+		t.Fatal(err)
+	}
+	jobs := w.emu.Counts().Submitted
+	c, stop := w.run(opt)
+	w.eventually("both are held", func() bool { return len(c.Status().Holds) == 2 })
+	if h := c.Status().Holds[0]; !strings.Contains(h.Reason, "no offsets at all") || !strings.Contains(h.Remedy, "SLUICE_KAFKA_AUTO_OFFSET_RESET=earliest") {
+		t.Errorf("the hold says %+v", h)
+	}
+	stop()
+	if n := w.emu.Counts().Submitted; n != jobs {
+		t.Errorf("%d jobs send again what was delivered", n-jobs)
+	}
+}
+
 // TestCoverAcrossColumns: the range of a job that ended half applied has a new column in
 // its middle, which makes two batches of it. The first must not show what the second
 // replaces.

@@ -124,7 +124,7 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		c.dequeue(old)
 		fresh := c.newPartition(p)
 		fresh.stopped, fresh.known, fresh.plain, fresh.said, fresh.moved = old.stopped, old.known, old.plain, old.said, c.now
-		fresh.unbalanced = old.unbalanced
+		fresh.unbalanced, fresh.successor = old.unbalanced, old.successor
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
 		fresh.rereading = true
 		c.parts[p] = fresh

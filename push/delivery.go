@@ -94,18 +94,6 @@ func (d *Delivery) to(s Step) {
 	d.progress.Store(&Progress{Step: s, JobID: d.ticket.ID, Since: time.Now()})
 }
 
-// over starts a job over that has ended otherwise than DONE, or is gone for good, after it
-// may have been executed: half of it may be at the target.
-func (d *Delivery) over(p *Pusher, reason error) error {
-	if !d.Once {
-		return d.again(reason)
-	}
-	d.attempts = p.Attempts
-	e := &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Err: reason, Message: reason.Error(),
-		Hint: "which of its rows are in the table is not known, and rows without a key would be there twice if they were sent again"}
-	return e
-}
-
 // again starts a job over, from its chunks, for it has ended without effect, or with half
 // of it, or is gone for good. It returns the reason, which is Lost if there are no
 // chunks.

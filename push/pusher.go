@@ -183,7 +183,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	s, err := p.Sink.Status(ctx, d.ticket)
 	switch {
 	case err != nil && KindOf(err) == Lost:
-		return d.over(p, as(Rejected, err))
+		return p.over(d, as(Rejected, err))
 	case err != nil:
 		return err
 	case s.State != New:
@@ -217,6 +217,18 @@ func (p *Pusher) remove(ctx context.Context, t Ticket) error {
 	return nil
 }
 
+// over starts a job over that has ended otherwise than DONE, or is gone for good, after it
+// may have been executed: half of it may be at the target.
+func (p *Pusher) over(d *Delivery, reason *Error) error {
+	if !d.Once {
+		return d.again(reason)
+	}
+	d.attempts = p.Attempts
+	e := *reason
+	e.Kind, e.Hint = Rejected, "which of its rows are in the table is not known, and rows without a key would be there twice if they were sent again"
+	return &e
+}
+
 // newGrace is how long after an accepted execution a job may still show NEW.
 const newGrace = 30 * time.Second
 
@@ -231,7 +243,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 		span.SetAttributes(attribute.Int("sluice.job.polls", asked))
 		if err != nil {
 			if KindOf(err) == Lost {
-				return d.over(p, as(Rejected, err))
+				return p.over(d, as(Rejected, err))
 			}
 			return err
 		}
@@ -247,7 +259,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			d.to(Preparing)
 			return nil
 		case Failed, Canceled:
-			return d.over(p, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
+			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
 		case New:
 			// The status may lag behind the execution; only after a while is it taken
 			// as never submitted.
@@ -266,7 +278,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			if err := p.remove(ctx, d.ticket); err != nil {
 				return err
 			}
-			return d.over(p, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
+			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
 		}
 		if err := Sleep(ctx, pause); err != nil {
 			return err
@@ -295,14 +307,14 @@ func logs(lines []string) string {
 // as gives an error another kind. A vanished job counts as an attempt, rejected, for
 // one that vanishes each time would otherwise eat the hour's submissions; and what
 // leaves open what happened is unavailable.
-func as(kind Kind, err error) error {
+func as(kind Kind, err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {
 		c := *e
 		c.Kind = kind
 		return &c
 	}
-	return err
+	return &Error{Op: "push", Kind: kind, Err: err}
 }
 
 func (p *Pusher) span(ctx context.Context, name string, job *Job, d *Delivery) (context.Context, trace.Span) {

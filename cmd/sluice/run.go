@@ -180,6 +180,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		MemoryLimit:     int64(cfg.MemoryLimit),
 		DrainTimeout:    cfg.DrainTimeout,
 		MetadataLimit:   cfg.Kafka.MetadataMaxBytes,
+		HoldNewGroup:    cfg.Kafka.AutoOffsetReset == "none",
 		Logger:          log,
 		Tracer:          t.tracer,
 		Meter:           t.meter,

@@ -115,6 +115,8 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_MEMORY_LIMIT", "3MiB", func(o connector.Options) bool { return o.MemoryLimit == 3<<20 }},
 		{"SLUICE_DRAIN_TIMEOUT", "3s", func(o connector.Options) bool { return o.DrainTimeout == 3*time.Second }},
 		{"SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES", "900", func(o connector.Options) bool { return o.MetadataLimit == 900 }},
+		{"SLUICE_KAFKA_AUTO_OFFSET_RESET", "none", func(o connector.Options) bool { return o.HoldNewGroup }},
+		{"SLUICE_KAFKA_AUTO_OFFSET_RESET", "earliest", func(o connector.Options) bool { return !o.HoldNewGroup }},
 		{"SLUICE_KAFKA_INSTANCE_ID", "i", func(o connector.Options) bool { return o.Kafka.InstanceID == "i" }},
 		{"SLUICE_KAFKA_GROUP", "g", func(o connector.Options) bool { return o.Kafka.Group == "g" }},
 		{"SLUICE_KAFKA_FETCH_MAX_BYTES", "1MiB", func(o connector.Options) bool { return o.Kafka.FetchBytes == 1<<20 }},

@@ -29,6 +29,7 @@ type Location struct {
 	// Committed is what is committed for the topic's partitions; those without an offset
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
+	NewGroup  bool // the group has no offset at all, of any topic
 }
 
 // Locate asks the brokers where assigned partitions stand. It may be called
@@ -49,10 +50,12 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	if err != nil {
 		return nil, err
 	}
-	committed, err := adm.FetchOffsetsForTopics(ctx, c.opt.Group, topics...)
+	committed, err := adm.FetchOffsetsForTopics(ctx, c.opt.Group, append(topics, kadm.FetchAllGroupTopics)...)
 	if err != nil {
 		return nil, err
 	}
+	fresh := true
+	committed.Each(func(o kadm.OffsetResponse) { fresh = fresh && o.At < 0 })
 	byTopic := map[string]map[int32]Offset{}
 	for _, topic := range topics {
 		byTopic[topic] = map[int32]Offset{}
@@ -75,7 +78,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if start.Err != nil {
 			return nil, fmt.Errorf("%v: %w", p, start.Err)
 		}
-		l := Location{Start: start.Offset, Committed: byTopic[p.Topic]}
+		l := Location{Start: start.Offset, Committed: byTopic[p.Topic], NewGroup: fresh}
 		if d.ID != (kadm.TopicID{}) { // brokers before 2.8 have no ids
 			l.TopicID = base64.RawURLEncoding.EncodeToString(d.ID[:])
 		}
