@@ -315,15 +315,3 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	hold(Holder(batch.ID))
 	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1
 }
-
-// records counts the records of which rows came, by their offsets in order: one that
-// changes a configured key is two rows.
-func records(offsets []int64) (n int) {
-	last := int64(-1)
-	for _, o := range offsets {
-		if o != last {
-			n, last = n+1, o
-		}
-	}
-	return n
-}

@@ -133,26 +133,9 @@ func TestDeadLetterHoldsItsOffset(t *testing.T) {
 // TestAbortedTransaction: what a producer took back never reaches the target.
 func TestAbortedTransaction(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	producer, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer producer.Close()
-	for _, tx := range []struct {
-		id  int64
-		end kgo.TransactionEndTry
-	}{{2, kgo.TryAbort}, {4, kgo.TryCommit}} {
-		if err := producer.BeginTransaction(); err != nil {
-			t.Fatal(err)
-		}
-		key, value := change("shop.public.a", "c", tx.id, "x")
-		if err := producer.ProduceSync(t.Context(), &kgo.Record{Topic: "shop.public.a", Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-		if err := producer.EndTransaction(t.Context(), tx.end); err != nil {
-			t.Fatal(err)
-		}
-	}
+	transaction := w.transactions()
+	transaction("x", kgo.TryAbort, 2)
+	transaction("x", kgo.TryCommit, 4)
 	w.model["public_a"] = map[int64]string{4: "x"}
 	reader := sdkmetric.NewManualReader()
 	opt := w.options("shop.public.a")

@@ -102,10 +102,7 @@ func (c *Connector) startCommit() {
 	}
 	offsets := map[kafka.Partition]kafka.Offset{}
 	for p, n := range contents {
-		offsets[p] = kafka.Offset{At: n.at, Metadata: n.text}
-		if part := c.parts[p]; part != nil {
-			offsets[p] = kafka.Offset{At: n.at, Metadata: n.text, TopicID: part.successor}
-		}
+		offsets[p] = kafka.Offset{At: n.at, Metadata: n.text, TopicID: c.parts[p].successor}
 	}
 	started := c.now
 	c.worker(func() any {
@@ -116,30 +113,6 @@ func (c *Connector) startCommit() {
 		defer cancel()
 		return committed{contents, c.consumer.Commit(ctx, offsets), started}
 	})
-}
-
-// audit keeps a partition from being committed whose records are not all accounted for
-// (I7), and holds the tables that it feeds.
-func (c *Connector) audit() {
-	for id, p := range c.parts {
-		if p.unbalanced {
-			continue
-		}
-		err := c.ledger.Balance(id)
-		if err == nil {
-			continue
-		}
-		p.unbalanced = true
-		c.metrics.unbalanced()
-		h := Hold{Topic: id.Topic, Partition: new(id.ID), Offset: c.position(id), Reason: "the partition does not balance: " + err.Error(), Remedy: defect}
-		for table := range p.taken {
-			h.Table = table
-			c.holdTable(table, h)
-		}
-		if h.Table == "" {
-			c.holdTopic(h)
-		}
-	}
 }
 
 // onCommitted books what the broker acknowledged, partition by partition.

@@ -313,12 +313,7 @@ func (c *Connector) close(cancel func()) error {
 	for {
 		select {
 		case e := <-c.consumer.Events():
-			switch e := e.(type) {
-			case kafka.Assigned:
-				close(e.Done)
-			case kafka.Revoked:
-				close(e.Done)
-			}
+			kafka.Done(e)
 		case <-c.results:
 		case <-closed:
 			c.picture() // the last one, with the final counts

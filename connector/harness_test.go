@@ -225,6 +225,32 @@ func (w *world) insert(topic string, from, n int64) {
 	}
 }
 
+// transactions returns what inserts rows into partition 0 of shop.public.a in a transaction
+// and ends it. The model does not hear of it.
+func (w *world) transactions() func(v string, end kgo.TransactionEndTry, ids ...int64) {
+	w.t.Helper()
+	producer, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.TransactionalID("tx"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(producer.Close)
+	return func(v string, end kgo.TransactionEndTry, ids ...int64) {
+		w.t.Helper()
+		if err := producer.BeginTransaction(); err != nil {
+			w.t.Fatal(err)
+		}
+		for _, id := range ids {
+			key, value := change("shop.public.a", "c", id, v)
+			if err := producer.ProduceSync(w.t.Context(), &kgo.Record{Topic: "shop.public.a", Key: []byte(key), Value: []byte(value)}).FirstErr(); err != nil {
+				w.t.Fatal(err)
+			}
+		}
+		if err := producer.EndTransaction(w.t.Context(), end); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
+
 // options are those of a connector on this world.
 func (w *world) options(topics ...string) Options {
 	w.t.Helper()
@@ -333,12 +359,7 @@ func (w *world) idle(opt Options) *Connector {
 		for {
 			select {
 			case e := <-c.consumer.Events():
-				switch e := e.(type) {
-				case kafka.Assigned:
-					close(e.Done)
-				case kafka.Revoked:
-					close(e.Done)
-				}
+				kafka.Done(e)
 			case <-c.results:
 			case <-closed:
 				return

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +16,6 @@ import (
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
-	"github.com/sluice-cdc/sluice/schema"
 )
 
 // lane is the ordered sequence of a table's jobs: one runs at a time (I3).
@@ -219,11 +217,6 @@ func (c *Connector) encode(w *work) (int64, error) {
 	return bytes, nil
 }
 
-// once reports whether a table's rows must not reach the target twice.
-func (c *Connector) once(table string) bool {
-	return c.opt.Decoder.Append != nil && c.opt.Decoder.Append(table)
-}
-
 // confirm asks, before each execution, whether we are still in the group (I2, I8).
 func (c *Connector) confirm(ctx context.Context) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opt.Kafka.SessionTimeout)
@@ -233,23 +226,6 @@ func (c *Connector) confirm(ctx context.Context) (time.Time, error) {
 		err = fmt.Errorf("the group does not confirm this member: %w", err)
 	}
 	return until, err
-}
-
-const defect = "this is a defect of Sluice: report it with this message and the log; nothing of it was committed, and a restart reads the changes again"
-
-// balance holds what the files have against what was read: every row that the partitions
-// gave is in one of them or was replaced by a later one of its key (I7). A batch that
-// does not balance is not sent, and holds its table.
-func (w *work) balance(chunks []schema.Chunk) error {
-	var rows [2]int
-	for _, c := range chunks {
-		rows[c.Op] += c.Rows
-	}
-	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted; residual != 0 || w.taken != w.read || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
-		return fmt.Errorf("the batch does not balance: of %d changes read (%d by the partitions' count), %d are in the files as upserts (%d are meant to be), %d as deletes (%d), and %d were replaced; residual %d",
-			w.read, w.taken, rows[schema.Upsert], w.upserts, rows[schema.Delete], w.deletes, w.compacted, residual)
-	}
-	return nil
 }
 
 // onDelivered ends a batch: DONE releases its offsets, anything else keeps them.
@@ -291,19 +267,6 @@ func (c *Connector) onDelivered(d delivered) {
 		h := c.holdTable(l.table, Hold{Table: l.table, Reason: d.err.Error(), Remedy: remedy})
 		c.ledger.Move(w.holder, h)
 	}
-}
-
-// unsure is the remedy where nobody can tell which rows of a batch are in a table that
-// has no key. The intent beside the offsets stays until these are set anew.
-func (c *Connector) unsure(w *work) string {
-	var ranges []string
-	for p, end := range w.ends {
-		first, _ := c.ledger.First(p, w.holder)
-		ranges = append(ranges, fmt.Sprintf("%v from %d to %d", p, first, end))
-	}
-	slices.Sort(ranges)
-	return fmt.Sprintf("stop all replicas; look in the table for the rows of the batch (offsets %s): if they are all there, set the group's offsets to where it ends, "+
-		"if not, delete those that are there and set them to where it begins (kafka-consumer-groups.sh --reset-offsets --to-offset); then start again", strings.Join(ranges, ", "))
 }
 
 // abandon ends work that will not be booked as delivered.

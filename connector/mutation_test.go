@@ -126,7 +126,7 @@ func TestMutation(t *testing.T) {
 			"TestUnnotedJobIsNotGivenAway", "abandoned false"},
 		{"wait for records that transactions have taken back", "intents.go",
 			"		if !lacks || p.busy", "		if true || !lacks || p.busy",
-			"TestProbe", ": not after"},
+			"TestProbe", "the totals: not after"},
 		{"note a job without room", "intents.go",
 			"		return false\n	}\n	return true", "		return true\n	}\n	return true",
 			"TestNoRoomNoJob", "bytes were committed"},

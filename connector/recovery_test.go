@@ -685,11 +685,10 @@ func TestGivenBatchEndsWithItsJob(t *testing.T) {
 // owner to find.
 func TestLostOffsetsKeepTheirJob(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	opt := w.options("shop.public.a")
-	c := w.idle(opt)
-	ctx, span := opt.Tracer.Start(t.Context(), "")
-	c.commits.settle = []*work{{lane: c.lane("public_a"), ctx: ctx, span: span, delivery: push.NewDelivery(nil),
-		ends: map[kafka.Partition]int64{{Topic: "shop.public.a"}: 5}}}
+	c := w.idle(w.options("shop.public.a"))
+	batch := w.batch(c, "public_a", 1)
+	batch.delivery, batch.ends[kafka.Partition{Topic: "shop.public.a"}] = push.NewDelivery(nil), 5
+	c.commits.settle = []*work{batch}
 	c.onCommitted(committed{})
 	if c.discarding > 0 || len(c.commits.settle) > 0 {
 		t.Errorf("%d jobs deleted, %d batches still wait", c.discarding, len(c.commits.settle))

@@ -82,22 +82,10 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map
 			}
 			return
 		}
-		names := map[[16]byte]string{} // newer brokers answer by topic id
-		for _, t := range req.Topics {
-			names[t.TopicID] = t.Topic
-		}
-		for _, t := range resp.Topics {
-			name := t.Topic
-			if name == "" {
-				name = names[t.TopicID]
-			}
-			for _, p := range t.Partitions {
-				results[Partition{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
-			}
-		}
+		answers(req, resp, results)
 	})
-	for p, o := range others {
-		results[p] = c.commitFor(ctx, p, o)
+	if len(others) > 0 {
+		c.commitFor(ctx, others, results)
 	}
 	sent := c.writes.Load() - before
 	for p, err := range results {
@@ -108,39 +96,57 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map
 	return results
 }
 
-// commitFor commits an offset for a topic of which the client knows an earlier one under
-// its name: it refuses to commit for that by itself.
-func (c *Consumer) commitFor(ctx context.Context, p Partition, o Offset) error {
-	id, generation, ok := c.member.identity()
-	if !ok {
-		return errFenced
+// answers notes each partition's error in results.
+func answers(req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, results map[Partition]error) {
+	names := map[[16]byte]string{} // newer brokers answer by topic id
+	for _, t := range req.Topics {
+		names[t.TopicID] = t.Topic
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(o.TopicID)
-	t := kmsg.NewOffsetCommitRequestTopic()
-	if err != nil || len(raw) != len(t.TopicID) {
-		return fmt.Errorf("%q is no topic id", o.TopicID)
+	for _, t := range resp.Topics {
+		name := t.Topic
+		if name == "" {
+			name = names[t.TopicID]
+		}
+		for _, p := range t.Partitions {
+			results[Partition{name, p.Partition}] = kerr.ErrorForCode(p.ErrorCode)
+		}
 	}
-	t.Topic, t.TopicID = p.Topic, [16]byte(raw)
-	part := kmsg.NewOffsetCommitRequestTopicPartition()
-	part.Partition, part.Offset, part.Metadata = p.ID, o.At, &o.Metadata
-	t.Partitions = append(t.Partitions, part)
+}
+
+// commitFor commits offsets for topics of which the client knows earlier ones under their
+// names: it refuses to commit for those by itself.
+func (c *Consumer) commitFor(ctx context.Context, offsets map[Partition]Offset, results map[Partition]error) {
 	req := kmsg.NewPtrOffsetCommitRequest()
-	req.Group, req.MemberID, req.Generation = c.opt.Group, id, generation
+	req.Group = c.opt.Group
+	req.MemberID, req.Generation, _ = c.member.identity()
 	if c.opt.InstanceID != "" {
 		req.InstanceID = &c.opt.InstanceID
 	}
-	req.Topics = append(req.Topics, t)
-	if err := c.member.check(req); err != nil { // I2
-		return err
+	for p, o := range offsets {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		raw, err := base64.RawURLEncoding.DecodeString(o.TopicID)
+		if err != nil || len(raw) != len(t.TopicID) {
+			results[p] = fmt.Errorf("%q is no topic id", o.TopicID)
+			continue
+		}
+		t.Topic, t.TopicID = p.Topic, [16]byte(raw)
+		part := kmsg.NewOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.Metadata = p.ID, o.At, &o.Metadata
+		t.Partitions = append(t.Partitions, part)
+		req.Topics = append(req.Topics, t)
 	}
-	resp, err := req.RequestWith(ctx, c.cl)
+	err := c.member.check(req) // I2
+	var resp *kmsg.OffsetCommitResponse
+	if err == nil {
+		resp, err = req.RequestWith(ctx, c.cl)
+	}
 	if err != nil {
-		return err
+		for p := range offsets {
+			results[p] = err
+		}
+		return
 	}
-	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return fmt.Errorf("the broker did not answer for %v", p)
-	}
-	return kerr.ErrorForCode(resp.Topics[0].Partitions[0].ErrorCode)
+	answers(req, resp, results)
 }
 
 func refusal(err error) bool {

@@ -37,6 +37,16 @@ type Revoked struct {
 	Done       chan struct{}
 }
 
+// Done tells the client that a rebalance may go on for which nobody has anything to do.
+func Done(e Event) {
+	switch e := e.(type) {
+	case Assigned:
+		close(e.Done)
+	case Revoked:
+		close(e.Done)
+	}
+}
+
 // Consumer is a member of the group. Its events arrive on one channel, in the
 // order in which they count: records that were fetched before a partition is
 // taken away come before that message.

@@ -22,7 +22,7 @@ type shape struct {
 	// declared are the codecs of key columns that the rows' schema tells, for keys
 	// that come without one.
 	declared map[int]codec
-	fromRow  bool // the key is configured and read from the row image
+	fromRow  bool // the record's key is not asked: the row's is configured, or there is none
 	appends  bool // there is no key: see Options.Append
 	excluded bool // its records are dropped, and nothing else is known of it
 	run      *schema.Rows

@@ -133,15 +133,20 @@ func TestSecretFile(t *testing.T) {
 	}
 }
 
-func TestTables(t *testing.T) {
+// withTables are good settings with a tables file.
+func withTables(t *testing.T, text string) map[string]string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "tables.yaml")
-	text := "tables:\n  a_b:\n    topic: x\n    keys: [id, line]\n    maxAge: 10m\n    maxBytes: 1MiB\n    allowDuplicate: false\n"
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	m := good()
 	m["SLUICE_TABLES_FILE"] = path
-	c, err := load(m)
+	return m
+}
+
+func TestTables(t *testing.T) {
+	c, err := load(withTables(t, "tables:\n  a_b:\n    topic: x\n    keys: [id, line]\n    maxAge: 10m\n    maxBytes: 1MiB\n    allowDuplicate: false\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,25 +156,14 @@ func TestTables(t *testing.T) {
 }
 
 func TestAppendWithKeys(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(path, []byte("tables:\n  a:\n    append: true\n    keys: [id]\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := good()
-	m["SLUICE_TABLES_FILE"] = path
-	if _, err := load(m); err == nil || !strings.Contains(err.Error(), "leave out tables.a.append or tables.a.keys") {
+	if _, err := load(withTables(t, "tables:\n  a:\n    append: true\n    keys: [id]\n")); err == nil || !strings.Contains(err.Error(), "leave out tables.a.append or tables.a.keys") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // TestNames: what names become at the target.
 func TestNames(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(path, []byte("tables:\n  s_a_b:\n    columns: {Id: id2}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	m := good()
-	m["SLUICE_TABLES_FILE"] = path
+	m := withTables(t, "tables:\n  s_a_b:\n    columns: {Id: id2}\n")
 	m["SLUICE_CELONIS_NAME_REPLACE"] = ` =_,$=USD,==is,ß=ss`
 	c, err := load(m)
 	if err != nil {
