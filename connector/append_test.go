@@ -69,6 +69,7 @@ func TestAppend(t *testing.T) {
 func TestAppendHolds(t *testing.T) {
 	t.Parallel()
 	w, opt, add := appendWorld(t, emulator.Options{})
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} } // one batch
 	add(10)
 	w.emu.Inject("execute", emulator.JobError, 0, 1)
 	for range 2 {

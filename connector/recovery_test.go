@@ -540,7 +540,10 @@ func TestLostBeforeCommit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	mend := w.cutCommits()
-	c, _ := w.run(w.options("shop.public.a"))
+	opt := w.options("shop.public.a")
+	// All rows in one batch, however slowly they come: a second one could not be noted.
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+	c, _ := w.run(opt)
 	w.insert("shop.public.a", 0, 10)
 	w.eventually("the rows", w.equal)
 	adm := kadm.NewClient(w.client)
