@@ -142,8 +142,14 @@ func (c *Connector) decode(p *partition) {
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: kafka.Size(recs)}
 		lost := p.decoder.Lost
+		var headers []debezium.Header
 		for i, r := range recs {
-			class, err := p.decoder.Decode(debezium.Record{Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value})
+			headers = headers[:0]
+			for _, h := range r.Headers {
+				headers = append(headers, debezium.Header{Key: h.Key, Value: h.Value})
+			}
+			class, err := p.decoder.Decode(debezium.Record{Partition: r.Partition, Offset: r.Offset, Millis: r.Timestamp.UnixMilli(),
+				Key: r.Key, Value: r.Value, Headers: headers})
 			if errors.As(err, &d.need) {
 				d.rest = recs[i:]
 				break

@@ -20,7 +20,25 @@ import (
 type Record struct {
 	Partition  int32
 	Offset     int64
+	Millis     int64  // the record's timestamp, in ms since the epoch
 	Key, Value []byte // nil: null
+	Headers    []Header
+}
+
+// Header is a header of a record.
+type Header struct {
+	Key   string
+	Value []byte
+}
+
+// header returns the value of the last header of a name, nil if there is none.
+func (r *Record) header(name string) []byte {
+	for i := len(r.Headers) - 1; i >= 0; i-- {
+		if r.Headers[i].Key == name {
+			return r.Headers[i].Value
+		}
+	}
+	return nil
 }
 
 // Options are the decisions that a record does not carry.
