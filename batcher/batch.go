@@ -19,12 +19,23 @@ type Batch struct {
 	// Replaced counts the rows that a later one of their key took the place of. It is
 	// counted where that happens, not worked out from the others.
 	Replaced int
+	// Values that the source did not send: Filled from earlier rows, made NULL, or left
+	// for the target to keep. The last two are counted when the batch is sealed.
+	Filled, Nulled, Kept int
 
 	rows   schema.Rows
 	dead   []bool // rows that a later one replaced
 	live   [2]int // by Op
 	index  index
 	picked []int32 // scratch
+
+	partial   bool                  // some value may not be known
+	left      map[move]*schema.Rows // rows whose key changed, as they were before
+	leftBytes int64                 //
+	came      map[string]move       // by key, the rows that wait for what their old key's row leaves
+	lacking   int                   // values that are not known and must be, in a sealed batch
+	part      []int32               // see Parts; nil: all rows are whole
+	parts     [][]int               //
 }
 
 // Upserts and Deletes count the rows that the batch stands for.
@@ -37,12 +48,13 @@ func (b *Batch) Len() int { return b.live[0] + b.live[1] }
 // Husk returns the batch without its rows: what is left to know of it once they
 // are encoded.
 func (b *Batch) Husk() *Batch {
-	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read, Replaced: b.Replaced}
+	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read, Replaced: b.Replaced,
+		Filled: b.Filled, Nulled: b.Nulled, Kept: b.Kept}
 }
 
 // Size is the memory held, in bytes.
 func (b *Batch) Size() int64 {
-	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked))
+	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked)) + b.leftBytes
 }
 
 // Each calls f with every live row of one kind of change until f returns false, in
@@ -68,17 +80,8 @@ func (b *Batch) retype(t *schema.Table) {
 			continue
 		}
 		b.rows.Columns[i] = c
-		switch v := &b.rows.Values[i]; v.Kind {
-		case c.Type.Kind:
-		case schema.Unknown:
-			v.Become(c.Type.Kind)
-		default: // only deletes: all NULL
-			n := v.Len()
-			v.Reset(schema.Unknown)
-			for range n {
-				v.AppendNull()
-			}
-			v.Become(c.Type.Kind)
+		if v := &b.rows.Values[i]; v.Kind != c.Type.Kind {
+			v.Become(c.Type.Kind) // it has no value there
 		}
 	}
 	b.Table = t
@@ -128,6 +131,7 @@ func (b *Batch) add(rows *schema.Rows, from int) {
 		}
 	}
 	b.picked = picked[:0]
+	b.partial = b.partial || rows.Partial
 	if rows.Oldest > 0 && (b.Oldest == 0 || rows.Oldest < b.Oldest) {
 		b.Oldest = rows.Oldest
 	}

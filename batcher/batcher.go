@@ -81,7 +81,13 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 			}
 		}
 	}
-	last.add(rows, from)
+	if rows.Partial || len(rows.Moves) > 0 || len(last.came) > 0 {
+		filled, extra := last.fill(rows, from, t.queue[:len(t.queue)-1])
+		last.add(filled, 0)
+		last.Read, last.Replaced = last.Read-extra, last.Replaced-extra
+	} else {
+		last.add(rows, from)
+	}
 	b.bytes += last.Size()
 	return last, nil
 }
@@ -162,7 +168,8 @@ func (b *Batcher) deadline(batch *Batch) time.Time {
 	return batch.Opened.Add(b.tables[batch.Table.Name].policy.MaxAge)
 }
 
-// Seal takes a batch out of the batcher. Its later rows go to another one.
+// Seal takes a batch out of the batcher. Its later rows go to another one. What is not
+// known of its rows is settled, as their table's policy says.
 func (b *Batcher) Seal(batch *Batch) {
 	t := b.tables[batch.Table.Name]
 	if t.isOpen(batch) {
@@ -170,6 +177,7 @@ func (b *Batcher) Seal(batch *Batch) {
 	}
 	t.queue = slices.DeleteFunc(t.queue, func(x *Batch) bool { return x == batch })
 	b.bytes -= batch.Size()
+	batch.settle(t.policy.Unavailable)
 }
 
 // Batches returns the batches not sealed, those of one table in order.

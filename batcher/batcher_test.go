@@ -37,6 +37,9 @@ func (r run) add(op schema.Op, id int64, values ...any) run {
 			continue
 		}
 		switch x := values[i].(type) {
+		case schema.State:
+			v.AppendAbsent(x)
+			r.Partial = true
 		case int:
 			v.AppendNum(int64(x))
 		case float64:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
@@ -40,26 +41,42 @@ type Encoder struct {
 }
 
 // Encode returns the batch's rows as files below MaxChunkBytes: upserts with all
-// columns, deletes with those of the key. The same batch gives the same files.
+// columns, deletes with those of the key. Rows whose values are not all known stand in
+// files of their own, which leave the columns out that the target is to keep. The same
+// batch gives the same files; it must be sealed.
 func (e *Encoder) Encode(b *Batch) ([]schema.Chunk, error) {
+	if b.lacking > 0 { // I6
+		return nil, fmt.Errorf("encode table %s: %d values are not known", b.Table.Name, b.lacking)
+	}
 	var chunks []schema.Chunk
-	for _, op := range []schema.Op{schema.Upsert, schema.Delete} {
-		if b.live[op] == 0 {
-			continue
+	var err error
+	for part := range b.Parts() {
+		if chunks, err = e.encode(chunks, b, schema.Upsert, part); err != nil {
+			return nil, fmt.Errorf("encode upserts of table %s: %w", b.Table.Name, err)
 		}
-		var err error
-		if chunks, err = e.encode(chunks, b, op); err != nil {
-			return nil, fmt.Errorf("encode %ss of table %s: %w", op, b.Table.Name, err)
-		}
+	}
+	if chunks, err = e.encode(chunks, b, schema.Delete, 0); err != nil {
+		return nil, fmt.Errorf("encode deletes of table %s: %w", b.Table.Name, err)
 	}
 	return chunks, nil
 }
 
 const blockRows = 1024 // handed to the library at once; pages are cut between blocks
 
-func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op) ([]schema.Chunk, error) {
+// encode appends the files of one kind of change and one part.
+func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int) ([]schema.Chunk, error) {
+	if b.live[op] == 0 {
+		return chunks, nil
+	}
 	var cols []int
+	var without []string
+	for _, i := range b.Parts()[part] {
+		without = append(without, b.Table.Columns[i].Name)
+	}
 	for i, c := range b.Table.Columns {
+		if slices.Contains(b.Parts()[part], i) {
+			continue
+		}
 		if c.Type.Kind != schema.Unknown && (op == schema.Upsert || c.Key || e.FullDeletes) {
 			cols = append(cols, i)
 		}
@@ -73,6 +90,7 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op) ([]schem
 		if w != nil && err == nil {
 			var c schema.Chunk
 			if c, err = w.close(op); err == nil {
+				c.Without = without
 				chunks = append(chunks, c)
 			}
 		}
@@ -91,7 +109,7 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op) ([]schem
 			finish()
 		}
 	}
-	b.Each(op, func(row int) bool {
+	b.EachOf(op, part, func(row int) bool {
 		for _, i := range cols {
 			if v := b.Values(i); v.Kind == schema.String {
 				text += len(v.Bytes(row))

@@ -26,6 +26,8 @@ type Policy struct {
 	MaxRows  int           // live rows
 	MaxBytes int64         // of memory held
 	MaxAge   time.Duration // since the first row
+	// Unavailable is for values that the source did not send.
+	Unavailable Unavailable
 }
 
 // due returns why the batch is due now, None if it is not.

@@ -144,6 +144,10 @@ func (c *Connector) schedule() {
 		if !idle(l.table) {
 			continue
 		}
+		if lack := c.batcher.Lacks(b); lack != nil {
+			c.holdTable(l.table, unavailable(l.table, lack))
+			continue
+		}
 		if !c.opt.Pusher.Budget.Grant(c.now) {
 			return
 		}
@@ -174,6 +178,10 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	_, seal := c.opt.Tracer.Start(w.ctx, "seal", trace.WithTimestamp(c.now))
 	seal.End()
 	c.metrics.sealed(b.Reason.String())
+	c.metrics.unavailable(l.table, b)
+	if b.Nulled > 0 {
+		c.log.Warn("values that the source did not send are NULL from now on, as the table's setting unavailable says", "table", l.table, "values", b.Nulled)
+	}
 	c.deliver(w)
 }
 

@@ -7,14 +7,16 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/sluice-cdc/sluice/batcher"
 )
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata, compacted, gap, residual metric.Int64Counter
-	holds                                                                                                     metric.Int64UpDownCounter
-	duration                                                                                                  metric.Float64Histogram
-	last                                                                                                      atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata, compacted, gap, residual, absent metric.Int64Counter
+	holds                                                                                                             metric.Int64UpDownCounter
+	duration                                                                                                          metric.Float64Histogram
+	last                                                                                                              atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -41,6 +43,7 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.noMetadata = counter("sluice.commits.without_metadata", "{partition}", "Partitions for which the brokers take no metadata, so that a batch may be sent twice after a crash.")
 	x.dropped = counter("sluice.values.dropped", "{value}", "Values left out under a setting, by source topic.")
 	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings longer than their column that a setting lets be cut, by source topic.")
+	x.absent = counter("sluice.values.unavailable", "{value}", "Values that the source did not send, by table and outcome: filled from an earlier change, null, or kept as the target has them.")
 	x.rounded = counter("sluice.values.rounded", "{value}", "Decimals and times of which the files do not hold every digit, by source topic.")
 	var e error
 	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
@@ -106,6 +109,15 @@ func (x *metrics) deadLettered(topic string) {
 // lost counts what a setting allows to be lost (I6).
 func (x *metrics) lost(c metric.Int64Counter, topic string, n int64) {
 	add(c, n, attribute.String("messaging.destination.name", topic))
+}
+
+// unavailable counts what became of values that the source did not send.
+func (x *metrics) unavailable(table string, b *batcher.Batch) {
+	for outcome, n := range map[string]int{"filled": b.Filled, "null": b.Nulled, "kept": b.Kept} {
+		if n > 0 {
+			add(x.absent, int64(n), attribute.String("sluice.table", table), attribute.String("outcome", outcome))
+		}
+	}
 }
 
 func (x *metrics) plain(topic string) {

@@ -5,4 +5,7 @@ type Chunk struct {
 	Op   Op
 	Rows int
 	Data []byte
+	// Without names the table's columns that the file leaves out, for the target to keep
+	// what its rows have there.
+	Without []string
 }

@@ -14,9 +14,22 @@ type Rows struct {
 	Keys    []byte
 	KeyEnds []uint32
 
+	// Partial says that some value may be Unavailable or Missing.
+	Partial bool
+	// Moves are the rows whose key changed, ascending. One change makes two rows, which
+	// need not be in one run or partition.
+	Moves []Move
+
 	// Oldest is the earliest source commit time of the run in milliseconds since
 	// the epoch, 0 if no record told it.
 	Oldest int64
+}
+
+// Move says where a deleted row went to, or where a written one came from.
+type Move struct {
+	Row    int
+	Other  []byte // the canonical key there
+	Change uint64 // the same in both rows of one change, and in those of no other
 }
 
 // Len is the number of rows.
@@ -51,11 +64,15 @@ func (r *Rows) Truncate(n int) {
 		end = r.KeyEnds[n-1]
 	}
 	r.Keys = r.Keys[:end]
+	for len(r.Moves) > 0 && r.Moves[len(r.Moves)-1].Row >= n {
+		r.Moves = r.Moves[:len(r.Moves)-1]
+	}
 }
 
 // Reset empties r for a new run of the given columns, which it keeps a copy of.
 func (r *Rows) Reset(table string, cols []Column) {
 	r.Table, r.Oldest = table, 0
+	r.Partial, r.Moves = false, r.Moves[:0]
 	r.Columns = append(r.Columns[:0], cols...)
 	for len(r.Values) < len(cols) {
 		r.Values = append(r.Values, Values{})

@@ -14,7 +14,16 @@ type State uint8
 const (
 	Null State = iota
 	Present
+	// Unavailable is a value that the source did not send because the change left it as
+	// it was: what the row has there at the target is right.
+	Unavailable
+	// Missing is a value that the source did not send of a row that is new under its key:
+	// nothing at the target has it there. A row whose key changed comes so.
+	Missing
 )
+
+// Known reports whether the state is of a value that the source sent.
+func (s State) Known() bool { return s <= Present }
 
 // Values is one column of a run of rows. The fields are exported for the
 // encoders, which read them in bulk; everybody else uses the methods.
@@ -34,8 +43,11 @@ type Values struct {
 func (v *Values) Len() int { return len(v.States) }
 
 // AppendNull appends NULL, whatever the kind.
-func (v *Values) AppendNull() {
-	v.States = append(v.States, Null)
+func (v *Values) AppendNull() { v.AppendAbsent(Null) }
+
+// AppendAbsent appends a state other than Present, whatever the kind.
+func (v *Values) AppendAbsent(s State) {
+	v.States = append(v.States, s)
 	switch v.Kind {
 	case Unknown:
 	case String:
@@ -96,12 +108,15 @@ func (v *Values) Reset(k Kind) {
 	*v = Values{Kind: k, States: v.States[:0], Nums: v.Nums[:0], Ends: v.Ends[:0], Data: v.Data[:0]}
 }
 
-// Become gives a column of kind Unknown its kind; its rows so far stay NULL.
+// Become gives a column of kind Unknown, or one without a value, its kind; its rows keep
+// their states.
 func (v *Values) Become(k Kind) {
 	v.Kind = k
 	n := len(v.States)
+	v.Data = v.Data[:0]
 	switch k {
 	case Unknown:
+		v.Nums, v.Ends = v.Nums[:0], v.Ends[:0]
 	case String:
 		v.Ends = slices.Grow(v.Ends[:0], n)[:n]
 		clear(v.Ends)
@@ -122,8 +137,8 @@ func (v *Values) Size() int64 {
 func (v *Values) AppendRows(src *Values, rows []int32) {
 	switch {
 	case src.Kind == Unknown:
-		for range rows {
-			v.AppendNull()
+		for _, r := range rows {
+			v.AppendAbsent(src.States[r])
 		}
 	case v.Kind == src.Kind && v.Kind == String:
 		for _, r := range rows {
@@ -138,16 +153,16 @@ func (v *Values) AppendRows(src *Values, rows []int32) {
 		}
 	case v.Kind == Float && src.Kind == Integer:
 		for _, r := range rows {
-			if src.States[r] == Null {
-				v.AppendNull()
+			if s := src.States[r]; s != Present {
+				v.AppendAbsent(s)
 				continue
 			}
 			v.AppendFloat(float64(src.Nums[r]))
 		}
 	case v.Kind == String:
 		for _, r := range rows {
-			if src.States[r] == Null {
-				v.AppendNull()
+			if s := src.States[r]; s != Present {
+				v.AppendAbsent(s)
 				continue
 			}
 			v.Data = src.appendText(v.Data, int(r))

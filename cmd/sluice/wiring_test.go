@@ -51,6 +51,7 @@ tables:
     maxRows: 7
     maxBytes: 3MiB
     maxAge: 9m
+    unavailable: unchanged
     allowDuplicate: true
     duplicateRemovalColumn: d
     targetSchema: ts
@@ -72,7 +73,7 @@ func TestWiring(t *testing.T) {
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float {
 		t.Error("the tables file is not wired to the decoder")
 	}
-	if p := o.Policy("public_t"); p != (batcher.Policy{MaxRows: 7, MaxBytes: 3 << 20, MaxAge: 9 * time.Minute}) {
+	if p := o.Policy("public_t"); p != (batcher.Policy{MaxRows: 7, MaxBytes: 3 << 20, MaxAge: 9 * time.Minute, Unavailable: batcher.UnavailableKeep}) {
 		t.Errorf("policy %+v", p)
 	}
 	if p := o.Policy("x"); p != (batcher.Policy{MaxRows: 500_000, MaxBytes: 128 << 20, MaxAge: time.Minute}) {
@@ -93,6 +94,8 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_CELONIS_LENGTH_UNIT", "bytes", func(o connector.Options) bool { return o.Decoder.LengthInBytes }},
 		{"SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH", "99", func(o connector.Options) bool { return o.Decoder.MaxLength == 99 }},
 		{"SLUICE_CELONIS_ORDER_COLUMN", "n", func(o connector.Options) bool { return o.Decoder.OrderColumn == "n" }},
+		{"SLUICE_UNAVAILABLE", "null", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableNull }},
+		{"SLUICE_UNAVAILABLE", "hold", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableHold }},
 		{"SLUICE_UNAVAILABLE_PLACEHOLDER", "x", func(o connector.Options) bool { return o.Decoder.Placeholder == "x" }},
 		{"SLUICE_TARGET_TABLE", "{database}-{topic}-{table}", func(o connector.Options) bool {
 			return o.Decoder.Table(debezium.Identity{Topic: "t", Database: "d", Table: "x"}) == "d-t-x"

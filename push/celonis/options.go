@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,8 +90,33 @@ const (
 
 // Split arranges a batch's chunks in jobs. Keys are disjoint between the kinds,
 // so every order gives the same table; a platform that wants a kind a job can
-// have it, at the price of two submissions.
-func (o Order) Split(chunks []schema.Chunk) [][]schema.Chunk {
+// have it, at the price of two submissions. Chunks that leave columns out come after
+// all others, in a job for each set of columns: it has an upsert strategy of its own.
+func (o Order) Split(chunks []schema.Chunk) (jobs [][]schema.Chunk) {
+	whole, partial := chunks, [][]schema.Chunk(nil)
+	if slices.ContainsFunc(chunks, isPartial) {
+		whole = nil
+		for _, c := range chunks {
+			at := slices.IndexFunc(partial, func(job []schema.Chunk) bool { return slices.Equal(job[0].Without, c.Without) })
+			switch {
+			case !isPartial(c):
+				whole = append(whole, c)
+			case at < 0:
+				partial = append(partial, []schema.Chunk{c})
+			default:
+				partial[at] = append(partial[at], c)
+			}
+		}
+	}
+	if len(whole) > 0 {
+		jobs = o.split(whole)
+	}
+	return append(jobs, partial...)
+}
+
+func isPartial(c schema.Chunk) bool { return len(c.Without) > 0 }
+
+func (o Order) split(chunks []schema.Chunk) [][]schema.Chunk {
 	var by [2][]schema.Chunk
 	for _, c := range chunks {
 		by[c.Op] = append(by[c.Op], c)

@@ -143,6 +143,12 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 	return nil
 }
 
+// keepOthers is the strategy of jobs whose files leave columns out. The platform's
+// documents name it and do not say what it does: where it keeps the columns that a file
+// lacks, such a job is right; where it wants all of them, the job fails and its table is
+// held. It is what tables ask for by unavailable: unchanged.
+const keepOthers = "UPSERT_WITH_UNCHANGED_METADATA"
+
 // document is the description of a job for a table.
 func (s *Sink) document(job *push.Job) *jobDocument {
 	t := job.Table
@@ -156,12 +162,19 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 		AllowDuplicate:        own.AllowDuplicate, ForeignKeys: own.ForeignKeys,
 		MirrorTargetNames: own.MirrorTargetNames, PostExecutionQuery: own.PostExecutionQuery,
 	}
+	var without []string
+	if len(job.Chunks) > 0 {
+		without = job.Chunks[0].Without // Split has put the like together
+	}
+	if len(without) > 0 {
+		d.UpsertStrategy = keepOthers
+	}
 	if !s.opt.TableSchema {
 		return d
 	}
 	d.TableSchema = &tableDocument{TableName: t.Name}
 	for _, c := range t.Columns {
-		if c.Type.Kind == schema.Unknown {
+		if c.Type.Kind == schema.Unknown || slices.Contains(without, c.Name) {
 			continue
 		}
 		col := columnDocument{ColumnName: c.Name, ColumnType: c.Type.Kind.String(), PKField: c.Key, Decimals: c.Type.Scale}

@@ -66,7 +66,7 @@ func (e *Emulator) apply(j *job, half bool) error {
 		return err
 	}
 	for _, f := range up {
-		if err := t.grow(f, &j.doc); err != nil {
+		if err := t.grow(f, &j.doc, e.opt.WholeFiles); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (e *Emulator) apply(j *job, half bool) error {
 		},
 		func() {
 			for _, f := range up {
-				t.upsert(f, j.doc.Keys, half)
+				t.upsert(f, &j.doc, half)
 			}
 		},
 	}
@@ -130,8 +130,9 @@ func keyText(f *file, at []int, row int) string {
 	return b.String()
 }
 
-// grow gives the table the columns of an upsert file, under the job's strategy.
-func (t *Table) grow(f *file, d *document) error {
+// grow gives the table the columns of an upsert file, under the job's strategy. whole is
+// Options.WholeFiles.
+func (t *Table) grow(f *file, d *document, whole bool) error {
 	fresh := len(t.Columns) == 0
 	declared := map[string]int{}
 	if d.TableSchema != nil {
@@ -165,7 +166,7 @@ func (t *Table) grow(f *file, d *document) error {
 			t.Rows[k] = append(row, nil)
 		}
 	}
-	if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
+	if !fresh && whole && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
 		return words("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
 	}
 	return nil
@@ -216,7 +217,8 @@ func (t *Table) delete(f *file, keys []string, half bool) {
 	}
 }
 
-func (t *Table) upsert(f *file, keys []string, half bool) {
+func (t *Table) upsert(f *file, d *document, half bool) {
+	keys := d.Keys
 	at := f.indexes(keys)
 	to := make([]int, len(f.columns))
 	for i, c := range f.columns {
@@ -226,7 +228,11 @@ func (t *Table) upsert(f *file, keys []string, half bool) {
 		if half && r%2 == 1 {
 			continue
 		}
-		row := make([]any, len(t.Columns)) // columns that the file lacks become NULL
+		k := keyText(f, at, r)
+		row := make([]any, len(t.Columns)) // columns that the file lacks become NULL,
+		if d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" {
+			copy(row, t.Rows[k]) // or keep what they have
+		}
 		for i, c := range f.columns {
 			v := c.values[r]
 			if s, isText := v.(string); isText && c.typ == "STRING" {
@@ -236,7 +242,6 @@ func (t *Table) upsert(f *file, keys []string, half bool) {
 			}
 			row[to[i]] = v
 		}
-		k := keyText(f, at, r)
 		if len(keys) == 0 {
 			t.serial++
 			k = fmt.Sprint(t.serial)

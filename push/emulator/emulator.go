@@ -34,6 +34,9 @@ type Options struct {
 	MaxChunk          int64         // bytes; 0: 1 GB, as the vendor says
 	ClientID, Secret  string        // of the OAuth client at /oauth2/token; "" and no Keys: any client
 	TokenLife         time.Duration // 0: 15 minutes
+	// WholeFiles has a job under UPSERT_WITH_UNCHANGED_METADATA fail whose files lack a
+	// column of the table. Otherwise the rows keep what they have there.
+	WholeFiles bool
 	// OnChunk is handed each chunk that was taken, under the emulator's lock.
 	OnChunk func(table, kind string, data []byte)
 	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in

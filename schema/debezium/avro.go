@@ -277,7 +277,9 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 			}
 		case roleSource:
 			if m.present(&r) {
+				at := r.At
 				ev.from = readSource(&r, a.source)
+				ev.from.block = r.Data[at:r.At]
 			}
 		case roleOp:
 			if m.present(&r) {

@@ -28,7 +28,7 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 		}
 		c, err := sh.keyCodec(run, k, f.codec)
 		if err == nil {
-			err = d.appendAvro(&r, v, &c, &f.avro)
+			err = d.absence(d.appendAvro(&r, v, &c, &f.avro), run, v)
 		}
 		if err != nil {
 			return k, err
@@ -65,7 +65,7 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 			key := c.asKey()
 			c = &key
 		}
-		if err := d.appendAvro(&r, v, c, &f.avro); err != nil {
+		if err := d.absence(d.appendAvro(&r, v, c, &f.avro), run, v); err != nil {
 			return f.col, err
 		}
 	}
@@ -138,8 +138,8 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 	switch {
 	case r.Failed:
 		return errAvro
-	case err == nil:
-		return nil
+	case err == nil, err == errUnavailable:
+		return err
 	}
 	return fmt.Errorf("%s: %w", c.name, err)
 }

@@ -191,6 +191,7 @@ type Decoder struct {
 	lastOrigin [3][]byte
 	deleted    []byte // the key of the last record if it was a delete, else empty
 	undo       undo
+	absent     schema.State // of values that the record at hand does not bring
 
 	keyPlans, valuePlans wrappers
 	avroPlans            [2]map[uint64]*plan // of values, of keys
@@ -279,7 +280,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if value.data == nil {
 		return d.tombstone(rec, key)
 	}
-	d.deleted = d.deleted[:0]
+	d.deleted, d.absent = d.deleted[:0], schema.Missing
 	e, err := d.change(key, value)
 	if err != nil || e.class != Row {
 		return e.class, nil, err
@@ -308,6 +309,9 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 			"empty the target table by hand, move the group's offset past this record and restart; the connector leaves truncates out with skipped.operations=t"}
 	default:
 		err = fmt.Errorf("unknown op %q", string(e.op))
+	}
+	if err == nil && (e.op == 'c' || e.op == 'd') {
+		d.moved(sh, &rec, &e)
 	}
 	if err == nil && e.from.millis > 0 {
 		if run := sh.run; run.Oldest == 0 || e.from.millis < run.Oldest {

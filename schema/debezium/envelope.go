@@ -181,6 +181,7 @@ type origin struct {
 	db, schema, table []byte // in JSON with its escapes
 	json              bool
 	millis            int64
+	block             []byte // the whole, as it came
 }
 
 // name returns the text of one of the names.
@@ -197,7 +198,7 @@ func (o *origin) name(raw []byte) string {
 // the commit time. Which of them a database fills differs: MySQL has no schema,
 // Vitess calls it keyspace, MongoDB calls a table collection.
 func (d *Decoder) parseSource(text []byte) (o origin, err error) {
-	o.json = true
+	o.json, o.block = true, text
 	s := scanner{b: text}
 	more, err := s.open()
 	for more && err == nil {

@@ -15,6 +15,9 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 	if e.after.data == nil {
 		return fmt.Errorf("op %c without an after image", e.op)
 	}
+	if e.op == 'u' {
+		d.absent = schema.Unavailable
+	}
 	if sh.fromRow && e.before.data != nil {
 		if err := d.keyMoved(sh, offset, e); err != nil {
 			return err
@@ -143,13 +146,9 @@ func (u undo) do(d *Decoder, sh *shape) {
 		r := &u[i]
 		cut = cut || r.run == nil || r.run != sh.run
 		sh.cols[r.col].Type = r.was
-		if r.run != nil { // which has only NULLs there
+		if r.run != nil { // which has no value there
 			r.run.Columns[r.col].Type = r.was
-			v := &r.run.Values[r.col]
-			v.Reset(r.was.Kind)
-			for range r.run.Len() {
-				v.AppendNull()
-			}
+			r.run.Values[r.col].Become(r.was.Kind)
 		}
 	}
 	if cut { // the run has a column under a wider type
@@ -222,8 +221,11 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 	}
 	for _, k := range sh.keys {
 		v := &run.Values[k]
-		if v.Len() == n || v.States[n] == schema.Null {
+		switch {
+		case v.Len() == n || v.States[n] == schema.Null:
 			return k, errors.New("a key column without a value")
+		case v.States[n] != schema.Present:
+			return k, errUnavailable
 		}
 		run.Keys = schema.AppendKey(run.Keys, v, n)
 	}
@@ -401,7 +403,7 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 func (d *Decoder) appendColumn(s *scanner, sh *shape, run *schema.Rows, col int, c *codec) error {
 	v := &run.Values[col]
 	untyped := v.Kind == schema.Unknown
-	err := d.appendValue(s, v, &run.Columns[col], c)
+	err := d.absence(d.appendValue(s, v, &run.Columns[col], c), run, v)
 	if untyped && v.Kind != schema.Unknown {
 		d.undo = append(d.undo, retyped{run, col, sh.cols[col].Type})
 		sh.cols[col].Type = run.Columns[col].Type

@@ -317,10 +317,21 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 		v.AppendNull()
 		return nil
 	}
+	nested := !quoted && (lit[0] == '{' || lit[0] == '[')
+	if nested {
+		if !json.Valid(lit) { // the scanner checks no more than brackets and scalars
+			return errSyntax
+		}
+		d.raw = compact(d.raw[:0], lit)
+		lit = d.raw
+	}
+	if (quoted || nested) && d.isUnavailable(lit) {
+		return errUnavailable // which tells no type
+	}
 	n, isInt := int64(0), false
 	want := schema.String
 	switch {
-	case quoted || lit[0] == '{' || lit[0] == '[':
+	case quoted || nested:
 	case lit[0] == 't' || lit[0] == 'f':
 		want = schema.Boolean
 	default:
@@ -358,13 +369,6 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 		}
 		v.AppendFloat(f)
 	default:
-		if !quoted && (lit[0] == '{' || lit[0] == '[') {
-			if !json.Valid(lit) { // the scanner checks no more than brackets and scalars
-				return errSyntax
-			}
-			d.raw = compact(d.raw[:0], lit)
-			lit = d.raw
-		}
 		if want == schema.Float {
 			// As a FLOAT column that widens to STRING would have it, so that a value does
 			// not depend on what came before it.

@@ -130,6 +130,7 @@ type Config struct {
 	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
 	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
 	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
+	Unavailable    string `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
 	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
 	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
 	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`

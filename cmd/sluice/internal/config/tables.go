@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
@@ -22,16 +23,18 @@ type Tables struct {
 
 // Table is the settings of one table. What is not set is as for all.
 type Table struct {
-	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
-	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
-	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
-	Columns  map[string]string `yaml:"columns"`  // target names of source columns
-	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
-	Exclude  bool              `yaml:"exclude"`  // read and dropped
-	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
-	MaxRows  int               `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
-	MaxBytes string            `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
-	MaxAge   time.Duration     `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
+	Topic   string            `yaml:"topic"`   // the topic of records that do not name their table
+	Keys    []string          `yaml:"keys"`    // key columns, read from the rows instead of the records' keys
+	Append  bool              `yaml:"append"`  // rows without a key, which are only ever added
+	Columns map[string]string `yaml:"columns"` // target names of source columns
+	Types   map[string]Kind   `yaml:"types"`   // of columns of plain JSON
+	Exclude bool              `yaml:"exclude"` // read and dropped
+	Merge   bool              `yaml:"merge"`   // several source tables become this one, each with keys of its own
+	// Unavailable is as SLUICE_UNAVAILABLE.
+	Unavailable Unavailable   `yaml:"unavailable"`
+	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
+	MaxBytes    string        `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
+	MaxAge      time.Duration `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
 
 	AllowDuplicate         *bool    `yaml:"allowDuplicate"`
 	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn"`
@@ -77,6 +80,29 @@ func readTables(path string) (t Tables, err error) {
 		t.Tables[name] = one
 	}
 	return t, nil
+}
+
+// Unavailable is what becomes of values that the source did not send: hold, null or
+// unchanged. "" is not set.
+type Unavailable string
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler.
+func (u *Unavailable) UnmarshalYAML(text []byte) error {
+	switch v := Unavailable(strings.TrimSpace(string(text))); v {
+	case "hold", "null", "unchanged":
+		*u = v
+		return nil
+	}
+	return fmt.Errorf("%.40s: want hold, null or unchanged", text)
+}
+
+// UnavailableOf returns what a table's setting, or the one for all, says.
+func (c *Config) UnavailableOf(table string) batcher.Unavailable {
+	u := c.Tables.Tables[table].Unavailable
+	if u == "" {
+		u = Unavailable(c.Unavailable)
+	}
+	return map[Unavailable]batcher.Unavailable{"null": batcher.UnavailableNull, "unchanged": batcher.UnavailableKeep}[u]
 }
 
 // Kind is a type that a column of plain JSON can be given.

@@ -1,0 +1,270 @@
+package batcher
+
+import (
+	"slices"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Unavailable says what becomes of values that the source did not send, where no change
+// in the batch tells them either.
+type Unavailable uint8
+
+const (
+	UnavailableHold Unavailable = iota // the table is held
+	UnavailableNull                    // they become NULL
+	// UnavailableKeep has the row sent without its unknown columns, apart from the others,
+	// so that the target keeps what it has there. A row that is new under its key has
+	// nothing there: its table is held.
+	UnavailableKeep
+)
+
+// Lack is why a batch cannot be sealed: rows without a value in a column.
+type Lack struct {
+	Column string
+	Rows   int
+	New    bool // at least one of them is new under its key
+}
+
+// Lacks returns the first column of a batch in which values are not known that its
+// table's policy has no answer for, nil if there is none.
+func (b *Batcher) Lacks(batch *Batch) *Lack {
+	policy := b.tables[batch.Table.Name].policy.Unavailable
+	for c := range batch.rows.Values {
+		lack := Lack{Column: batch.Table.Columns[c].Name}
+		batch.unknown(c, func(row int, s schema.State) {
+			if policy == UnavailableHold || policy == UnavailableKeep && s == schema.Missing {
+				lack.Rows++
+				lack.New = lack.New || s == schema.Missing
+			}
+		})
+		if lack.Rows > 0 {
+			return &lack
+		}
+	}
+	return nil
+}
+
+// unknown calls f with the live rows that have no known value in a column.
+func (b *Batch) unknown(column int, f func(row int, s schema.State)) {
+	if !b.partial {
+		return
+	}
+	for row, s := range b.rows.Values[column].States {
+		if !s.Known() && !b.dead[row] && b.rows.Ops[row] == schema.Upsert {
+			f(row, s)
+		}
+	}
+}
+
+// settle does with the values that are not known what the policy says.
+func (b *Batch) settle(policy Unavailable) {
+	without := map[int][]int{} // by row
+	for c := range b.rows.Values {
+		b.unknown(c, func(row int, s schema.State) {
+			switch {
+			case policy == UnavailableNull:
+				b.rows.Values[c].States[row] = schema.Null
+				b.Nulled++
+			case policy == UnavailableKeep && s == schema.Unavailable:
+				without[row] = append(without[row], c)
+				b.Kept++
+			default:
+				b.lacking++
+			}
+		})
+	}
+	if len(without) == 0 {
+		return
+	}
+	b.parts = [][]int{nil}
+	b.part = make([]int32, b.rows.Len())
+	for row := range b.part {
+		columns := without[row]
+		if columns == nil {
+			continue
+		}
+		at := slices.IndexFunc(b.parts, func(have []int) bool { return slices.Equal(have, columns) })
+		if at < 0 {
+			at = len(b.parts)
+			b.parts = append(b.parts, columns)
+		}
+		b.part[row] = int32(at)
+	}
+}
+
+// Parts returns, for each set of columns that rows of a sealed batch lack and the target
+// is to keep, the columns' positions. The first is of the rows that are whole.
+func (b *Batch) Parts() [][]int {
+	if b.parts == nil {
+		return [][]int{nil}
+	}
+	return b.parts
+}
+
+// EachOf is Each for the rows of one part.
+func (b *Batch) EachOf(op schema.Op, part int, f func(row int) bool) {
+	b.Each(op, func(row int) bool {
+		return b.part != nil && b.part[row] != int32(part) || f(row)
+	})
+}
+
+// move names a change of a row's key.
+type move struct {
+	from, to string
+	change   uint64
+}
+
+// filler makes rows whose unknown values are filled from earlier rows of the batch.
+type filler struct {
+	b       *Batch
+	earlier []*Batch // of the table, not sealed yet
+	src     *schema.Rows
+	columns []int // of the batch's columns in src, -1 where it has none
+	out     *schema.Rows
+	last    map[string]int // row of a key in out
+	one     [1]int32
+}
+
+// fill returns the rows from the given one on under the batch's columns, with the values
+// that their source did not send taken from the row's earlier state: from the batch, from
+// the earlier ones, or from the row that its key was before. The last needs both records
+// of the change, which come in any order when they are of two partitions. extra counts
+// rows that take the place of ones that were counted before.
+func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *schema.Rows, extra int) {
+	f := filler{b: b, earlier: earlier, src: rows, out: &schema.Rows{}, last: map[string]int{}}
+	f.out.Reset(rows.Table, b.Table.Columns)
+	f.out.Oldest, f.out.Partial = rows.Oldest, rows.Partial
+	for i, c := range b.Table.Columns {
+		f.columns = append(f.columns, columnOf(rows, c.Name, i))
+	}
+	moves := rows.Moves
+	for i := from; i < rows.Len(); i++ {
+		for len(moves) > 0 && moves[0].Row < i {
+			moves = moves[1:]
+		}
+		moved := len(moves) > 0 && moves[0].Row == i
+		key := string(rows.Key(i))
+		before, at := f.find(rows.Key(i))
+		exists := before != nil && before.Ops[at] == schema.Upsert
+		if rows.Ops[i] == schema.Delete {
+			f.add(i, nil, 0, false)
+			delete(b.came, key)
+			if moved && exists {
+				extra += f.leave(move{key, string(moves[0].Other), moves[0].Change}, before, at)
+			}
+			continue
+		}
+		if !exists {
+			delete(b.came, key)
+			if moved {
+				m := move{string(moves[0].Other), key, moves[0].Change}
+				if left := b.left[m]; left != nil {
+					f.add(i, left, 0, false)
+					continue
+				}
+				if b.came == nil {
+					b.came = map[string]move{}
+				}
+				b.came[key] = m
+			}
+			f.add(i, nil, 0, before != nil)
+			continue
+		}
+		f.add(i, before, at, false)
+	}
+	return f.out, extra
+}
+
+// find returns the last row of a key, nil if there is none in memory.
+func (f *filler) find(key []byte) (*schema.Rows, int) {
+	if at, ok := f.last[string(key)]; ok {
+		return f.out, at
+	}
+	if at := f.b.index.find(key, &f.b.rows); at >= 0 {
+		return &f.b.rows, int(at)
+	}
+	for _, e := range slices.Backward(f.earlier) {
+		if at := e.index.find(key, &e.rows); at >= 0 {
+			return &e.rows, int(at)
+		}
+	}
+	return nil, 0
+}
+
+// add appends row i of the source, its unknown values from row at of before where that is
+// not nil. deleted says that the row was deleted earlier in the batch, so that the target
+// has nothing of it to keep.
+func (f *filler) add(i int, before *schema.Rows, at int, deleted bool) {
+	f.end(f.src.Ops[i], f.src.Offsets[i], f.src.Key(i))
+	for c := range f.out.Values {
+		dst := &f.out.Values[c]
+		if f.columns[c] < 0 {
+			dst.AppendNull()
+			continue
+		}
+		src := &f.src.Values[f.columns[c]]
+		switch s := src.States[i]; {
+		case s.Known():
+			f.one[0] = int32(i)
+			dst.AppendRows(src, f.one[:])
+		case before != nil && c < len(before.Values): // a later table's columns begin with an earlier one's
+			if before.Values[c].States[at].Known() {
+				f.b.Filled++
+			}
+			f.one[0] = int32(at)
+			dst.AppendRows(&before.Values[c], f.one[:])
+		case deleted:
+			dst.AppendAbsent(schema.Missing)
+		default:
+			dst.AppendAbsent(s)
+		}
+	}
+}
+
+// end appends what a row is besides its values.
+func (f *filler) end(op schema.Op, offset int64, key []byte) {
+	out := f.out
+	f.last[string(key)] = out.Len()
+	out.Ops = append(out.Ops, op)
+	out.Offsets = append(out.Offsets, offset)
+	out.Keys = append(out.Keys, key...)
+	out.KeyEnds = append(out.KeyEnds, uint32(len(out.Keys)))
+}
+
+// leave hands the values of a row whose key changes to the row under the new key, now or
+// when that comes. It returns how many rows it added.
+func (f *filler) leave(m move, before *schema.Rows, at int) int {
+	b := f.b
+	if b.came[m.to] != m {
+		left := &schema.Rows{}
+		left.Reset(f.out.Table, before.Columns)
+		f.one[0] = int32(at)
+		for c := range left.Values {
+			left.Values[c].AppendRows(&before.Values[c], f.one[:])
+		}
+		if b.left == nil {
+			b.left = map[move]*schema.Rows{}
+		}
+		b.left[m] = left
+		b.leftBytes += left.Size()
+		return 0
+	}
+	delete(b.came, m.to)
+	row, to := f.find([]byte(m.to))
+	f.end(schema.Upsert, row.Offsets[to], []byte(m.to))
+	for c := range f.out.Values {
+		from, i := row, to
+		if c < len(row.Values) && c < len(before.Values) && row.Values[c].States[to] == schema.Missing {
+			from, i = before, at
+			b.Filled++
+		}
+		if c >= len(from.Values) {
+			f.out.Values[c].AppendNull()
+			continue
+		}
+		f.one[0] = int32(i)
+		f.out.Values[c].AppendRows(&from.Values[c], f.one[:])
+	}
+	return 1
+}

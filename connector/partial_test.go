@@ -1,0 +1,122 @@
+package connector
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// putLarge changes a row with a large value, which may be Debezium's placeholder, and
+// says in a header where a row whose key changed went to or came from.
+func (w *world) putLarge(op string, id int64, v, large string, header ...string) {
+	w.t.Helper()
+	after := "null"
+	if op != "d" {
+		after = fmt.Sprintf(`{"id":%d,"v":%q,"large":%q}`, id, v, large)
+	}
+	rec := &kgo.Record{Topic: "shop.public.a", Partition: int32(id % 2), Key: fmt.Appendf(nil, `{"id":%d}`, id),
+		Value: fmt.Appendf(nil, `{"before":null,"after":%s,"source":{"lsn":%d,"db":"shop","schema":"public","table":"a"},"op":%q}`, after, len(v), op)}
+	if len(header) > 0 {
+		rec.Headers = []kgo.RecordHeader{{Key: header[0], Value: []byte(header[1])}}
+	}
+	if err := w.client.ProduceSync(w.t.Context(), rec).FirstErr(); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// large is the table as id=v,large.
+func (w *world) large() string {
+	rows := map[int64]string{}
+	t := w.emu.Snapshot("public_a")
+	if t == nil {
+		return ""
+	}
+	for _, row := range t.Rows {
+		rows[row[0].(int64)] = strings.Trim(fmt.Sprint(row[1:]), "[]")
+	}
+	return strings.TrimPrefix(fmt.Sprint(rows), "map") // by id
+}
+
+const placeholder = "__debezium_unavailable_value"
+
+// TestUnavailable: a large value that the source did not log is filled from what came
+// before it in the batch, also where the row's key changed; else the table's policy says
+// what becomes of it. It never reaches the target as data (I6).
+func TestUnavailable(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		policy batcher.Unavailable
+		whole  bool // the target wants all columns in each file
+		want   string
+		hold   string
+	}{
+		{"hold", batcher.UnavailableHold, false, `[1:a1 A 2:b1 B]`, "column large: the source did not log"},
+		{"null", batcher.UnavailableNull, false, `[1:a2 <nil> 2:b1 B]`, ""},
+		{"unchanged", batcher.UnavailableKeep, false, `[1:a2 A 2:b1 B]`, ""},
+		{"refused", batcher.UnavailableKeep, true, `[1:a1 A 2:b1 B]`, "have changed. Table won't be delta loaded"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{WholeFiles: tc.whole}, "shop.public.a")
+			opt := w.options("shop.public.a")
+			policy := opt.Policy("")
+			policy.Unavailable = tc.policy
+			opt.Policy = func(string) batcher.Policy { return policy }
+			c, stop := w.run(opt)
+			w.putLarge("c", 1, "a1", "A")
+			w.putLarge("c", 2, "b1", "B")
+			w.eventually("two rows", func() bool { return w.lag("shop.public.a") == 0 })
+			w.putLarge("u", 1, "a2", placeholder)
+			w.eventually("an end", func() bool { return len(c.Status().Holds) > 0 || w.lag("shop.public.a") == 0 })
+			if holds := c.Status().Holds; (len(holds) > 0) != (tc.hold != "") || len(holds) > 0 && !strings.Contains(holds[0].Reason, tc.hold) {
+				t.Errorf("holds %+v, want %q", holds, tc.hold)
+			}
+			if got := w.large(); got != tc.want {
+				t.Errorf("the table is %s, want %s", got, tc.want)
+			}
+			stop()
+			// A change that brings the whole row mends what is on hold.
+			policy.MaxAge = 300 * time.Millisecond
+			w.putLarge("u", 1, "a3", "A3")
+			_, stop = w.run(opt)
+			w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+			stop()
+			if got := w.large(); got != `[1:a3 A3 2:b1 B]` {
+				t.Errorf("in the end the table is %s", got)
+			}
+		})
+	}
+}
+
+// TestUnavailableIsFilled: within a batch the value is found, across a changed key whose
+// two records are in two partitions too, and what the two are named by is the source's
+// position.
+func TestUnavailableIsFilled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 6, MaxBytes: 1 << 20, MaxAge: time.Hour}
+	}
+	w.putLarge("c", 1, "a1", "A")
+	w.putLarge("u", 1, "a2", placeholder)
+	w.putLarge("c", 3, "c1", "C")
+	w.putLarge("d", 3, "xx", "", "__debezium.newkey", `{"id":4}`)
+	w.putLarge("c", 4, "c2", placeholder, "__debezium.oldkey", `{"id":3}`)
+	w.putLarge("u", 4, "c3", placeholder)
+	for id := range int64(3) {
+		w.putLarge("c", 10+2*id, "x", "X")
+	}
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	if got := w.large(); got != `[1:a2 A 4:c3 C 10:x X 12:x X 14:x X]` {
+		t.Errorf("the table is %s", got)
+	}
+}

@@ -1,0 +1,85 @@
+package debezium
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// TestUnavailable: the placeholder becomes a state, in whatever form it comes, and gives
+// its column no type. What follows it is read.
+func TestUnavailable(t *testing.T) {
+	forms := []string{
+		`"__debezium_unavailable_value"`,
+		`["__debezium_unavailable_value"]`,
+		`{"__debezium_unavailable_value": "__debezium_unavailable_value"}`,
+		`"{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}"`,
+		`"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="`,
+		`"5f5f646562657a69756d5f756e617661696c61626c655f76616c7565"`,
+	}
+	for _, form := range forms {
+		got := decodeAll(t, testOptions(),
+			message{`{"id":1}`, event("u", "null", `{"id":1,"a":`+form+`,"b":7}`)},
+			message{`{"id":2}`, event("c", "null", `{"id":2,"a":`+form+`,"b":8}`)},
+			message{`{"id":3}`, event("u", "null", `{"id":3,"a":5,"b":9}`)})
+		want := `public_t(id*:INTEGER a:INTEGER b:INTEGER)
+  0 upsert 1 unavailable 7
+  1 upsert 2 missing 8
+  2 upsert 3 5 9
+`
+		if got != want {
+			t.Errorf("%s: got\n%swant\n%s", form, got, want)
+		}
+	}
+}
+
+// TestUnavailableKey: a row whose key is not known cannot be named.
+func TestUnavailableKey(t *testing.T) {
+	_, err := NewDecoder("p.public.t", testOptions()).Decode(Record{
+		Key: []byte(`{"id":"__debezium_unavailable_value"}`), Value: []byte(event("u", "null", `{"id":"__debezium_unavailable_value"}`))})
+	if s := said(err); !strings.Contains(s, "value of the key") || !strings.Contains(s, "REPLICA IDENTITY FULL") {
+		t.Error(s)
+	}
+}
+
+// TestMoves: the two records of a changed key tell each other's key, as the header
+// converters write it. One that cannot be read changes nothing else.
+func TestMoves(t *testing.T) {
+	const placeholder = `"__debezium_unavailable_value"`
+	headers := func(name, key string) []Header { return []Header{{"other", []byte("x")}, {name, []byte(key)}} }
+	for _, tc := range []struct{ header, want string }{
+		{`{"id":%d}`, "moves"},
+		{`{"schema":{"type":"struct","fields":[{"type":"int64","field":"id"}]},"payload":{"id":%d}}`, "moves"},
+		{`Struct{id=%d}`, ""}, {`{"id":"x%d"}`, ""}, {`{"other":%d}`, ""}, {"\x00\x00\x00\x00\x07%d", ""},
+	} {
+		d := NewDecoder("p.public.t", testOptions())
+		for _, rec := range []Record{
+			{Offset: 0, Key: []byte(`{"id":5}`), Value: []byte(event("c", "null", `{"id":5,"a":"x"}`))},
+			{Offset: 1, Key: []byte(`{"id":1}`), Value: []byte(event("d", `{"id":1}`, "null")), Headers: headers(newKeyHeader, fmt.Sprintf(tc.header, 2))},
+			{Offset: 2, Key: []byte(`{"id":1}`), Headers: headers(newKeyHeader, fmt.Sprintf(tc.header, 2))},
+			{Offset: 3, Key: []byte(`{"id":2}`), Value: []byte(event("c", "null", `{"id":2,"a":`+placeholder+`}`)), Headers: headers(oldKeyHeader, fmt.Sprintf(tc.header, 1))},
+		} {
+			if _, err := d.Decode(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var got []string
+		runs := d.Take(nil)
+		for _, m := range runs[0].Moves {
+			for i := range runs[0].Len() {
+				if string(runs[0].Key(i)) == string(m.Other) {
+					got = append(got, fmt.Sprintf("%d-%d", m.Row, i))
+				}
+			}
+		}
+		want := []string(nil)
+		if tc.want != "" {
+			want = []string{"1-2", "2-1"}
+		}
+		if strings.Join(got, " ") != strings.Join(want, " ") || runs[0].Len() != 3 || runs[0].Values[1].States[2] != schema.Missing {
+			t.Errorf("%s: %v, want %v, in\n%s", tc.header, got, want, text(runs))
+		}
+	}
+}
