@@ -15,10 +15,12 @@ type Batch struct {
 	Opened time.Time     // when the first row came
 	Oldest int64         // earliest source commit time in ms since the epoch, 0 unknown
 	Reason Reason        // why it was sealed
-	Read   int           // rows added: Upserts + Deletes + Replaced (I7)
+	Read   int           // rows added: Upserts + Deletes + Replaced + Truncates (I7)
 	// Replaced counts the rows that a later one of their key took the place of. It is
 	// counted where that happens, not worked out from the others.
 	Replaced int
+	// Truncates is 1 if the table was emptied before all of the batch's rows, else 0.
+	Truncates int
 	// Values that the source did not send: Filled from earlier rows, made NULL, or left
 	// for the target to keep. The last two are counted when the batch is sealed.
 	Filled, Nulled, Kept int
@@ -49,8 +51,11 @@ func (b *Batch) Len() int { return b.live[0] + b.live[1] }
 // are encoded.
 func (b *Batch) Husk() *Batch {
 	return &Batch{ID: b.ID, Table: b.Table, Opened: b.Opened, Oldest: b.Oldest, Reason: b.Reason, Read: b.Read, Replaced: b.Replaced,
-		Filled: b.Filled, Nulled: b.Nulled, Kept: b.Kept}
+		Truncates: b.Truncates, Filled: b.Filled, Nulled: b.Nulled, Kept: b.Kept}
 }
+
+// idle reports whether there is nothing that the batch would do to its table.
+func (b *Batch) idle() bool { return b.Len() == 0 && b.Truncates == 0 }
 
 // Size is the memory held, in bytes.
 func (b *Batch) Size() int64 {
@@ -138,6 +143,19 @@ func (b *Batch) add(rows *schema.Rows, from int) {
 	if dead := b.rows.Len() - b.Len(); dead > 4096 && dead > b.Len() {
 		b.sweep()
 	}
+}
+
+// truncate empties the table: what the batch had of it is replaced by that.
+func (b *Batch) truncate() {
+	b.Read++
+	b.Replaced += b.Len() + b.Truncates
+	b.Truncates = 1
+	b.live = [2]int{}
+	b.dead = b.dead[:0]
+	b.rows.Truncate(0)
+	b.index = index{}
+	b.left, b.leftBytes, b.came = nil, 0, nil
+	b.partial = false
 }
 
 // supersede takes a key's row out of a batch that takes no more, for a later batch has

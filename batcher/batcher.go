@@ -51,13 +51,16 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 		t = &table{schema: &schema.Table{Name: rows.Table}, policy: b.policy(rows.Table)}
 		b.tables[rows.Table] = t
 	}
+	if rows.Ops[from] == schema.Truncate {
+		return b.truncate(t, now, rows.Oldest), nil
+	}
 	merged, grown, err := t.schema.Merge(rows)
 	if err != nil {
 		return nil, err
 	}
 	t.schema = merged
 	last := t.last()
-	if last != nil && last.Len() > 0 {
+	if last != nil && !last.idle() {
 		// A batch of deletes has no columns but the key: it can grow as it is.
 		if grown && last.Upserts() > 0 {
 			last.Reason = Schema
@@ -90,6 +93,28 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 	}
 	b.bytes += last.Size()
 	return last, nil
+}
+
+// truncate empties a table in its open batch.
+func (b *Batcher) truncate(t *table, now time.Time, oldest int64) *Batch {
+	last := t.last()
+	if last == nil {
+		last = b.openBatch(t, now)
+	}
+	b.bytes -= last.Size()
+	last.truncate()
+	if oldest > 0 && (last.Oldest == 0 || oldest < last.Oldest) {
+		last.Oldest = oldest
+	}
+	b.bytes += last.Size()
+	if t.cover {
+		for _, earlier := range t.queue[:len(t.queue)-1] {
+			for row := range earlier.dead {
+				earlier.supersede(earlier.rows.Key(row))
+			}
+		}
+	}
+	return last
 }
 
 // Cover says, until it is called again, whether the rows added to a table come from a
@@ -140,7 +165,7 @@ func (b *Batcher) Due(now time.Time, memoryShort bool, idle func(table string) b
 		head := t.queue[0]
 		if head.Reason == None || t.isOpen(head) {
 			head.Reason = t.policy.due(head, now)
-			if head.Reason == None && b.drain && head.Len() > 0 {
+			if head.Reason == None && b.drain && !head.idle() && (head.Len() > 0 || head.Table.Typed()) {
 				head.Reason = Drain
 			}
 		}

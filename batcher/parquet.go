@@ -65,7 +65,8 @@ const blockRows = 1024 // handed to the library at once; pages are cut between b
 
 // encode appends the files of one kind of change and one part.
 func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int) ([]schema.Chunk, error) {
-	if b.live[op] == 0 {
+	replace := op == schema.Upsert && b.Truncates > 0
+	if b.live[op] == 0 && !replace {
 		return chunks, nil
 	}
 	var cols []int
@@ -90,7 +91,7 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int
 		if w != nil && err == nil {
 			var c schema.Chunk
 			if c, err = w.close(op); err == nil {
-				c.Without = without
+				c.Without, c.Replace = without, replace
 				chunks = append(chunks, c)
 			}
 		}
@@ -122,6 +123,9 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int
 		return err == nil
 	})
 	write()
+	if replace && len(chunks) == 0 && w == nil {
+		w = e.open(file, b, cols) // a table of which nothing is left
+	}
 	finish()
 	return chunks, err
 }

@@ -57,8 +57,17 @@ func (b *Batch) unknown(column int, f func(row int, s schema.State)) {
 	}
 }
 
-// settle does with the values that are not known what the policy says.
+// settle does with the values that are not known what the policy says. In a table that was
+// emptied there is nothing left to delete.
 func (b *Batch) settle(policy Unavailable) {
+	if b.Truncates > 0 {
+		b.Each(schema.Delete, func(row int) bool {
+			b.dead[row] = true
+			return true
+		})
+		b.Replaced += b.live[schema.Delete]
+		b.live[schema.Delete] = 0
+	}
 	without := map[int][]int{} // by row
 	for c := range b.rows.Values {
 		b.unknown(c, func(row int, s schema.State) {
@@ -168,7 +177,7 @@ func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *sch
 				}
 				b.came[key] = m
 			}
-			f.add(i, nil, 0, before != nil)
+			f.add(i, nil, 0, before != nil || b.Truncates > 0)
 			continue
 		}
 		f.add(i, before, at, false)

@@ -33,8 +33,10 @@ type Policy struct {
 // due returns why the batch is due now, None if it is not.
 func (p *Policy) due(b *Batch, now time.Time) Reason {
 	switch {
-	case b.Len() == 0:
+	case b.idle():
 		return None
+	case b.Len() == 0 && !b.Table.Typed():
+		return None // nothing tells the columns that an empty file has; the next row does
 	case b.Len() >= p.MaxRows:
 		return Rows
 	case b.Size() >= p.MaxBytes:

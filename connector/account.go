@@ -87,7 +87,7 @@ func (w *work) balance(chunks []schema.Chunk) error {
 	for _, c := range chunks {
 		rows[c.Op] += c.Rows
 	}
-	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted; residual != 0 || w.taken != w.read || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
+	if residual := w.read - rows[schema.Upsert] - rows[schema.Delete] - w.compacted - w.truncates; residual != 0 || w.taken != w.read || rows[schema.Upsert] != w.upserts || rows[schema.Delete] != w.deletes {
 		return fmt.Errorf("the batch does not balance: of %d changes read (%d by the partitions' count), %d are in the files as upserts (%d are meant to be), %d as deletes (%d), and %d were replaced; residual %d",
 			w.read, w.taken, rows[schema.Upsert], w.upserts, rows[schema.Delete], w.deletes, w.compacted, residual)
 	}

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -287,6 +288,16 @@ func (c *Connector) recycle(runs []*schema.Rows) {
 	}
 }
 
+// sole reports whether a partition is all that feeds a table.
+func (c *Connector) sole(p *partition, table string) bool {
+	for _, other := range c.parts {
+		if _, feeds := other.taken[table]; feeds && other != p {
+			return false
+		}
+	}
+	return c.consumer.Single(p.Topic)
+}
+
 // add puts a run into its table's open batch and notes what that holds.
 func (c *Connector) add(p *partition, rows *schema.Rows) {
 	from, _ := slices.BinarySearch(rows.Offsets, p.taken[rows.Table])
@@ -302,6 +313,15 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	l := c.lane(rows.Table)
 	if l.held != "" {
 		hold(l.holder)
+		c.pause(p)
+		return
+	}
+	if rows.Ops[from] == schema.Truncate && !c.sole(p, rows.Table) {
+		hold(c.holdTable(rows.Table, Hold{
+			Table: rows.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(first),
+			Reason: "a TRUNCATE of a table that has more than one partition, which have no order among them",
+			Remedy: fmt.Sprintf("empty the target table by hand, move the group's offset past this record and restart; let the topic have one partition, or set tables.%s.truncate: ignore in the tables file", rows.Table),
+		}))
 		c.pause(p)
 		return
 	}

@@ -66,6 +66,7 @@ type work struct {
 	taken     int // the same, as the partitions counted them
 	upserts   int
 	deletes   int
+	truncates int
 	compacted int // replaced by a later change of their key
 }
 
@@ -159,7 +160,7 @@ func (c *Connector) schedule() {
 func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.batcher.Seal(b)
 	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
-		read: b.Read, taken: c.ledger.Rows(Holder(b.ID)), upserts: b.Upserts(), deletes: b.Deletes(), compacted: b.Replaced}
+		read: b.Read, taken: c.ledger.Rows(Holder(b.ID)), upserts: b.Upserts(), deletes: b.Deletes(), truncates: b.Truncates, compacted: b.Replaced}
 	for p, part := range c.parts {
 		if _, ok := c.ledger.First(p, w.holder); ok {
 			w.ends[p] = part.taken[l.table]
@@ -312,6 +313,7 @@ func (c *Connector) finish(w *work) {
 	c.totals.Upserted += int64(w.upserts)
 	c.totals.Deleted += int64(w.deletes)
 	c.totals.Compacted += int64(w.compacted)
+	c.totals.Truncated += int64(w.truncates)
 	c.metrics.delivered(l.table, w, c.now)
 	c.log.Info("batch delivered", "table", l.table, "reason", w.reason, "read", w.read,
 		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond), traced(w.span))

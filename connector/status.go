@@ -25,6 +25,7 @@ type Totals struct {
 	Upserted     int64 `json:"upserted"`
 	Deleted      int64 `json:"deleted"`
 	Compacted    int64 `json:"compacted"`
+	Truncated    int64 `json:"truncated"` // TRUNCATEs that emptied a table
 	Filtered     int64 `json:"filtered"`
 	Skipped      int64 `json:"skipped"`
 	DeadLettered int64 `json:"deadLettered"`

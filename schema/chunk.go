@@ -5,6 +5,9 @@ type Chunk struct {
 	Op   Op
 	Rows int
 	Data []byte
+	// Replace says that the table is to hold the rows of this file and of the batch's other
+	// ones of upserts, and nothing else.
+	Replace bool
 	// Without names the table's columns that the file leaves out, for the target to keep
 	// what its rows have there.
 	Without []string

@@ -63,13 +63,11 @@ type Column struct {
 type Op uint8
 
 const (
-	Upsert Op = iota // insert the row or replace it whole
-	Delete           // remove the row; only its key columns are set
+	Upsert   Op = iota // insert the row or replace it whole
+	Delete             // remove the row; only its key columns are set
+	Truncate           // remove all rows; it stands alone in its Rows and has no columns
 )
 
-func (o Op) String() string {
-	if o == Delete {
-		return "delete"
-	}
-	return "upsert"
-}
+var opNames = [...]string{"upsert", "delete", "truncate"}
+
+func (o Op) String() string { return opNames[o] }

@@ -1,6 +1,9 @@
 package schema
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Table is what is known of a target table: its columns in the order in which
 // they appeared. A Table is never changed; Merge makes a new one.
@@ -21,6 +24,11 @@ func (t *Table) Keys() []string {
 		}
 	}
 	return keys
+}
+
+// Typed reports whether some column has a kind, so that a file can be made of the table.
+func (t *Table) Typed() bool {
+	return slices.ContainsFunc(t.Columns, func(c Column) bool { return c.Type.Kind != Unknown })
 }
 
 // Index returns the position of the named column, or -1.

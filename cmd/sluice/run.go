@@ -141,6 +141,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Append:        func(name string) bool { return table(name).Append },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
 			Exclude:       func(name string) bool { return table(name).Exclude },
+			Truncate:      func(name string) debezium.Truncate { return debezium.Truncate(table(name).Truncate) },
 			Claim:         names.Claim,
 			Decimals:      map[string]debezium.Decimals{"string": debezium.DecimalsText, "decimal": debezium.DecimalsExact}[cfg.Decimal],
 			Binary:        map[string]debezium.Binary{"hex": debezium.BinaryHex, "drop": debezium.BinaryDrop}[cfg.Binary],

@@ -52,6 +52,7 @@ tables:
     maxBytes: 3MiB
     maxAge: 9m
     unavailable: unchanged
+    truncate: replace
     allowDuplicate: true
     duplicateRemovalColumn: d
     targetSchema: ts
@@ -69,7 +70,7 @@ func TestWiring(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
-	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Append("public_t") ||
+	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Append("public_t") ||
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float {
 		t.Error("the tables file is not wired to the decoder")
 	}

@@ -122,6 +122,13 @@ func (c *Consumer) Interrupt() {
 	}
 }
 
+// Single reports whether a topic that is consumed has one partition.
+func (c *Consumer) Single(topic string) bool {
+	first, _, _ := c.cl.PartitionLeader(topic, 0)
+	second, _, _ := c.cl.PartitionLeader(topic, 1)
+	return first >= 0 && second < 0
+}
+
 // Close leaves the group, unless membership is static, and ends the client. The
 // partitions still owned are revoked first.
 func (c *Consumer) Close() {

@@ -93,6 +93,9 @@ const (
 // have it, at the price of two submissions. Chunks that leave columns out come after
 // all others, in a job for each set of columns: it has an upsert strategy of its own.
 func (o Order) Split(chunks []schema.Chunk) (jobs [][]schema.Chunk) {
+	if len(chunks) == 0 {
+		return nil
+	}
 	whole, partial := chunks, [][]schema.Chunk(nil)
 	if slices.ContainsFunc(chunks, isPartial) {
 		whole = nil

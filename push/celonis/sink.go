@@ -163,8 +163,11 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 		MirrorTargetNames: own.MirrorTargetNames, PostExecutionQuery: own.PostExecutionQuery,
 	}
 	var without []string
-	if len(job.Chunks) > 0 {
-		without = job.Chunks[0].Without // Split has put the like together
+	if len(job.Chunks) > 0 { // Split has put the like together
+		without = job.Chunks[0].Without
+		if job.Chunks[0].Replace {
+			d.Type, d.UpsertStrategy = "REPLACE", ""
+		}
 	}
 	if len(without) > 0 {
 		d.UpsertStrategy = keepOthers

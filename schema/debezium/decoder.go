@@ -57,6 +57,8 @@ type Options struct {
 	TopicTable func(topic string) string
 	// Exclude tells the target tables whose records are dropped; nil: none.
 	Exclude func(table string) bool
+	// Truncate says what becomes of a TRUNCATE of a target table; nil: TruncateHold.
+	Truncate func(table string) Truncate
 	// Claim is told of the source table behind a target table, when a decoder meets
 	// it first; an error refuses it. See Names.
 	Claim func(table string, id Identity) error
@@ -288,6 +290,10 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if isSignalTable(e.from.table) {
 		return Signal, nil, nil
 	}
+	if e.op == 't' {
+		class, err := d.truncate(rec.Offset, &e)
+		return class, nil, err
+	}
 	sh, err := d.shapeOf(e.from, key)
 	if err != nil {
 		return Row, nil, err
@@ -304,9 +310,6 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	case 'd':
 		err = d.delete(sh, rec.Offset, key, &e)
 		d.deleted = append(d.deleted, rec.Key...)
-	case 't':
-		err = &fault{"a TRUNCATE, which has no key and no order against the table's other events",
-			"empty the target table by hand, move the group's offset past this record and restart; the connector leaves truncates out with skipped.operations=t"}
 	default:
 		err = fmt.Errorf("unknown op %q", string(e.op))
 	}
@@ -372,8 +375,7 @@ func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 	if len(o.table) == 0 {
 		return nil, errors.New("source does not name a table")
 	}
-	id := Identity{Topic: d.topic, Database: o.name(o.db), Schema: o.name(o.schema), Table: o.name(o.table)}
-	sh, err := d.learn(id, key)
+	sh, err := d.learn(o.identity(d.topic), key)
 	if err == nil {
 		d.last = sh
 		d.lastOrigin = [3][]byte{bytes.Clone(o.db), bytes.Clone(o.schema), bytes.Clone(o.table)}

@@ -21,10 +21,11 @@ const (
 	Message
 	Notification
 	Excluded // of a table that is left out
+	Ignored  // a TRUNCATE, under TruncateIgnore
 	classes
 )
 
-var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification", "excluded"}
+var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification", "excluded", "ignored_truncate"}
 
 func (c Class) String() string { return classNames[c] }
 
@@ -192,6 +193,10 @@ func (o *origin) name(raw []byte) string {
 		}
 	}
 	return string(raw)
+}
+
+func (o *origin) identity(topic string) Identity {
+	return Identity{Topic: topic, Database: o.name(o.db), Schema: o.name(o.schema), Table: o.name(o.table)}
 }
 
 // parseSource reads the members of the source block that identify a table, and

@@ -47,6 +47,8 @@ tables:
                                 # else have the type of the values since the start
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own
+    truncate: hold              # what becomes of a TRUNCATE: hold; ignore; or replace empties the target table too,
+                                # where the topic has one partition
     unavailable: hold           # as SLUICE_UNAVAILABLE: hold, null or unchanged
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB

@@ -23,13 +23,14 @@ type Tables struct {
 
 // Table is the settings of one table. What is not set is as for all.
 type Table struct {
-	Topic   string            `yaml:"topic"`   // the topic of records that do not name their table
-	Keys    []string          `yaml:"keys"`    // key columns, read from the rows instead of the records' keys
-	Append  bool              `yaml:"append"`  // rows without a key, which are only ever added
-	Columns map[string]string `yaml:"columns"` // target names of source columns
-	Types   map[string]Kind   `yaml:"types"`   // of columns of plain JSON
-	Exclude bool              `yaml:"exclude"` // read and dropped
-	Merge   bool              `yaml:"merge"`   // several source tables become this one, each with keys of its own
+	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
+	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
+	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
+	Columns  map[string]string `yaml:"columns"`  // target names of source columns
+	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
+	Exclude  bool              `yaml:"exclude"`  // read and dropped
+	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
+	Truncate Truncate          `yaml:"truncate"` // what becomes of a TRUNCATE
 	// Unavailable is as SLUICE_UNAVAILABLE.
 	Unavailable Unavailable   `yaml:"unavailable"`
 	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
@@ -67,6 +68,9 @@ func readTables(path string) (t Tables, err error) {
 		if one.Append && len(one.Keys) > 0 {
 			return t, fmt.Errorf("tables.%[1]s: append is for a table without a key, and keys names one; leave out tables.%[1]s.append or tables.%[1]s.keys", name)
 		}
+		if one.Truncate == Truncate(debezium.TruncateReplace) && one.Merge {
+			return t, fmt.Errorf("tables.%s: truncate: replace would empty what other source tables merge into it; leave out one of truncate and merge", name)
+		}
 		if one.MaxBytes != "" {
 			if err := one.bytes.EnvDecode(one.MaxBytes); err != nil {
 				return t, fmt.Errorf("tables.%s.maxBytes: %q: want a size such as 64MiB", name, one.MaxBytes)
@@ -103,6 +107,19 @@ func (c *Config) UnavailableOf(table string) batcher.Unavailable {
 		u = Unavailable(c.Unavailable)
 	}
 	return map[Unavailable]batcher.Unavailable{"null": batcher.UnavailableNull, "unchanged": batcher.UnavailableKeep}[u]
+}
+
+// Truncate is what becomes of a TRUNCATE: hold, ignore or replace.
+type Truncate debezium.Truncate
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler.
+func (t *Truncate) UnmarshalYAML(text []byte) error {
+	policy, ok := map[string]debezium.Truncate{"hold": debezium.TruncateHold, "ignore": debezium.TruncateIgnore, "replace": debezium.TruncateReplace}[strings.TrimSpace(string(text))]
+	if !ok {
+		return fmt.Errorf("%.40s: want hold, ignore or replace", text)
+	}
+	*t = Truncate(policy)
+	return nil
 }
 
 // Kind is a type that a column of plain JSON can be given.

@@ -1,0 +1,152 @@
+package connector
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+const truncated = "shop.public.t" // a topic of one partition
+
+func truncateWorld(t *testing.T, eo emulator.Options, policy debezium.Truncate) (*world, Options) {
+	w := newWorld(t, eo, "shop.public.a")
+	if _, err := kadm.NewClient(w.client).CreateTopic(t.Context(), 1, 1, nil, truncated); err != nil {
+		t.Fatal(err)
+	}
+	opt := w.options(truncated)
+	opt.Decoder.Truncate = func(string) debezium.Truncate { return policy }
+	opt.Policy = func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 4, MaxBytes: 1 << 20, MaxAge: 300 * time.Millisecond}
+	}
+	return w, opt
+}
+
+// put1 changes rows of the table with one partition; id 0 empties it.
+func (w *world) put1(op string, ids ...int64) {
+	w.t.Helper()
+	m := w.model["public_t"]
+	if m == nil {
+		m = map[int64]string{}
+		w.model["public_t"] = m
+	}
+	for _, id := range ids {
+		v := fmt.Sprint(op, id, "-", len(m))
+		key, value := change(truncated, op, id, v)
+		if op == "t" {
+			key, value = "", strings.Replace(value, fmt.Sprintf(`{"id":%d,"v":%q}`, id, v), "null", 1)
+			clear(m)
+		}
+		w.produce(truncated, 0, key, value)
+		if delete(m, id); op == "c" || op == "u" {
+			m[id] = v
+		}
+	}
+}
+
+// TestTruncate: a TRUNCATE empties the target table, with the rows that follow it in the
+// same job, in whatever batch it comes, again after a crash, and where nothing follows.
+func TestTruncate(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{0, 400 * time.Millisecond} {
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			w, opt := truncateWorld(t, emulator.Options{Delay: delay}, debezium.TruncateReplace)
+			c, stop := w.run(opt)
+			equal := func(what string) {
+				t.Helper()
+				w.eventually(what, func() bool { return w.lag(truncated) == 0 && w.equal() })
+			}
+			w.put1("c", 1, 2, 3, 4, 5, 6)
+			equal("six rows")
+			w.put1("t", 0)
+			equal("an empty table")
+			w.put1("c", 1, 2)
+			w.put1("t", 0)
+			w.put1("c", 3)
+			w.put1("d", 3)
+			w.put1("t", 0)
+			w.put1("d", 1)
+			w.put1("c", 2, 7)
+			equal("two rows")
+			w.eventually("totals that balance", func() bool {
+				s := c.Status().Totals
+				return s.Read == 16 && s.Read == s.Upserted+s.Deleted+s.Compacted+s.Truncated && s.Truncated >= 2
+			})
+			stop()
+
+			// A process may begin with a TRUNCATE. Nothing tells it the columns of the table
+			// until a row comes.
+			w.put1("t", 0)
+			c, stop = w.run(opt)
+			w.eventually("the TRUNCATE", func() bool { return c.Status().Totals.Read == 1 })
+			w.put1("c", 11)
+			equal("one row")
+			stop()
+		})
+	}
+}
+
+// TestTruncateOutlivesACrash: a job that empties the table is noted and adopted like any
+// other, or made again from the TRUNCATE on.
+func TestTruncateOutlivesACrash(t *testing.T) {
+	t.Parallel()
+	for _, delay := range []time.Duration{0, time.Second} {
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			w, opt := truncateWorld(t, emulator.Options{Delay: delay}, debezium.TruncateReplace)
+			w.put1("c", 1, 2)
+			w.put1("t", 0)
+			w.put1("c", 8, 9)
+			mend := w.cutCommits()
+			_, stop := w.run(opt)
+			w.eventually("a job", func() bool { return w.emu.Counts().Submitted > 0 && (delay > 0 || w.at("DONE") >= 0) })
+			stop()
+			mend()
+			w.put1("c", 10)
+			_, stop = w.run(opt)
+			w.eventually("three rows", func() bool { return w.lag(truncated) == 0 && w.equal() })
+			stop()
+			if n := w.emu.Counts().Submitted; n != 2 {
+				t.Errorf("%d jobs, want 2", n)
+			}
+		})
+	}
+}
+
+// TestTruncateIsIgnored: the rows stay and the record is counted.
+func TestTruncateIsIgnored(t *testing.T) {
+	t.Parallel()
+	w, opt := truncateWorld(t, emulator.Options{}, debezium.TruncateIgnore)
+	c, _ := w.run(opt)
+	w.put1("c", 1)
+	_, value := change(truncated, "t", 1, "x")
+	w.produce(truncated, 0, "", value)
+	w.put1("c", 2)
+	w.eventually("two rows", func() bool { return w.lag(truncated) == 0 && w.equal() })
+	w.eventually("the totals", func() bool { return c.Status().Totals == (Totals{Read: 3, Skipped: 1, Upserted: 2}) })
+}
+
+// TestTruncateOfPartitions: where a table has several partitions, nothing orders the
+// TRUNCATE among them.
+func TestTruncateOfPartitions(t *testing.T) {
+	t.Parallel()
+	w, opt := truncateWorld(t, emulator.Options{}, debezium.TruncateReplace)
+	opt.Kafka.Topics = []string{"shop.public.a"}
+	c, _ := w.run(opt)
+	w.put("shop.public.a", "c", 1, "x")
+	w.eventually("a row", w.equal)
+	_, value := change("shop.public.a", "t", 2, "x")
+	w.produce("shop.public.a", 0, "", value)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+	if h := c.Status().Holds[0]; h.Table != "public_a" || *h.Offset != 0 || !strings.Contains(h.Reason, "more than one partition") || !strings.Contains(h.Remedy, "truncate: ignore") {
+		t.Errorf("the hold says %+v", h)
+	}
+	if lag := w.lag("shop.public.a"); lag != 1 {
+		t.Errorf("lag %d: the TRUNCATE was passed", lag)
+	}
+}
