@@ -42,7 +42,7 @@ func TestImports(t *testing.T) {
 		"connector/registry":         {"schema/avro"},
 		"connector":                  {"schema", "schema/debezium", "batcher", "push", "connector/intent", "connector/kafka", "connector/registry"},
 		"connector/admin":            {"connector"},
-		"cmd/sluice/internal/config": {"schema", "schema/debezium", "push/celonis"},
+		"cmd/sluice/internal/config": {"schema", "schema/debezium", "batcher", "push/celonis"},
 		"cmd/sluice":                 {"schema", "schema/debezium", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
