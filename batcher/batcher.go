@@ -46,37 +46,22 @@ func New(policy func(table string) Policy) *Batcher {
 // first and a new one opened. The error is a *schema.ConflictError: these rows
 // cannot join their table and none was added. Nothing of rows is kept.
 func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error) {
-	t := b.tables[rows.Table]
-	if t == nil {
-		t = &table{schema: &schema.Table{Name: rows.Table}, policy: b.policy(rows.Table)}
-		b.tables[rows.Table] = t
-	}
+	t := b.table(rows.Table)
 	if rows.Ops[from] == schema.Truncate {
 		return b.truncate(t, now, rows.Oldest), nil
 	}
-	merged, grown, err := t.schema.Merge(rows)
+	last, err := b.fit(t, rows)
 	if err != nil {
 		return nil, err
 	}
-	t.schema = merged
-	last := t.last()
-	if last != nil && !last.idle() {
-		// A batch of deletes has no columns but the key: it can grow as it is.
-		if grown && last.Upserts() > 0 {
-			last.Reason = Schema
-			last = nil
-		} else if last.Size()+rows.Size() > maxBatchBytes {
-			last.Reason = Bytes
-			last = nil
-		}
+	if last != nil && !last.idle() && last.Size()+rows.Size() > maxBatchBytes {
+		last.Reason = Bytes
+		last = nil
 	}
 	if last == nil {
 		last = b.openBatch(t, now)
 	}
 	b.bytes -= last.Size()
-	if last.Table != merged {
-		last.retype(merged)
-	}
 	if t.cover {
 		for _, earlier := range t.queue[:len(t.queue)-1] {
 			for i := from; i < rows.Len(); i++ {
@@ -93,6 +78,46 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 	}
 	b.bytes += last.Size()
 	return last, nil
+}
+
+// Learn gives a table the columns of rows that have been delivered before, so that its
+// files have them. Rows that conflict with it teach nothing: those that come will tell.
+func (b *Batcher) Learn(rows *schema.Rows) {
+	if t := b.table(rows.Table); rows.Ops[0] != schema.Truncate {
+		b.fit(t, rows)
+	}
+}
+
+// fit makes the table one that can hold the rows. It returns the open batch if that takes
+// them, after closing it where they change columns that its files would show.
+func (b *Batcher) fit(t *table, rows *schema.Rows) (*Batch, error) {
+	merged, grown, err := t.schema.Merge(rows)
+	if err != nil {
+		return nil, err
+	}
+	t.schema = merged
+	last := t.last()
+	switch {
+	case last == nil:
+	case grown && last.Upserts() > 0: // a batch of deletes has no columns but the key: it can grow as it is
+		last.Reason, t.open = Schema, false
+		return nil, nil
+	case last.Table != merged:
+		b.bytes -= last.Size()
+		last.retype(merged)
+		b.bytes += last.Size()
+	}
+	return last, nil
+}
+
+// table returns what is known of a table.
+func (b *Batcher) table(name string) *table {
+	t := b.tables[name]
+	if t == nil {
+		t = &table{schema: &schema.Table{Name: name}, policy: b.policy(name)}
+		b.tables[name] = t
+	}
+	return t
 }
 
 // truncate empties a table in its open batch.
@@ -122,11 +147,7 @@ func (b *Batcher) truncate(t *table, now time.Time, oldest int64) *Batch {
 // has closed loses what later rows replace, so that no reader sees the older again
 // (I8). Its batches must not be sealed meanwhile.
 func (b *Batcher) Cover(name string, on bool) {
-	if t := b.tables[name]; t != nil {
-		t.cover = on
-	} else if on {
-		b.tables[name] = &table{schema: &schema.Table{Name: name}, policy: b.policy(name), cover: true}
-	}
+	b.table(name).cover = on
 }
 
 // last returns the open batch of a table, nil if there is none.

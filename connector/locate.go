@@ -2,20 +2,25 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // located says where assigned partitions stand, or why that is not known yet.
 type located struct {
 	parts []*partition
 	at    map[kafka.Partition]kafka.Location
+	known []*schema.Rows // rows that have been delivered, for what they look like
 	err   error
 	wait  *backoff.ExponentialBackOff
 }
@@ -44,8 +49,32 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 		defer cancel()
 		at, err := c.consumer.Locate(ctx, ids)
-		return located{parts, at, err, wait}
+		r := located{parts: parts, at: at, err: err, wait: wait}
+		for _, p := range parts {
+			r.known = append(r.known, c.recall(p, at[p.Partition].Earlier)...)
+		}
+		return r
 	})
+}
+
+// recall decodes records that were delivered before, so that the columns which a table
+// has at the target are in its files from the first on, though no row of this process has
+// had them yet. It teaches the partition's decoder too. What cannot be decoded, or has a
+// schema that cannot be had now, teaches nothing.
+func (c *Connector) recall(p *partition, recs []*kgo.Record) []*schema.Rows {
+	for _, r := range recs {
+		rec := debezium.Record{Partition: r.Partition, Offset: r.Offset, Millis: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
+		_, err := p.decoder.Decode(rec)
+		var need *debezium.NeedSchema
+		if errors.As(err, &need) {
+			ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
+			if c.opt.Registry.Fetch(ctx, need.ID) == nil {
+				p.decoder.Decode(rec)
+			}
+			cancel()
+		}
+	}
+	return p.decoder.Take(nil)
 }
 
 // onLocated begins to read partitions where the group's offsets say, with what the
@@ -69,6 +98,10 @@ func (c *Connector) onLocated(r located) {
 		return
 	}
 	c.kafka = ""
+	for _, rows := range r.known {
+		c.batcher.Learn(rows)
+	}
+	c.recycle(r.known)
 	type job struct{ table, id string }
 	jobs := map[job][]*partition{}
 	var resume []kafka.Partition

@@ -30,6 +30,9 @@ type Location struct {
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
 	NewGroup  bool // the group has no offset at all, of any topic
+	// Earlier are the last records before the committed offset, as far as they are still
+	// there: what they look like is known already.
+	Earlier []*kgo.Record
 }
 
 // Locate asks the brokers where assigned partitions stand. It may be called
@@ -82,9 +85,73 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if d.ID != (kadm.TopicID{}) { // brokers before 2.8 have no ids
 			l.TopicID = base64.RawURLEncoding.EncodeToString(d.ID[:])
 		}
+		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
+			l.Earlier, err = c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
+			if err != nil && !errors.Is(err, kerr.OffsetOutOfRange) {
+				return nil, err
+			}
+		}
 		located[p] = l
 	}
 	return located, nil
+}
+
+// lookBack is how many offsets before the committed one are read again for what they look
+// like. A few thousand bytes a partition, once.
+const lookBack = 32
+
+// earlier returns the records between two offsets that a reader of committed records gets
+// to see.
+func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition, from, to int64) (recs []*kgo.Record, err error) {
+	for from < to {
+		got, after, _, err := c.fetch(ctx, d, p, from)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range got {
+			if r.Offset < to {
+				recs = append(recs, r)
+			}
+		}
+		if after <= from {
+			break
+		}
+		from = after
+	}
+	return recs, nil
+}
+
+// fetch asks a partition's leader for records from an offset on. It returns those that a
+// reader of committed records gets to see, the offset behind what was looked at, and the
+// last stable one.
+func (c *Consumer) fetch(ctx context.Context, d kadm.TopicDetail, p Partition, from int64) (recs []*kgo.Record, after, stable int64, err error) {
+	detail, ok := d.Partitions[p.ID]
+	if !ok || detail.Err != nil {
+		return nil, 0, 0, fmt.Errorf("%v: %w", p, errors.Join(detail.Err, kerr.UnknownTopicOrPartition))
+	}
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, c.opt.FetchBytes, 1
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = p.Topic, d.ID
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.ID, from, 1<<20
+	t.Partitions = append(t.Partitions, part)
+	req.Topics = append(req.Topics, t)
+	raw, err := c.cl.Broker(int(detail.Leader)).Request(ctx, req)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	resp := raw.(*kmsg.FetchResponse)
+	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
+		return nil, 0, 0, err
+	}
+	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
+		return nil, 0, 0, fmt.Errorf("%v: the leader did not answer for it", p)
+	}
+	rp := &resp.Topics[0].Partitions[0]
+	opts := kgo.ProcessFetchPartitionOpts{Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: p.Topic, Partition: p.ID}
+	got, after := kgo.ProcessFetchPartition(opts, rp, kgo.DefaultDecompressor(), nil)
+	return got.Records, after, rp.LastStableOffset, got.Err
 }
 
 // Exhausted asks a partition's leader whether a reader of committed records that has come
@@ -95,42 +162,17 @@ func (c *Consumer) Exhausted(ctx context.Context, p Partition, from int64) (bool
 	if err != nil {
 		return false, err
 	}
-	d, ok := details[p.Topic].Partitions[p.ID]
-	if !ok || d.Err != nil {
-		return false, fmt.Errorf("%v: %w", p, errors.Join(d.Err, kerr.UnknownTopicOrPartition))
-	}
 	for {
-		req := kmsg.NewPtrFetchRequest()
-		req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, c.opt.FetchBytes, 1
-		t := kmsg.NewFetchRequestTopic()
-		t.Topic, t.TopicID = p.Topic, details[p.Topic].ID
-		part := kmsg.NewFetchRequestTopicPartition()
-		part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.ID, from, 1<<20
-		t.Partitions = append(t.Partitions, part)
-		req.Topics = append(req.Topics, t)
-		raw, err := c.cl.Broker(int(d.Leader)).Request(ctx, req)
-		if err != nil {
-			return false, err
-		}
-		resp := raw.(*kmsg.FetchResponse)
-		if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-			return false, err
-		}
-		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-			return false, fmt.Errorf("%v: the leader did not answer for it", p)
-		}
-		rp := &resp.Topics[0].Partitions[0]
-		opts := kgo.ProcessFetchPartitionOpts{Offset: from, IsolationLevel: kgo.ReadCommitted(), Topic: p.Topic, Partition: p.ID}
-		got, after := kgo.ProcessFetchPartition(opts, rp, kgo.DefaultDecompressor(), nil)
+		recs, after, stable, err := c.fetch(ctx, details[p.Topic], p, from)
 		switch {
-		case got.Err != nil:
-			return false, got.Err
-		case len(got.Records) > 0:
+		case err != nil:
+			return false, err
+		case len(recs) > 0:
 			return false, nil
 		case after > from:
 			from = after // a stretch without records
 		default:
-			return from >= rp.LastStableOffset, nil
+			return from >= stable, nil
 		}
 	}
 }
