@@ -112,10 +112,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			byTopic[one.Topic] = name
 		}
 	}
-	names := &debezium.Names{Fold: cfg.Celonis.NameCase == "fold", Merge: func(name string) bool {
-		// A template without {table} makes one table of a topic, whatever it carries.
-		return table(name).Merge || !strings.Contains(cfg.TargetTable, "{table}")
-	}}
+	names := &debezium.Names{Fold: cfg.Celonis.NameCase == "fold", Merge: cfg.Merges, Targets: cfg.TableNames}
 	enc := &batcher.Encoder{
 		Compression:    cfg.Parquet.Compression,
 		Timestamps:     map[string]batcher.Timestamps{"millis": batcher.Millis, "micros": batcher.Micros, "int96": batcher.Int96}[cfg.Timestamp],
@@ -140,7 +137,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Keys:          func(name string) []string { return table(name).Keys },
 			Append:        func(name string) bool { return table(name).Append },
 			TopicTable:    func(topic string) string { return byTopic[topic] },
-			Exclude:       func(name string) bool { return table(name).Exclude },
+			Exclude:       cfg.Excluded,
+			Merge:         cfg.Merges,
 			Truncate:      func(name string) debezium.Truncate { return debezium.Truncate(table(name).Truncate) },
 			Claim:         names.Claim,
 			Decimals:      map[string]debezium.Decimals{"string": debezium.DecimalsText, "decimal": debezium.DecimalsExact}[cfg.Decimal],

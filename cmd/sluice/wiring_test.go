@@ -61,6 +61,9 @@ tables:
     postExecutionQuery: q
   public_log:
     append: true
+  merged:
+    from: public_m[0-9]
+    merge: true
 `
 
 // TestWiring: every setting reaches the place where it works.
@@ -73,6 +76,12 @@ func TestWiring(t *testing.T) {
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Append("public_t") ||
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float {
 		t.Error("the tables file is not wired to the decoder")
+	}
+	for _, shard := range []string{"m1", "m2"} {
+		id := debezium.Identity{Database: "d", Schema: "public", Table: shard}
+		if name := o.Decoder.Table(id); name != "merged" || !o.Decoder.Merge(name) || o.Decoder.Claim(name, id) != nil || o.Decoder.Merge("public_t") {
+			t.Errorf("%s becomes %s", shard, name)
+		}
 	}
 	if p := o.Policy("public_t"); p != (batcher.Policy{MaxRows: 7, MaxBytes: 3 << 20, MaxAge: 9 * time.Minute, Unavailable: batcher.UnavailableKeep}) {
 		t.Errorf("policy %+v", p)
@@ -144,6 +153,8 @@ func TestWiring(t *testing.T) {
 			a := o.Decoder.Claim("t", debezium.Identity{Schema: "s", Table: "t"})
 			return a == nil && o.Decoder.Claim("T", debezium.Identity{Schema: "s", Table: "T"}) != nil
 		}},
+		{"SLUICE_TABLES_INCLUDE", "a|b", func(o connector.Options) bool { return !o.Decoder.Exclude("b") && o.Decoder.Exclude("c") }},
+		{"SLUICE_TABLES_EXCLUDE", "a|b", func(o connector.Options) bool { return o.Decoder.Exclude("b") && !o.Decoder.Exclude("c") }},
 		{"SLUICE_BUDGET_RESERVE", "249", func(o connector.Options) bool {
 			now := time.Now()
 			return o.Pusher.Budget.Grant(now) && !o.Pusher.Budget.Grant(now)

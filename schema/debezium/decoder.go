@@ -59,6 +59,8 @@ type Options struct {
 	Exclude func(table string) bool
 	// Truncate says what becomes of a TRUNCATE of a target table; nil: TruncateHold.
 	Truncate func(table string) Truncate
+	// Merge tells the target tables that several source tables become; nil: none.
+	Merge func(table string) bool
 	// Claim is told of the source table behind a target table, when a decoder meets
 	// it first; an error refuses it. See Names.
 	Claim func(table string, id Identity) error

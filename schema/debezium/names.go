@@ -14,6 +14,9 @@ type Names struct {
 	Fold bool
 	// Merge tells the target tables that are meant to have several sources; nil: none.
 	Merge func(table string) bool
+	// Targets returns the target tables that the settings name for a source table, more
+	// than one if they contradict each other; nil: none do.
+	Targets func(Identity) []string
 
 	mu     sync.Mutex
 	owners map[string]owner // by target name, folded where the target folds
@@ -27,6 +30,12 @@ type owner struct {
 // Claim notes the source of a target table. The error names both where another one
 // has it; it is one of the whole table.
 func (n *Names) Claim(table string, id Identity) error {
+	if n.Targets != nil {
+		if all := n.Targets(id); len(all) > 1 {
+			return &fault{fmt.Sprintf("the source table %v becomes %s by the settings", id, strings.Join(all, " and ")),
+				fmt.Sprintf("narrow tables.%s.from in the tables file and restart", strings.Join(all, ".from or tables."))}
+		}
+	}
 	if n.Merge != nil && n.Merge(table) {
 		return nil
 	}
@@ -51,7 +60,7 @@ func (n *Names) Claim(table string, id Identity) error {
 		return nil
 	}
 	return &fault{fmt.Sprintf("the source tables %v and %v are both named %s at the target", have.id, id, table),
-		fmt.Sprintf("tell them apart by SLUICE_TARGET_TABLE or SLUICE_CELONIS_NAME_REPLACE, or set tables.%s.merge: true in the tables file if they are meant to be one, and no key is in both; then restart", table)}
+		fmt.Sprintf("tell them apart by SLUICE_TARGET_TABLE, SLUICE_CELONIS_NAME_REPLACE or tables.<table>.from, or set tables.%s.merge: true in the tables file if they are meant to be one, and no key is in both; then restart", table)}
 }
 
 // String returns the name as a database would print it.

@@ -80,3 +80,69 @@ func TestExcluded(t *testing.T) {
 		t.Errorf("an unknown schema: %v, %v", class, err)
 	}
 }
+
+// TestShards: the rows of tables that a router leads into one topic are told apart by
+// the column that it adds to their keys, deletes and lone tombstones as well.
+func TestShards(t *testing.T) {
+	opt := testOptions()
+	opt.Table = func(id Identity) string {
+		if strings.HasPrefix(id.Table, "customers") {
+			return "customers"
+		}
+		return id.Table
+	}
+	opt.Merge = func(table string) bool { return table == "customers" }
+	opt.Claim = (&Names{Merge: opt.Merge}).Claim
+	of := func(shard, op, before, after string) string {
+		return strings.ReplaceAll(event(op, before, after), `"table":"t"`, `"table":"customers_`+shard+`"`)
+	}
+	key := func(field, shard string) string { return `{"id":1,"` + field + `":"p.public.customers_` + shard + `"}` }
+	for _, field := range []string{"__dbz__physicalTableIdentifier", "__dbz__sourceIdentifier"} {
+		d := NewDecoder("p.public.customers", opt)
+		for i, m := range []message{
+			{key(field, "a"), of("a", "c", "null", `{"id":1,"name":"x"}`)},
+			{key(field, "b"), of("b", "c", "null", `{"id":1,"name":"y"}`)},
+			{key(field, "a"), of("a", "d", `{"id":1,"name":""}`, "null")},
+			{key(field, "a"), ""},
+			{key(field, "b"), ""}, // compaction has removed its delete
+		} {
+			if class, err := d.Decode(Record{Offset: int64(i), Key: []byte(m.key), Value: []byte(m.value)}); err != nil || (class == Tombstone) != (i == 3) {
+				t.Fatal(i, class, err)
+			}
+		}
+		want := "customers(id*:INTEGER name:STRING " + field + "*:STRING)\n" +
+			`  0 upsert 1 "x" "p.public.customers_a"` + "\n" + `  1 upsert 1 "y" "p.public.customers_b"` + "\n" +
+			`  2 delete 1 NULL "p.public.customers_a"` + "\n" + `  4 delete 1 NULL "p.public.customers_b"` + "\n"
+		if got := text(d.Take(nil)); got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		// The first record of all may be a tombstone.
+		d = NewDecoder("p.public.customers", opt)
+		if _, err := d.Decode(Record{Key: []byte(key(field, "b"))}); err != nil {
+			t.Error(err)
+		} else if got, want := text(d.Take(nil)), "customers(id*:INTEGER "+field+"*:STRING)\n"+`  0 delete 1 "p.public.customers_b"`+"\n"; got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		// Where nothing says that the topic's name is a table's, it is not taken for one.
+		for _, k := range []string{key(field, "b"),
+			`{"schema":{"type":"struct","fields":[{"type":"int32","field":"id"},{"type":"string","field":"` + field + `"}],"name":"p.public.customers.Key"},"payload":` + key(field, "b") + `}`} {
+			_, err := NewDecoder("p.public.customers", testOptions()).Decode(Record{Key: []byte(k)})
+			if err == nil || !strings.Contains(said(err), "tables.<table>.topic") {
+				t.Errorf("a tombstone of an unknown table: %v", err)
+			}
+		}
+	}
+}
+
+// TestTwoTargets: settings that name two targets for one table hold it and say both.
+func TestTwoTargets(t *testing.T) {
+	n := &Names{Targets: func(id Identity) []string { return []string{"a", "b"}[:len(id.Table)] }}
+	if err := n.Claim("a", Identity{Schema: "public", Table: "t"}); err != nil {
+		t.Error(err)
+	}
+	err := n.Claim("a", Identity{Schema: "public", Table: "tt"})
+	var f *fault
+	if !errors.As(err, &f) || !strings.Contains(f.text+f.remedy, "public.tt becomes a and b by the settings") || !strings.Contains(f.remedy, "tables.a.from or tables.b.from") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -46,6 +46,16 @@ func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
 	if !ok {
 		return nil, nil
 	}
+	if d.opt.Merge != nil && !d.opt.dependsOnDatabase(id) {
+		// Which of the sources it is of does not matter: the name of the one that they were
+		// routed to tells as well, if it leads there.
+		if table := d.opt.Table(id); d.opt.Merge(table) {
+			return d.learnNamed(table, key)
+		}
+	}
+	if routed(key) {
+		return nil, nil // the name is not that of a table
+	}
 	for _, sh := range d.order {
 		if sh.id.sameTable(id) {
 			return sh, nil
@@ -55,6 +65,22 @@ func (d *Decoder) tableOfTopic(key payload) (*shape, error) {
 		return nil, nil // tables that came were others, or the database is part of the target's name
 	}
 	return d.learn(id, key)
+}
+
+// routed reports whether a key has the column that keeps the rows of several tables
+// apart in one topic (Debezium documentation, "Topic routing", key.field.name). Then
+// the names of the topic and of its schemas are that of none of them.
+func routed(key payload) bool {
+	for _, field := range []string{"__dbz__physicalTableIdentifier", "__dbz__sourceIdentifier"} {
+		if key.plan != nil && key.plan.byName != nil {
+			if _, ok := key.plan.byName[field]; ok {
+				return true
+			}
+		} else if bytes.Contains(key.data, []byte(`"`+field+`"`)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *Decoder) learnNamed(table string, key payload) (*shape, error) {

@@ -134,6 +134,10 @@ type Config struct {
 	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
 	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
 	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
+	TablesFilter   struct {
+		Include Pattern `env:"INCLUDE" help:"only target tables with such a name; records of others are read, dropped and counted"`
+		Exclude Pattern `env:"EXCLUDE" help:"no target tables with such a name, also where INCLUDE has them"`
+	} `env:", prefix=TABLES_"`
 
 	Budget struct {
 		JobsPerHour       int     `env:"JOBS_PER_HOUR, default=250" min:"1" help:"job submissions of this process in a UTC hour; the platform's limit is 250 for the whole team, so replicas and other clients must share it"`
@@ -348,6 +352,8 @@ func accepted(l leaf) string {
 		return "from=to separated by commas, such as .=_,$=USD"
 	case []string:
 		return "a list separated by commas"
+	case Pattern:
+		return "a regular expression for the whole name, such as public_(orders|items)"
 	case Topics:
 		return "topic names separated by commas, or one regular expression that begins with ^"
 	}

@@ -39,6 +39,7 @@ SLUICE_TABLES_FILE is a YAML file with settings of single target tables, all opt
 
 tables:
   public_orders:
+    from: public_orders_[0-9]+  # what SLUICE_TARGET_TABLE names so becomes this table; with merge also several
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
     keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
     append: false               # rows have no key and are only ever added; an update or delete holds the table
@@ -46,7 +47,8 @@ tables:
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
                                 # else have the type of the values since the start
     exclude: false              # read and drop the table's records
-    merge: false                # several source tables become this one, each with keys of its own
+    merge: false                # several source tables become this one, each with keys of its own (or with the
+                                # column that Debezium's ByLogicalTableRouter adds to the keys)
     truncate: hold              # what becomes of a TRUNCATE: hold; ignore; or replace empties the target table too,
                                 # where the topic has one partition
     unavailable: hold           # as SLUICE_UNAVAILABLE: hold, null or unchanged

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,10 +20,13 @@ import (
 // Tables is the tables file: settings by target table.
 type Tables struct {
 	Tables map[string]Table `yaml:"tables"`
+
+	renames []string // the tables with a From, sorted
 }
 
 // Table is the settings of one table. What is not set is as for all.
 type Table struct {
+	From     Pattern           `yaml:"from"`     // what SLUICE_TARGET_TABLE names so becomes this table
 	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
 	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
 	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
@@ -81,7 +85,18 @@ func readTables(path string) (t Tables, err error) {
 				return t, fmt.Errorf("tables.%s.columns.%s: want the column's name at the target", name, source)
 			}
 		}
+		if !one.From.IsZero() {
+			t.renames = append(t.renames, name)
+		}
 		t.Tables[name] = one
+	}
+	slices.Sort(t.renames)
+	for name := range t.Tables {
+		for _, target := range t.renames {
+			if target != name && t.Tables[target].From.Match(name) {
+				return t, fmt.Errorf("tables.%[1]s: its records become %[2]s by tables.%[2]s.from, so what is set here would do nothing; move it to tables.%[2]s or narrow the pattern", name, target)
+			}
+		}
 	}
 	return t, nil
 }
@@ -149,12 +164,37 @@ func (c *Config) ColumnName(table, source string) string {
 	return c.Celonis.NameReplace.Apply(source)
 }
 
-// TableName fills the template for target tables.
-func (c *Config) TableName(id debezium.Identity) string {
+// TableName returns the target table of a source table.
+func (c *Config) TableName(id debezium.Identity) string { return c.TableNames(id)[0] }
+
+// TableNames returns the target table of a source table; several are a mistake in the
+// tables file, where a table's records can become only one other.
+func (c *Config) TableNames(id debezium.Identity) (names []string) {
 	schema := id.Schema
 	if schema == "" {
 		schema = id.Database
 	}
 	name := strings.NewReplacer("{database}", id.Database, "{schema}", schema, "{table}", id.Table, "{topic}", id.Topic).Replace(c.TargetTable)
-	return c.Celonis.NameReplace.Apply(name)
+	name = c.Celonis.NameReplace.Apply(name)
+	for _, target := range c.Tables.renames {
+		if c.Tables.Tables[target].From.Match(name) {
+			names = append(names, target)
+		}
+	}
+	if len(names) == 0 {
+		return []string{name}
+	}
+	return names
+}
+
+// Excluded reports whether a target table is left out.
+func (c *Config) Excluded(table string) bool {
+	in := c.TablesFilter.Include
+	return c.Tables.Tables[table].Exclude || !in.IsZero() && !in.Match(table) || c.TablesFilter.Exclude.Match(table)
+}
+
+// Merges reports whether a target table is meant to have several sources.
+func (c *Config) Merges(table string) bool {
+	// A template without {table} makes one table of a topic, whatever it carries.
+	return c.Tables.Tables[table].Merge || !strings.Contains(c.TargetTable, "{table}")
 }

@@ -146,3 +146,29 @@ func (t *Topics) EnvDecode(v string) error {
 	}
 	return nil
 }
+
+// Pattern is a regular expression that a name must match as a whole.
+type Pattern struct{ re *regexp.Regexp }
+
+// EnvDecode implements envconfig.Decoder.
+func (p *Pattern) EnvDecode(v string) (err error) {
+	if v != "" {
+		p.re, err = regexp.Compile("^(?:" + v + ")$")
+	}
+	return err
+}
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler.
+func (p *Pattern) UnmarshalYAML(read func(any) error) error {
+	var text string
+	if err := read(&text); err != nil {
+		return err
+	}
+	return p.EnvDecode(text)
+}
+
+// IsZero reports whether there is no pattern, which matches nothing.
+func (p Pattern) IsZero() bool { return p.re == nil }
+
+// Match reports whether the pattern is there and matches the whole name.
+func (p Pattern) Match(name string) bool { return p.re != nil && p.re.MatchString(name) }

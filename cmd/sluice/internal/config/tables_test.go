@@ -1,0 +1,69 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+func loadTables(t *testing.T, text string, env ...string) (*Config, error) {
+	m := withTables(t, text)
+	for _, kv := range env {
+		name, value, _ := strings.Cut(kv, "=")
+		m[name] = value
+	}
+	return load(m)
+}
+
+// TestTableChoice: which tables are left out, by the file, by what to include and by
+// what to exclude, each by the whole name.
+func TestTableChoice(t *testing.T) {
+	c, err := loadTables(t, "tables: {public_log: {exclude: true}}", "SLUICE_TABLES_INCLUDE=public_.*|archive_a", "SLUICE_TABLES_EXCLUDE=.*_tmp{1,2}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table, out := range map[string]bool{"public_a": false, "archive_a": false, "archive_ab": true, "a_public_b": true, "public_log": true,
+		"public_tmp": true, "public_tmpp": true, "public_tmp2": false, "Public_a": true} {
+		if c.Excluded(table) != out {
+			t.Errorf("%s: left out %v, want %v", table, !out, out)
+		}
+	}
+	if c, err = loadTables(t, ""); err != nil || c.Excluded("any") {
+		t.Errorf("without patterns: %v", err)
+	}
+}
+
+// TestTableRename: source tables become the target whose pattern matches the name that
+// they would have; shards become one.
+func TestTableRename(t *testing.T) {
+	c, err := loadTables(t, "tables:\n  orders: {from: 'shop_order_v[0-9]'}\n  customers: {from: 'shop_customers(_[0-9]+)?', merge: true}\n  both: {from: 'shop_order_v9'}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]string{"order_v2": "orders", "order_v22": "shop_order_v22", "customers_1": "customers", "customers": "customers", "order_v9": "both,orders"} {
+		for _, id := range []debezium.Identity{{Database: "shop", Table: table}, {Schema: "shop", Table: table}} {
+			if got := strings.Join(c.TableNames(id), ","); got != want || !slices.Contains(c.TableNames(id), c.TableName(id)) {
+				t.Errorf("%v becomes %s, want %s", id, got, want)
+			}
+		}
+	}
+	if !c.Merges("customers") || c.Merges("orders") {
+		t.Error("merge")
+	}
+}
+
+// TestTablesRefused: what is wrong with a tables file is said at the start, with where.
+func TestTablesRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"tables: {a: {from: '('}}":                             "missing closing )",
+		"tables: {shop_a: {maxRows: 3}, b: {from: 'shop_.*'}}": "tables.shop_a: its records become b by tables.b.from",
+		"tables: {a: {append: true, keys: [id]}}":              "leave out tables.a.append or tables.a.keys",
+		"tables: {a: {columns: {x: ''}}}":                      "tables.a.columns.x: want the column's name",
+	} {
+		if _, err := loadTables(t, text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
