@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // State says whether a row has a value in a column. NULL is a state and never
@@ -165,7 +166,7 @@ func (v *Values) AppendRows(src *Values, rows []int32) {
 				v.AppendAbsent(s)
 				continue
 			}
-			v.Data = src.appendText(v.Data, int(r))
+			v.Data = src.AppendText(v.Data, int(r))
 			v.EndString()
 		}
 	default:
@@ -173,8 +174,10 @@ func (v *Values) AppendRows(src *Values, rows []int32) {
 	}
 }
 
-// appendText appends the text of a number or boolean as JSON would write it.
-func (v *Values) appendText(dst []byte, i int) []byte {
+// AppendText appends the text of row i, which must not be NULL: numbers and booleans
+// as JSON would write them, dates and times as ISO 8601 does, with as many digits of a
+// second as are not zero and no zone.
+func (v *Values) AppendText(dst []byte, i int) []byte {
 	switch v.Kind {
 	case Integer:
 		return strconv.AppendInt(dst, v.Nums[i], 10)
@@ -182,6 +185,14 @@ func (v *Values) appendText(dst []byte, i int) []byte {
 		return AppendFloatText(dst, v.Float(i))
 	case Boolean:
 		return strconv.AppendBool(dst, v.Nums[i] != 0)
+	case String:
+		return append(dst, v.Bytes(i)...)
+	case Date:
+		return time.Unix(v.Nums[i]*86400, 0).UTC().AppendFormat(dst, "2006-01-02")
+	case Time:
+		return time.UnixMicro(v.Nums[i]).UTC().AppendFormat(dst, "15:04:05.999999")
+	case DateTime:
+		return time.UnixMicro(v.Nums[i]).UTC().AppendFormat(dst, "2006-01-02T15:04:05.999999")
 	}
 	panic(fmt.Sprintf("schema: %v has no text form", v.Kind))
 }

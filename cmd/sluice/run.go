@@ -105,6 +105,10 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 	if err != nil {
 		return none, err
 	}
+	hashKey, err := cfg.HashKey.Value()
+	if err != nil {
+		return none, fmt.Errorf("SLUICE_HASH_KEY_FILE: %w", err)
+	}
 	table := func(name string) config.Table { return cfg.Tables.Tables[name] }
 	byTopic := map[string]string{}
 	for name, one := range cfg.Tables.Tables {
@@ -131,6 +135,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Table:         cfg.TableName,
 			Column:        cfg.ColumnName,
 			Types:         cfg.ColumnType,
+			Rule:          cfg.ColumnRule,
+			HashKey:       []byte(hashKey),
 			Format:        map[string]debezium.Format{"json": debezium.JSON, "avro": debezium.Avro}[cfg.Format],
 			IDBytes:       map[string]int{"apicurio": 8}[cfg.Registry.Framing],
 			OrderColumn:   cfg.Celonis.OrderColumn,

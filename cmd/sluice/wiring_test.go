@@ -48,6 +48,7 @@ tables:
     exclude: true
     columns: {a: z}
     types: {p: FLOAT}
+    maskColumns: {m: null}
     maxRows: 7
     maxBytes: 3MiB
     maxAge: 9m
@@ -74,7 +75,7 @@ func TestWiring(t *testing.T) {
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Append("public_t") ||
-		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float {
+		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Rule("public_t", "m").Action != debezium.Mask {
 		t.Error("the tables file is not wired to the decoder")
 	}
 	for _, shard := range []string{"m1", "m2"} {
@@ -153,6 +154,7 @@ func TestWiring(t *testing.T) {
 			a := o.Decoder.Claim("t", debezium.Identity{Schema: "s", Table: "t"})
 			return a == nil && o.Decoder.Claim("T", debezium.Identity{Schema: "s", Table: "T"}) != nil
 		}},
+		{"SLUICE_HASH_KEY", "0123456789abcdef", func(o connector.Options) bool { return string(o.Decoder.HashKey) == "0123456789abcdef" }},
 		{"SLUICE_TABLES_INCLUDE", "a|b", func(o connector.Options) bool { return !o.Decoder.Exclude("b") && o.Decoder.Exclude("c") }},
 		{"SLUICE_TABLES_EXCLUDE", "a|b", func(o connector.Options) bool { return o.Decoder.Exclude("b") && !o.Decoder.Exclude("c") }},
 		{"SLUICE_BUDGET_RESERVE", "249", func(o connector.Options) bool {

@@ -28,7 +28,7 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 		}
 		c, err := sh.keyCodec(run, k, f.codec)
 		if err == nil {
-			err = d.absence(d.appendAvro(&r, v, &c, &f.avro), run, v)
+			err = d.appendAvroColumn(&r, sh, run, k, &c, &f.avro)
 		}
 		if err != nil {
 			return k, err
@@ -51,7 +51,7 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 			if present {
 				r.Skip(f.avro.value)
 			}
-			if present && f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert {
+			if present && f.codec.wire == wireDropped && f.col == -1 && op == schema.Upsert {
 				d.Lost.Values++
 			}
 			continue
@@ -65,7 +65,7 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 			key := c.asKey()
 			c = &key
 		}
-		if err := d.absence(d.appendAvro(&r, v, c, &f.avro), run, v); err != nil {
+		if err := d.appendAvroColumn(&r, sh, run, f.col, c, &f.avro); err != nil {
 			return f.col, err
 		}
 	}
@@ -73,6 +73,15 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 		return -1, errAvro
 	}
 	return -1, nil
+}
+
+// appendAvroColumn reads a field's value into a column of the run.
+func (d *Decoder) appendAvroColumn(r *avro.Reader, sh *shape, run *schema.Rows, col int, c *codec, f *avroField) error {
+	v := &run.Values[col]
+	if rule := sh.rules[col]; rule.Action >= Hash {
+		return d.absence(d.appendRuledAvro(r, v, rule, c, f), run, v)
+	}
+	return d.absence(d.appendAvro(r, v, c, f), run, v)
 }
 
 // appendAvro reads a field's value into v under codec c. Where the bytes are wrong

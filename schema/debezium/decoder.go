@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash"
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
@@ -67,6 +68,10 @@ type Options struct {
 
 	// Column names the target's column of a source column; nil: the same.
 	Column func(table, source string) string
+	// Rule returns what is done with a source column; nil: all are kept.
+	Rule func(table, source string) Rule
+	// HashKey is the secret of the columns under Hash.
+	HashKey []byte
 	// Types returns the kind of a column of plain JSON that is not to be inferred
 	// from values, Unknown for the others; nil: all are.
 	Types func(table, source string) schema.Kind
@@ -201,6 +206,11 @@ type Decoder struct {
 	avroPlans            [2]map[uint64]*plan // of values, of keys
 	name, text, raw      []byte              // scratch
 	unavailable          [][]byte            // the forms of Options.Placeholder
+
+	mac         hash.Hash     // of Options.HashKey
+	plain       schema.Values // the value that is being hashed, its column and how it is read
+	plainColumn schema.Column
+	plainCodec  codec
 }
 
 // NewDecoder returns a decoder for a partition of topic.

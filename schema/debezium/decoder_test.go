@@ -609,3 +609,8 @@ func TestPartitionsAgree(t *testing.T) {
 		}
 	}
 }
+
+func ofTable(err error) bool {
+	var bad *BadRecord
+	return errors.As(err, &bad) && bad.OfTable
+}

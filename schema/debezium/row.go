@@ -163,7 +163,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 	var names []string
 	if p := image.plan; p != nil && p != &sh.plain {
 		for i := range p.fields {
-			if f := &p.fields[i]; f.codec.wire != wireDropped || sh.index(f.name) >= 0 {
+			if f := &p.fields[i]; (f.codec.wire != wireDropped || sh.index(f.name) >= 0) && !d.leaves(sh, f.name) {
 				names = append(names, f.name)
 			}
 		}
@@ -175,7 +175,9 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 			if name, err = s.name(&d.name); err != nil {
 				break
 			}
-			names = append(names, string(name))
+			if !d.leaves(sh, string(name)) {
+				names = append(names, string(name))
+			}
 			if _, err = s.skip(); err == nil {
 				more, err = s.next()
 			}
@@ -188,7 +190,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 		return nil
 	}
 	keys := sh.sources // the key columns are all that there is so far
-	sh.cols, sh.sources = nil, nil
+	sh.cols, sh.sources, sh.rules = nil, nil, nil
 	for _, name := range append(names, keys...) {
 		if sh.index(name) >= 0 {
 			continue
@@ -307,6 +309,9 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 func (sh *shape) keyCodec(run *schema.Rows, k int, c codec) (codec, error) {
 	c = c.asKey()
 	v := &run.Values[k]
+	if sh.rules[k].Action == Hash {
+		return c, nil
+	}
 	if v.Kind == schema.Unknown {
 		v.Become(c.kind)
 		sh.cols[k].Type = c.typ()
@@ -374,7 +379,7 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 			if err != nil {
 				return -1, err
 			}
-			if f.codec.wire == wireDropped && f.col < 0 && op == schema.Upsert && !isNull(val) {
+			if f.codec.wire == wireDropped && f.col == -1 && op == schema.Upsert && !isNull(val) {
 				d.Lost.Values++
 			}
 		} else {
@@ -402,6 +407,9 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 // first to tell.
 func (d *Decoder) appendColumn(s *scanner, sh *shape, run *schema.Rows, col int, c *codec) error {
 	v := &run.Values[col]
+	if r := sh.rules[col]; r.Action >= Hash {
+		return d.absence(d.appendRuled(s, v, r, c), run, v)
+	}
 	untyped := v.Kind == schema.Unknown
 	err := d.absence(d.appendValue(s, v, &run.Columns[col], c), run, v)
 	if untyped && v.Kind != schema.Unknown {
@@ -417,7 +425,9 @@ func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 		return 0, fmt.Errorf("column %.80s is not in the record's schema", name)
 	}
 	col := sh.index(string(name))
-	if col < 0 {
+	if d.leaves(sh, string(name)) {
+		col = leftOut
+	} else if col < 0 {
 		var err error
 		if col, err = d.add(sh, string(name), schema.Column{}); err != nil {
 			return 0, err

@@ -17,6 +17,7 @@ type shape struct {
 	id      Identity
 	cols    []schema.Column // under their names at the target
 	sources []string        // their names at the source, parallel to cols
+	rules   []Rule          // parallel to cols
 	order   int             // position of Options.OrderColumn, -1 if there is none
 	keys    []int           // positions of the key columns, in key order
 	// declared are the codecs of key columns that the rows' schema tells, for keys
@@ -39,6 +40,9 @@ func Recycle(rows *schema.Rows) { runs.Put(rows) }
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
 	sh := &shape{table: table, order: -1, declared: map[int]codec{}, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
 	for _, k := range keys {
+		if err := d.checkKey(table, k); err != nil {
+			return nil, err
+		}
 		col, err := d.add(sh, k, schema.Column{Key: true})
 		if err != nil {
 			return nil, err
@@ -65,8 +69,12 @@ func (sh *shape) isKey(col int) bool { return slices.Contains(sh.keys, col) }
 // add gives the table a column for one of the source's, under the name that it has
 // at the target. Rows of the run so far are NULL there.
 func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
+	rule := Rule{}
 	if c.Name == "" {
 		c.Name = source
+		if rule = d.rule(sh, source); rule.Action >= Hash {
+			c.Type = rule.typ()
+		}
 		if d.opt.Column != nil {
 			c.Name = d.opt.Column(sh.table, source)
 		}
@@ -82,6 +90,7 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 	}
 	sh.cols = append(sh.cols, c)
 	sh.sources = append(sh.sources, source)
+	sh.rules = append(sh.rules, rule)
 	if sh.run != nil {
 		sh.run.AddColumn(c)
 	}
@@ -123,10 +132,13 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 		f := &p.fields[i]
 		col := sh.index(f.name)
 		c := f.codec
-		if col >= 0 && sh.isKey(col) {
+		rule := d.rule(sh, f.name)
+		if col >= 0 && sh.isKey(col) || rule.Action >= Hash {
 			c = c.asKey()
 		}
 		switch {
+		case rule.Action == Unlisted || rule.Action == Exclude:
+			col = leftOut
 		case c.wire == wireDropped && (col < 0 || !sh.isKey(col)):
 			col = -1
 		case col < 0:
@@ -138,7 +150,7 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 				sh.declared[col] = c
 			}
 			col = -1
-		case f.codec.wire == wireRefused || f.codec.wire == wireInferred:
+		case rule.Action >= Hash || f.codec.wire == wireRefused || f.codec.wire == wireInferred:
 		default:
 			cut = sh.declare(col, c.typ()) || cut
 		}

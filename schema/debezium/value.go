@@ -23,7 +23,7 @@ func (w widening) Error() string { return "widens to " + w.to.String() }
 // refusal is the error of a value whose type is not supported.
 func (c *codec) refusal() error {
 	return &fault{fmt.Sprintf("its type %s is not supported", c.name),
-		"leave the column out at the connector (column.exclude.list), or the table by exclude: true in the tables file; then restart"}
+		"leave the column out by excludeColumns in the tables file or at the connector (column.exclude.list), or the table by exclude: true; then restart"}
 }
 
 // appendValue reads the value at the cursor into v under codec c.

@@ -20,8 +20,10 @@ type field struct {
 	name  string
 	codec codec
 	avro  avroField
-	col   int // in the shape; -1: a key column, filled from the record's key
+	col   int // in the shape; -1: dropped, or a key column, filled from the record's key
 }
+
+const leftOut = -2 // the col of a field that a Rule leaves out
 
 func (p *plan) add(name string, c codec) int {
 	p.fields = append(p.fields, field{name: name, codec: c})

@@ -132,6 +132,7 @@ type Config struct {
 	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
 	Unavailable    string `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
 	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
+	HashKey        Secret `env:"HASH_KEY" help:"secret of the columns that the tables file has hashed, at least 16 bytes; another key makes other hashes"`
 	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
 	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
 	TablesFilter   struct {
@@ -207,6 +208,7 @@ func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, err
 			e.Problems = append(e.Problems, fmt.Sprintf("%sTABLES_FILE=%s: %v", Prefix, c.TablesFile, err))
 		}
 	}
+	c.checkHashKey(func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) })
 	if len(e.Problems) > 0 {
 		return nil, e
 	}

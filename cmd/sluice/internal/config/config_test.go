@@ -214,8 +214,8 @@ func TestTablesHelp(t *testing.T) {
 	if err != nil || len(tables.Tables) != 1 {
 		t.Errorf("%v, %v", tables, err)
 	}
-	for f := range reflect.TypeFor[Table]().Fields() {
-		if key := f.Tag.Get("yaml"); key != "" && !strings.Contains(example, "\n    "+key+":") && !strings.HasPrefix(example, "    "+key+":") {
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Table]()) {
+		if key := f.Tag.Get("yaml"); key != "" && !f.Anonymous && !strings.Contains(example, "\n    "+key+":") && !strings.HasPrefix(example, "    "+key+":") {
 			t.Errorf("the example has no %s", key)
 		}
 	}

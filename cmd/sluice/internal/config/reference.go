@@ -44,6 +44,10 @@ tables:
     keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
     append: false               # rows have no key and are only ever added; an update or delete holds the table
     columns: {Name: name2}      # other names at the target, as where two columns would be one to it
+    includeColumns: []          # only these columns of the source and the key; empty: all
+    excludeColumns: [note]      # not these; whatever is in them is skipped
+    hashColumns: [email]        # HMAC-SHA-256 in hex, under SLUICE_HASH_KEY; a key may be hashed; NULL stays NULL
+    maskColumns: {phone: "***"} # a fixed text in the place of every value, or null for NULL
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
                                 # else have the type of the values since the start
     exclude: false              # read and drop the table's records

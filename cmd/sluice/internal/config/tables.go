@@ -35,6 +35,9 @@ type Table struct {
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
 	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
 	Truncate Truncate          `yaml:"truncate"` // what becomes of a TRUNCATE
+
+	ColumnRules `yaml:",inline"`
+
 	// Unavailable is as SLUICE_UNAVAILABLE.
 	Unavailable Unavailable   `yaml:"unavailable"`
 	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
@@ -84,6 +87,9 @@ func readTables(path string) (t Tables, err error) {
 			if target == "" {
 				return t, fmt.Errorf("tables.%s.columns.%s: want the column's name at the target", name, source)
 			}
+		}
+		if err := one.checkColumns(name); err != nil {
+			return t, err
 		}
 		if !one.From.IsZero() {
 			t.renames = append(t.renames, name)

@@ -57,13 +57,42 @@ func TestTableRename(t *testing.T) {
 // TestTablesRefused: what is wrong with a tables file is said at the start, with where.
 func TestTablesRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		"tables: {a: {from: '('}}":                             "missing closing )",
-		"tables: {shop_a: {maxRows: 3}, b: {from: 'shop_.*'}}": "tables.shop_a: its records become b by tables.b.from",
-		"tables: {a: {append: true, keys: [id]}}":              "leave out tables.a.append or tables.a.keys",
-		"tables: {a: {columns: {x: ''}}}":                      "tables.a.columns.x: want the column's name",
+		"tables: {a: {from: '('}}":                                   "missing closing )",
+		"tables: {shop_a: {maxRows: 3}, b: {from: 'shop_.*'}}":       "tables.shop_a: its records become b by tables.b.from",
+		"tables: {a: {append: true, keys: [id]}}":                    "leave out tables.a.append or tables.a.keys",
+		"tables: {a: {columns: {x: ''}}}":                            "tables.a.columns.x: want the column's name",
+		"tables: {a: {excludeColumns: [x], columns: {x: y}}}":        "tables.a: column x is under excludeColumns and columns",
+		"tables: {a: {hashColumns: [x], maskColumns: {x: null}}}":    "tables.a: column x is under hashColumns and maskColumns",
+		"tables: {a: {maskColumns: {x: z}, types: {x: FLOAT}}}":      "tables.a: column x is under maskColumns and types",
+		"tables: {a: {keys: [id], maskColumns: {id: '*'}}}":          "column id is under keys and maskColumns; rows would no longer be told apart",
+		"tables: {a: {keys: [id], excludeColumns: [id]}}":            "column id is under keys and excludeColumns",
+		"tables: {a: {includeColumns: [x], maskColumns: {y: null}}}": "column y is hashed or masked and not under includeColumns",
+		"tables: {b: {}, a: {hashColumns: [x]}}":                     "SLUICE_HASH_KEY: not set; tables.a.hashColumns needs it",
 	} {
 		if _, err := loadTables(t, text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// TestColumnRules: what the tables file has done with columns, and with what secret.
+func TestColumnRules(t *testing.T) {
+	text := "tables: {a: {includeColumns: [k, h, m, n], hashColumns: [h], maskColumns: {m: '*', n: null}}, b: {excludeColumns: [x]}}"
+	c, err := loadTables(t, text, "SLUICE_HASH_KEY=0123456789abcdef")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[[2]string]debezium.Action{{"a", "k"}: debezium.Keep, {"a", "h"}: debezium.Hash, {"a", "m"}: debezium.Mask, {"a", "n"}: debezium.Mask,
+		{"a", "x"}: debezium.Unlisted, {"b", "x"}: debezium.Exclude, {"b", "y"}: debezium.Keep, {"other", "x"}: debezium.Keep} {
+		if got := c.ColumnRule(at[0], at[1]).Action; got != want {
+			t.Errorf("%v: %v, want %v", at, got, want)
+		}
+	}
+	if m, n := c.ColumnRule("a", "m"), c.ColumnRule("a", "n"); *m.Text != "*" || n.Text != nil {
+		t.Error("masks")
+	}
+	_, err = loadTables(t, text, "SLUICE_HASH_KEY=hunter2")
+	if err == nil || !strings.Contains(err.Error(), "SLUICE_HASH_KEY: want at least 16 bytes") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a short key: %v", err)
 	}
 }
