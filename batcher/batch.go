@@ -40,6 +40,22 @@ type Batch struct {
 	parts     [][]int               //
 }
 
+// Stamp writes when the batch was sealed into the columns that hold it, in milliseconds
+// whole, which every form of file has. Encoded again, the batch makes the same files.
+func (b *Batch) Stamp(sealed time.Time) {
+	for c := range b.rows.Columns {
+		if !b.rows.Columns[c].Stamp {
+			continue
+		}
+		v := &b.rows.Values[c]
+		for row, op := range b.rows.Ops {
+			if op == schema.Upsert {
+				v.States[row], v.Nums[row] = schema.Present, sealed.UnixMilli()*1000
+			}
+		}
+	}
+}
+
 // Upserts and Deletes count the rows that the batch stands for.
 func (b *Batch) Upserts() int { return b.live[schema.Upsert] }
 func (b *Batch) Deletes() int { return b.live[schema.Delete] }

@@ -393,3 +393,40 @@ func TestAllocations(t *testing.T) {
 	}
 	t.Logf("%.3f allocations a row", got/rows)
 }
+
+// TestStamp: the time of the seal stands in written rows, also in those added before the
+// column was there, and the batch encoded twice makes the same files.
+func TestStamp(t *testing.T) {
+	at := schema.Column{Name: "at", Type: schema.Type{Kind: schema.DateTime}, Stamp: true}
+	b := New(anyPolicy)
+	for _, r := range []run{newRun("t").add(schema.Delete, 1), newRun("t", at).add(schema.Upsert, 2).add(schema.Delete, 3).add(schema.Upsert, 4).add(schema.Upsert, 4)} {
+		if _, err := b.Add(epoch, r.Rows, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	batch := b.Of("t")[0]
+	b.Seal(batch)
+	batch.Stamp(epoch.Add(1234567 * time.Microsecond))
+	for _, form := range []Timestamps{Millis, Micros} {
+		e := testEncoder()
+		e.Timestamps, e.FullDeletes = form, true
+		first, err := e.Encode(batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := e.Encode(batch)
+		if err != nil || fmt.Sprint(first) != fmt.Sprint(again) {
+			t.Error("encoded again, it makes other files")
+		}
+		ms := epoch.UnixMilli() + 1234
+		if form == Micros {
+			ms *= 1000
+		}
+		if got, want := readBack(t, first, schema.Upsert), []string{fmt.Sprintf(`"2"|"%d"|`, ms), fmt.Sprintf(`"4"|"%d"|`, ms)}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("written rows %v, want %v", got, want)
+		}
+		if got, want := readBack(t, first, schema.Delete), []string{`"1"|NULL|`, `"3"|NULL|`}; fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("deleted rows %v, want %v", got, want)
+		}
+	}
+}

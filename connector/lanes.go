@@ -159,6 +159,7 @@ func (c *Connector) schedule() {
 // start seals a batch and sets a worker to deliver it.
 func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.batcher.Seal(b)
+	b.Stamp(c.now)
 	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
 		read: b.Read, taken: c.ledger.Rows(Holder(b.ID)), upserts: b.Upserts(), deletes: b.Deletes(), truncates: b.Truncates, compacted: b.Replaced}
 	for p, part := range c.parts {

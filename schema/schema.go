@@ -57,6 +57,8 @@ type Column struct {
 	Name string
 	Type Type
 	Key  bool
+	// Stamp marks a DateTime column that holds when a batch was sealed, in its written rows.
+	Stamp bool
 }
 
 // Op is what a change does to its row.

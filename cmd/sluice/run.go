@@ -139,7 +139,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			HashKey:       []byte(hashKey),
 			Format:        map[string]debezium.Format{"json": debezium.JSON, "avro": debezium.Avro}[cfg.Format],
 			IDBytes:       map[string]int{"apicurio": 8}[cfg.Registry.Framing],
-			OrderColumn:   cfg.Celonis.OrderColumn,
+			Metadata:      cfg.MetadataOf,
 			Keys:          func(name string) []string { return table(name).Keys },
 			Append:        func(name string) bool { return table(name).Append },
 			TopicTable:    func(topic string) string { return byTopic[topic] },

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ tables:
     columns: {a: z}
     types: {p: FLOAT}
     maskColumns: {m: null}
+    metadataColumns: {source_ts: _ts}
     maxRows: 7
     maxBytes: 3MiB
     maxAge: 9m
@@ -75,7 +77,8 @@ func TestWiring(t *testing.T) {
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Append("public_t") ||
-		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Rule("public_t", "m").Action != debezium.Mask {
+		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
+		!slices.Equal(o.Decoder.Metadata("public_t"), []debezium.MetadataColumn{{What: debezium.SourceTime, Name: "_ts"}}) || o.Decoder.Metadata("x") != nil {
 		t.Error("the tables file is not wired to the decoder")
 	}
 	for _, shard := range []string{"m1", "m2"} {
@@ -104,7 +107,12 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_TIMESTAMP", "micros", func(o connector.Options) bool { return o.Decoder.TimeUnit <= 1 }},
 		{"SLUICE_CELONIS_LENGTH_UNIT", "bytes", func(o connector.Options) bool { return o.Decoder.LengthInBytes }},
 		{"SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH", "99", func(o connector.Options) bool { return o.Decoder.MaxLength == 99 }},
-		{"SLUICE_CELONIS_ORDER_COLUMN", "n", func(o connector.Options) bool { return o.Decoder.OrderColumn == "n" }},
+		{"SLUICE_CELONIS_ORDER_COLUMN", "n", func(o connector.Options) bool {
+			return slices.Equal(o.Decoder.Metadata("t"), []debezium.MetadataColumn{{What: debezium.KafkaOffset, Name: "n"}})
+		}},
+		{"SLUICE_METADATA_COLUMNS", "op=_op, delivered_at=_at", func(o connector.Options) bool {
+			return slices.Equal(o.Decoder.Metadata("t"), []debezium.MetadataColumn{{What: debezium.Operation, Name: "_op"}, {What: debezium.DeliveredAt, Name: "_at"}})
+		}},
 		{"SLUICE_UNAVAILABLE", "null", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableNull }},
 		{"SLUICE_UNAVAILABLE", "hold", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableHold }},
 		{"SLUICE_UNAVAILABLE_PLACEHOLDER", "x", func(o connector.Options) bool { return o.Decoder.Placeholder == "x" }},

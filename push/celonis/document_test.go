@@ -212,6 +212,8 @@ func TestNames(t *testing.T) {
 		{[]string{"Id", "id"}, func(o *celonis.Options) { o.KeepCase = true }, ""},
 		{[]string{"_CELONIS_CHANGE_DATE"}, nil, "a prefix that the platform keeps for itself"},
 		{[]string{"_Celonis_x"}, func(o *celonis.Options) { o.KeepCase = true }, "a prefix that the platform keeps for itself"},
+		{[]string{""}, nil, "tables.t.columns"},
+		{[]string{"caf\xe9"}, nil, "no name that the target takes"},
 		{[]string{strings.Repeat("x", 129)}, nil, "longer than 128 bytes"},
 		{[]string{strings.Repeat("é", 64)}, nil, ""},
 		{[]string{strings.Repeat("é", 64)}, func(o *celonis.Options) { o.MaxNameLength = 127 }, "longer than 127 bytes"},
@@ -230,6 +232,18 @@ func TestNames(t *testing.T) {
 			case tc.want == "":
 			case !errors.As(err, &e) || e.Kind != push.Rejected || !strings.Contains(err.Error(), tc.want):
 				t.Errorf("%v: got %v, want %q", tc.names, err, tc.want)
+			}
+		})
+	}
+}
+
+// TestTableNames: nor does the platform take every name of a table.
+func TestTableNames(t *testing.T) {
+	for name, want := range map[string]string{"_CELONIS_TMP_x": "tables.<table>.from", "": "tables.<table>.from", strings.Repeat("x", 129): "SLUICE_CELONIS_NAME_MAX_LENGTH"} {
+		synctest.Test(t, func(t *testing.T) {
+			_, err := newRig(t, emulator.Options{}, nil).sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: name}})
+			if push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: got %v, want %q", name, err, want)
 			}
 		})
 	}

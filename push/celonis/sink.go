@@ -284,9 +284,10 @@ func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 	return err
 }
 
-// Reserved reports whether the platform keeps a column's name for itself.
-func Reserved(column string) bool {
-	return strings.HasPrefix(strings.ToLower(column), "_celonis_")
+// Reserved reports whether the platform keeps the name of a column or table for itself:
+// it adds _CELONIS_CHANGE_DATE and loads by way of tables _CELONIS_TMP_… .
+func Reserved(name string) bool {
+	return strings.HasPrefix(strings.ToLower(name), "_celonis_")
 }
 
 // checkNames refuses tables that the platform would mangle: it folds case, has a
@@ -297,8 +298,12 @@ func (s *Sink) checkNames(t *schema.Table) error {
 		return &push.Error{Op: "check names", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...),
 			Hint: "give it another name under tables." + t.Name + ".columns in the tables file"}
 	}
+	if t.Name == "" || Reserved(t.Name) {
+		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "give it another name by SLUICE_TARGET_TABLE, SLUICE_CELONIS_NAME_REPLACE or tables.<table>.from in the tables file",
+			Message: fmt.Sprintf("a table cannot be named %q at the target, which keeps the prefix _CELONIS_ for itself", t.Name)}
+	}
 	if len(t.Name) > most || !utf8.ValidString(t.Name) {
-		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "SLUICE_TARGET_TABLE, SLUICE_CELONIS_NAME_MAX_LENGTH",
+		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "SLUICE_TARGET_TABLE or tables.<table>.from in the tables file; SLUICE_CELONIS_NAME_MAX_LENGTH",
 			Message: fmt.Sprintf("the name of table %s is longer than %d bytes or not UTF-8", t.Name, most)}
 	}
 	seen := map[string]string{}
@@ -310,6 +315,8 @@ func (s *Sink) checkNames(t *schema.Table) error {
 		switch other, dup := seen[folded]; {
 		case dup:
 			return refuse("columns %q and %q are one name to the target, which ignores case", other, c.Name)
+		case c.Name == "" || !utf8.ValidString(c.Name):
+			return refuse("column %q has no name that the target takes", c.Name)
 		case len(c.Name) > most:
 			return refuse("column %.40q… is longer than %d bytes", c.Name, most)
 		case Reserved(c.Name):

@@ -64,6 +64,7 @@ type avroMember struct {
 	avroField
 	role role
 	plan *plan // of a row image
+	part int   // in positionMembers, of a source block
 }
 
 // openAvro takes the frame off a key or value: a zero byte and the schema's id
@@ -159,7 +160,7 @@ func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
 
 func sourceMembers(t *avro.Type) (members []avroMember) {
 	for _, f := range t.Fields {
-		m := avroMember{avroField: avroFieldOf(f.Type)}
+		m := avroMember{avroField: avroFieldOf(f.Type), part: positionMembers[f.Name]}
 		switch kind := m.value.Kind; f.Name {
 		case "db", "schema", "keyspace", "table", "collection":
 			if kind == avro.String {
@@ -279,7 +280,7 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 			if m.present(&r) {
 				at := r.At
 				ev.from = readSource(&r, a.source)
-				ev.from.block = r.Data[at:r.At]
+				ev.from.block, ev.from.members = r.Data[at:r.At], a.source
 			}
 		case roleOp:
 			if m.present(&r) {

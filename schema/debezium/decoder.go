@@ -75,10 +75,9 @@ type Options struct {
 	// Types returns the kind of a column of plain JSON that is not to be inferred
 	// from values, Unknown for the others; nil: all are.
 	Types func(table, source string) schema.Kind
-	// OrderColumn is the name of an INTEGER column to add to every table, which holds
-	// the Kafka offset of a row's last change: it grows with each change of a key,
-	// for a key stays in its partition. "": none.
-	OrderColumn string
+	// Metadata returns the columns that a target table has besides those of its source;
+	// nil: none has any.
+	Metadata func(table string) []MetadataColumn
 
 	Format Format
 	// IDBytes is the length of the schema id in an Avro record's frame: 4, as
@@ -194,6 +193,9 @@ type Decoder struct {
 	shapes map[string]*shape // by target table
 	order  []*shape          // as first seen
 	done   []*schema.Rows    // runs that were cut
+
+	op   byte // of the change at hand, and where it comes from
+	from origin
 
 	// The source table of the last row, which most often is that of the next.
 	last       *shape
@@ -316,6 +318,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if sh.appends && (e.op == 'u' || e.op == 'd') {
 		return Row, sh, notAppended(sh.table, e.op)
 	}
+	d.op, d.from = e.op, e.from
 	switch e.op {
 	case 'r', 'c', 'u':
 		err = d.upsert(sh, rec.Offset, key, &e)

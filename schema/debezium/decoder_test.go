@@ -390,7 +390,7 @@ func TestConfiguredKeys(t *testing.T) {
 // TestOrderColumn: every upsert carries its offset, in plain JSON and under a schema.
 func TestOrderColumn(t *testing.T) {
 	opt := testOptions()
-	opt.OrderColumn = "change_no"
+	opt.Metadata = func(string) []MetadataColumn { return []MetadataColumn{{KafkaOffset, "change_no"}} }
 	got := decodeAll(t, opt,
 		message{`{"id":1}`, event("c", "null", `{"id":1,"s":"a"}`)},
 		message{`{"id":1}`, event("d", `{"id":1}`, "null")},

@@ -182,7 +182,8 @@ type origin struct {
 	db, schema, table []byte // in JSON with its escapes
 	json              bool
 	millis            int64
-	block             []byte // the whole, as it came
+	block             []byte       // the whole, as it came
+	members           []avroMember // of an Avro block
 }
 
 // name returns the text of one of the names.

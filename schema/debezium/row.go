@@ -74,12 +74,11 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 			return err
 		}
 	}
-	if name := d.opt.OrderColumn; name != "" && sh.order < 0 {
-		col, err := d.add(sh, "(order column)", schema.Column{Name: name, Type: schema.Type{Kind: schema.Integer}})
-		if err != nil {
+	if !sh.complete {
+		if err := d.addMetadata(sh); err != nil {
 			return &BadRecord{Table: sh.table, Err: err}
 		}
-		sh.order = col
+		sh.complete = true
 	}
 	d.undo = d.undo[:0]
 	for {
@@ -236,12 +235,10 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 		run.Keys = binary.BigEndian.AppendUint32(run.Keys, uint32(d.part))
 		run.Keys = binary.BigEndian.AppendUint64(run.Keys, uint64(offset))
 	}
-	if sh.order >= 0 && op == schema.Upsert {
-		v := &run.Values[sh.order]
-		if v.Len() != n {
-			return sh.order, errors.New("twice in the row")
+	if len(sh.metadata) > 0 && op == schema.Upsert {
+		if col, err := d.fillMetadata(sh, run, offset); err != nil {
+			return col, err
 		}
-		v.AppendNum(offset)
 	}
 	for i := range run.Values {
 		if run.Values[i].Len() == n {

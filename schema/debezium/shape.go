@@ -18,8 +18,10 @@ type shape struct {
 	cols    []schema.Column // under their names at the target
 	sources []string        // their names at the source, parallel to cols
 	rules   []Rule          // parallel to cols
-	order   int             // position of Options.OrderColumn, -1 if there is none
 	keys    []int           // positions of the key columns, in key order
+	// metadata are the columns that the source does not have.
+	metadata []metadata
+	complete bool // metadata has them all
 	// declared are the codecs of key columns that the rows' schema tells, for keys
 	// that come without one.
 	declared map[int]codec
@@ -38,7 +40,7 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
-	sh := &shape{table: table, order: -1, declared: map[int]codec{}, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
+	sh := &shape{table: table, declared: map[int]codec{}, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
 	for _, k := range keys {
 		if err := d.checkKey(table, k); err != nil {
 			return nil, err

@@ -1,9 +1,12 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -11,12 +14,13 @@ import (
 // numbers of persons, are found by trying all of them where the key can be guessed.
 const minHashKey = 16
 
-// ColumnRules is what a table has of its source's columns.
+// ColumnRules is what a table has of its source's columns, and besides.
 type ColumnRules struct {
-	IncludeColumns []string           `yaml:"includeColumns"` // source columns to have, besides the key; none: all
-	ExcludeColumns []string           `yaml:"excludeColumns"` // source columns to leave out
-	HashColumns    []string           `yaml:"hashColumns"`    // source columns to hash under SLUICE_HASH_KEY
-	MaskColumns    map[string]*string `yaml:"maskColumns"`    // what stands for the values of source columns, null: NULL
+	IncludeColumns []string           `yaml:"includeColumns"`  // source columns to have, besides the key; none: all
+	ExcludeColumns []string           `yaml:"excludeColumns"`  // source columns to leave out
+	HashColumns    []string           `yaml:"hashColumns"`     // source columns to hash under SLUICE_HASH_KEY
+	MaskColumns    map[string]*string `yaml:"maskColumns"`     // what stands for the values of source columns, null: NULL
+	Metadata       Metadata           `yaml:"metadataColumns"` // as SLUICE_METADATA_COLUMNS
 }
 
 // ColumnRule returns what is done with a table's source column.
@@ -118,5 +122,104 @@ func (c *Config) checkHashKey(problem func(string, ...any)) {
 		problem("SLUICE_HASH_KEY: not set; tables.%s.hashColumns needs it", hashed[0])
 	case !c.HashKey.IsZero() && err == nil && len(key) < minHashKey:
 		problem("SLUICE_HASH_KEY: want at least %d bytes, or the hashed values could be found by trying", minHashKey)
+	}
+}
+
+// Metadata is a list of columns that tables have besides those of their sources.
+type Metadata []debezium.MetadataColumn
+
+// EnvDecode implements envconfig.Decoder.
+func (m *Metadata) EnvDecode(v string) error {
+	if v == "" {
+		return nil
+	}
+	for pair := range strings.SplitSeq(v, ",") {
+		what, name, _ := strings.Cut(pair, "=")
+		if err := m.add(strings.TrimSpace(what), strings.TrimSpace(name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// UnmarshalYAML implements yaml.InterfaceUnmarshaler: a map, as the columns' order
+// does not matter.
+func (m *Metadata) UnmarshalYAML(read func(any) error) error {
+	names := map[string]string{}
+	if err := read(&names); err != nil {
+		return err
+	}
+	*m = Metadata{} // also where it is empty, which is none and not those of all tables
+	for _, what := range keysOf(names) {
+		if err := m.add(what, names[what]); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(*m, func(a, b debezium.MetadataColumn) int { return cmp.Compare(a.What, b.What) })
+	return nil
+}
+
+func (m *Metadata) add(what, name string) error {
+	at := slices.Index(debezium.MetadataNames[:], what)
+	if at < 0 || name == "" {
+		return fmt.Errorf("%s=%s: want one of %s with the name of its column", what, name, strings.Join(debezium.MetadataNames[:], ", "))
+	}
+	*m = append(*m, debezium.MetadataColumn{What: debezium.Metadata(at), Name: name})
+	return nil
+}
+
+// MetadataOf returns the columns that a target table has besides those of its source.
+func (c *Config) MetadataOf(table string) (all []debezium.MetadataColumn) {
+	all = c.Metadata
+	if own := c.Tables.Tables[table].Metadata; own != nil {
+		all = own
+	}
+	if name := c.Celonis.OrderColumn; name != "" {
+		order := debezium.MetadataColumn{What: debezium.KafkaOffset, Name: name}
+		if !slices.Contains(all, order) {
+			all = append(slices.Clone(all), order)
+		}
+	}
+	return all
+}
+
+// checkNames refuses names of columns and tables that the target would not take, as far
+// as the settings tell them. Names that come from the source are looked at when they do.
+func (c *Config) checkNames(problem func(string, ...any)) {
+	fold := func(name string) string { return name }
+	if c.Celonis.NameCase == "fold" {
+		fold = strings.ToLower
+	}
+	check := func(where string, all []debezium.MetadataColumn, columns map[string]string) {
+		seen := map[string]string{}
+		one := func(what, name string) {
+			if celonis.Reserved(name) {
+				problem("%s: %s=%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", where, what, name)
+			}
+			if other, twice := seen[fold(name)]; twice {
+				problem("%s: %s and %s are both named %s at the target; give one of them another name", where, other, what, name)
+			}
+			seen[fold(name)] = what
+		}
+		for _, m := range all {
+			one(debezium.MetadataNames[m.What], m.Name)
+		}
+		for _, source := range keysOf(columns) {
+			one(source, columns[source])
+		}
+	}
+	check("SLUICE_METADATA_COLUMNS, SLUICE_CELONIS_ORDER_COLUMN", c.MetadataOf(""), nil)
+	folded := map[string]string{}
+	for _, name := range keysOf(c.Tables.Tables) {
+		if other, twice := folded[fold(name)]; twice {
+			problem("tables.%s, tables.%s: one name to the target, which ignores case; leave one out", other, name)
+		}
+		folded[fold(name)] = name
+		if celonis.Reserved(name) {
+			problem("tables.%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", name)
+		}
+		if t := c.Tables.Tables[name]; t.Metadata != nil || len(t.Columns) > 0 {
+			check("tables."+name, c.MetadataOf(name), t.Columns)
+		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"github.com/sluice-cdc/sluice/push/celonis"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // Prefix stands in front of every variable.
@@ -126,15 +127,16 @@ type Config struct {
 		PageVersion  int    `env:"PAGE_VERSION, default=1" oneof:"1,2" help:"version of data pages; 1 is known to be taken"`
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
 	} `env:", prefix=PARQUET_"`
-	Timestamp      string `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
-	Decimal        string `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
-	Binary         string `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
-	StringOverflow string `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
-	Unavailable    string `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
-	Placeholder    string `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
-	HashKey        Secret `env:"HASH_KEY" help:"secret of the columns that the tables file has hashed, at least 16 bytes; another key makes other hashes"`
-	TargetTable    string `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
-	TablesFile     string `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
+	Timestamp      string   `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
+	Decimal        string   `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
+	Binary         string   `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
+	StringOverflow string   `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
+	Unavailable    string   `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
+	Placeholder    string   `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
+	Metadata       Metadata `env:"METADATA_COLUMNS" help:"columns to add to every table: op (c, u, r or d), deleted, source_ts, source_position, kafka_position, kafka_partition, kafka_offset, delivered_at; the tables file may say otherwise"`
+	HashKey        Secret   `env:"HASH_KEY" help:"secret of the columns that the tables file has hashed, at least 16 bytes; another key makes other hashes"`
+	TargetTable    string   `env:"TARGET_TABLE, default={schema}_{table}" help:"name of target tables from {database}, {schema}, {table} and {topic}; where a database has no schemas, {schema} is the database"`
+	TablesFile     string   `env:"TABLES_FILE" help:"YAML file with the settings of single tables"`
 	TablesFilter   struct {
 		Include Pattern `env:"INCLUDE" help:"only target tables with such a name; records of others are read, dropped and counted"`
 		Exclude Pattern `env:"EXCLUDE" help:"no target tables with such a name, also where INCLUDE has them"`
@@ -208,7 +210,9 @@ func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, err
 			e.Problems = append(e.Problems, fmt.Sprintf("%sTABLES_FILE=%s: %v", Prefix, c.TablesFile, err))
 		}
 	}
-	c.checkHashKey(func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) })
+	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
+	c.checkHashKey(problem)
+	c.checkNames(problem)
 	if len(e.Problems) > 0 {
 		return nil, e
 	}
@@ -354,6 +358,8 @@ func accepted(l leaf) string {
 		return "from=to separated by commas, such as .=_,$=USD"
 	case []string:
 		return "a list separated by commas"
+	case Metadata:
+		return "what=column separated by commas, such as op=_op,source_ts=_source_ts; what is one of " + strings.Join(debezium.MetadataNames[:], ", ")
 	case Pattern:
 		return "a regular expression for the whole name, such as public_(orders|items)"
 	case Topics:
@@ -440,9 +446,6 @@ func (c *Config) check(e *Error) {
 	}
 	if p := c.Celonis.PoolID; strings.ContainsAny(p, "/?# ") {
 		problem("SLUICE_CELONIS_POOL_ID=%s: want the id alone, such as 5b1f0a9e-0000-4000-8000-000000000000", p)
-	}
-	if celonis.Reserved(c.Celonis.OrderColumn) {
-		problem("SLUICE_CELONIS_ORDER_COLUMN=%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", c.Celonis.OrderColumn)
 	}
 	if c.Parquet.ChunkBytes > 900<<20 {
 		problem("SLUICE_PARQUET_CHUNK_BYTES=%v: want at most 900MiB; the API takes 1 GB", c.Parquet.ChunkBytes)

@@ -76,6 +76,8 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_CELONIS_URL", "https://t.eu.celonis.cloud/api/v1/data-push/p/jobs/", "without /v1/data-push"},
 		{"SLUICE_CELONIS_POOL_ID", "p/jobs", "want the id alone"},
 		{"SLUICE_CELONIS_ORDER_COLUMN", "_CELONIS_n", "without the prefix _CELONIS_"},
+		{"SLUICE_METADATA_COLUMNS", "op", "SLUICE_METADATA_COLUMNS=op: want what=column separated by commas"},
+		{"SLUICE_METADATA_COLUMNS", "op=a,source_ts=A", "op and source_ts are both named A at the target"},
 		{"SLUICE_TABLES_INCLUDE", "(", "SLUICE_TABLES_INCLUDE=(: want a regular expression"},
 		{"SLUICE_CELONIS_POLL_INTERVAL", "0s", "at least 10ms"},
 		{"SLUICE_CELONIS_REQUEST_TIMEOUT", "0s", "at least 1s"},

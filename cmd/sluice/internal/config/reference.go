@@ -48,6 +48,7 @@ tables:
     excludeColumns: [note]      # not these; whatever is in them is skipped
     hashColumns: [email]        # HMAC-SHA-256 in hex, under SLUICE_HASH_KEY; a key may be hashed; NULL stays NULL
     maskColumns: {phone: "***"} # a fixed text in the place of every value, or null for NULL
+    metadataColumns: {op: _op}  # instead of SLUICE_METADATA_COLUMNS; {} is none
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
                                 # else have the type of the values since the start
     exclude: false              # read and drop the table's records

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -67,6 +68,14 @@ func TestTablesRefused(t *testing.T) {
 		"tables: {a: {keys: [id], maskColumns: {id: '*'}}}":          "column id is under keys and maskColumns; rows would no longer be told apart",
 		"tables: {a: {keys: [id], excludeColumns: [id]}}":            "column id is under keys and excludeColumns",
 		"tables: {a: {includeColumns: [x], maskColumns: {y: null}}}": "column y is hashed or masked and not under includeColumns",
+		"tables: {a: {metadataColumns: {ops: x}}}":                   "ops=x: want one of op, deleted",
+		"tables: {a: {metadataColumns: {op: ''}}}":                   "op=: want one of op, deleted",
+		"tables: {a: {metadataColumns: {op: _CELONIS_op}}}":          "tables.a: op=_CELONIS_op: want a name without the prefix",
+		"tables: {a: {metadataColumns: {op: X}, columns: {c: x}}}":   "tables.a: op and c are both named x at the target",
+		"tables: {a: {columns: {b: x, c: X}}}":                       "tables.a: b and c are both named X at the target",
+		"tables: {a: {columns: {b: _celonis_b}}}":                    "tables.a: b=_celonis_b: want a name without the prefix",
+		"tables: {_CELONIS_a: {}}":                                   "tables._CELONIS_a: want a name without the prefix",
+		"tables: {a: {}, A: {}}":                                     "tables.A, tables.a: one name to the target",
 		"tables: {b: {}, a: {hashColumns: [x]}}":                     "SLUICE_HASH_KEY: not set; tables.a.hashColumns needs it",
 	} {
 		if _, err := loadTables(t, text); err == nil || !strings.Contains(err.Error(), want) {
@@ -94,5 +103,22 @@ func TestColumnRules(t *testing.T) {
 	_, err = loadTables(t, text, "SLUICE_HASH_KEY=hunter2")
 	if err == nil || !strings.Contains(err.Error(), "SLUICE_HASH_KEY: want at least 16 bytes") || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a short key: %v", err)
+	}
+}
+
+// TestMetadataColumns: those of all tables, of one, and the column that orders changes.
+func TestMetadataColumns(t *testing.T) {
+	c, err := loadTables(t, "tables: {a: {metadataColumns: {delivered_at: at, op: o}}, none: {metadataColumns: {}}, same: {maxRows: 1}}",
+		"SLUICE_METADATA_COLUMNS=op=_op,kafka_offset=_n", "SLUICE_CELONIS_ORDER_COLUMN=_n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]string{"a": "[{0 o} {7 at} {6 _n}]", "none": "[{6 _n}]", "same": "[{0 _op} {6 _n}]", "other": "[{0 _op} {6 _n}]"} {
+		if got := fmt.Sprint(c.MetadataOf(table)); got != want {
+			t.Errorf("%s: %s, want %s", table, got, want)
+		}
+	}
+	if _, err = loadTables(t, "tables: {a: {columns: {b: x, c: X}}}", "SLUICE_CELONIS_NAME_CASE=keep"); err != nil {
+		t.Errorf("names that differ in case, where it is kept: %v", err)
 	}
 }
