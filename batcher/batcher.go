@@ -114,7 +114,8 @@ func (b *Batcher) fit(t *table, rows *schema.Rows) (*Batch, error) {
 func (b *Batcher) table(name string) *table {
 	t := b.tables[name]
 	if t == nil {
-		t = &table{schema: &schema.Table{Name: name}, policy: b.policy(name)}
+		t = &table{policy: b.policy(name)}
+		t.schema = &schema.Table{Name: name, Loose: t.policy.Loose}
 		b.tables[name] = t
 	}
 	return t
@@ -233,6 +234,14 @@ func (b *Batcher) Batches() []*Batch {
 		all = append(all, t.queue...)
 	}
 	return all
+}
+
+// Schema returns what is known of a table, nil if that is nothing.
+func (b *Batcher) Schema(table string) *schema.Table {
+	if t := b.tables[table]; t != nil && len(t.schema.Columns) > 0 {
+		return t.schema
+	}
+	return nil
 }
 
 // Of returns a table's batches that are not sealed, in order.

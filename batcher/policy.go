@@ -26,6 +26,8 @@ type Policy struct {
 	MaxRows  int           // live rows
 	MaxBytes int64         // of memory held
 	MaxAge   time.Duration // since the first row
+	// Loose has columns whose types change as no type includes both become STRING.
+	Loose bool
 	// Unavailable is for values that the source did not send.
 	Unavailable Unavailable
 }

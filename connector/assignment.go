@@ -326,17 +326,19 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		return
 	}
 	c.batcher.Cover(rows.Table, c.lacks(p, rows.Table)) // a key's rows all come from one partition
+	before := c.batcher.Schema(rows.Table)
 	batch, err := c.batcher.Add(c.now, rows, from)
 	if err != nil {
 		var conflict *schema.ConflictError
 		errors.As(err, &conflict)
 		hold(c.holdTable(rows.Table, Hold{
 			Table: rows.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(first), Reason: err.Error(),
-			Remedy: "undo the change at the source, or drop the target table and load it anew under its new columns; then restart",
+			Remedy: fmt.Sprintf("undo the change at the source; or let a column whose type changes become STRING with tables.%s.typeChange: string in the tables file; or drop the target table and load it anew under its new columns; then restart", rows.Table),
 		}))
 		c.pause(p)
 		return
 	}
+	c.evolved(l, before, batch.Table)
 	c.totals.Read += int64(rows.Len() - from)
 	hold(Holder(batch.ID))
 	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1

@@ -28,6 +28,7 @@ type lane struct {
 	held    string  // why nothing runs any more; "" is not held
 	holder  Holder  // keeps the offsets of a held table
 	done    laneTotals
+	changes []ColumnChange
 	trouble trouble
 }
 

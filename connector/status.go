@@ -73,20 +73,22 @@ type TableStatus struct {
 	State string `json:"state"`
 	// Freshness is seconds since the source committed the oldest change that is
 	// not DONE yet; 0 if there is none.
-	Freshness float64   `json:"freshnessSeconds"`
-	Rows      int       `json:"openRows"`
-	Bytes     int64     `json:"openBytes"`
-	Columns   []string  `json:"columns,omitempty"`
-	Step      string    `json:"step,omitempty"`
-	Job       string    `json:"job,omitempty"`
-	Error     string    `json:"error,omitempty"`
-	RetryAt   time.Time `json:"retryAt,omitzero"`
-	Batches   int64     `json:"batches"`
-	Upserts   int64     `json:"upserts"`
-	Deletes   int64     `json:"deletes"`
-	Compacted int64     `json:"compacted"`
-	LastDone  time.Time `json:"lastDone,omitzero"`
-	LastTook  string    `json:"lastTook,omitempty"`
+	Freshness float64  `json:"freshnessSeconds"`
+	Rows      int      `json:"openRows"`
+	Bytes     int64    `json:"openBytes"`
+	Columns   []string `json:"columns,omitempty"`
+	// Changes are the latest changes of the columns, the last one last.
+	Changes   []ColumnChange `json:"columnChanges,omitempty"`
+	Step      string         `json:"step,omitempty"`
+	Job       string         `json:"job,omitempty"`
+	Error     string         `json:"error,omitempty"`
+	RetryAt   time.Time      `json:"retryAt,omitzero"`
+	Batches   int64          `json:"batches"`
+	Upserts   int64          `json:"upserts"`
+	Deletes   int64          `json:"deletes"`
+	Compacted int64          `json:"compacted"`
+	LastDone  time.Time      `json:"lastDone,omitzero"`
+	LastTook  string         `json:"lastTook,omitempty"`
 }
 
 // Status returns the latest picture. It may be called from any goroutine.
@@ -148,7 +150,7 @@ func (c *Connector) state() State {
 }
 
 func (c *Connector) tableStatus(l *lane) TableStatus {
-	t := TableStatus{Table: l.table, State: "idle",
+	t := TableStatus{Table: l.table, State: "idle", Changes: slices.Clone(l.changes),
 		Batches: l.done.Batches, Upserts: l.done.Upserts, Deletes: l.done.Deletes, Compacted: l.done.Compacted, LastDone: l.done.Last}
 	if l.done.Took > 0 {
 		t.LastTook = l.done.Took.Round(time.Millisecond).String()

@@ -13,6 +13,10 @@ type Table struct {
 	// Version grows by one with every change of Columns that readers of the
 	// target can see.
 	Version int
+	// Loose has a column whose type changes to one that does not include the old one
+	// become a STRING, which holds the values of both; else that is a conflict. Columns of
+	// the key keep their types.
+	Loose bool
 }
 
 // Keys returns the names of the key columns in table order.
@@ -86,6 +90,9 @@ func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
 		if ok && wide.Kind == Float && c.Type.Kind == Integer && !exactFloats(&rows.Values[i]) {
 			wide.Kind, ok = String, wide.Inferred
 		}
+		if !ok && t.Loose && !have.Key {
+			wide, ok = Type{Kind: String}, true
+		}
 		if !ok || (have.Key && have.Type.Kind != wide.Kind && have.Type.Kind != Unknown) {
 			return nil, false, &ConflictError{t.Name, c.Name,
 				fmt.Sprintf("its type changed from %v to %v, which does not include the old one", have.Type.Kind, c.Type.Kind)}
@@ -104,7 +111,7 @@ func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
 	if !changed {
 		return t, false, nil
 	}
-	merged = &Table{Name: t.Name, Columns: cols, Version: t.Version}
+	merged = &Table{Name: t.Name, Columns: cols, Version: t.Version, Loose: t.Loose}
 	if grown {
 		merged.Version++
 	}

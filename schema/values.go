@@ -132,9 +132,9 @@ func (v *Values) Size() int64 {
 	return int64(cap(v.States)) + 8*int64(cap(v.Nums)) + 4*int64(cap(v.Ends)) + int64(cap(v.Data))
 }
 
-// AppendRows appends the given rows of src, converted to the kind of v where
-// Widen allows it. A pair of kinds that Widen refuses is a programming error
-// and panics, for going on would change data.
+// AppendRows appends the given rows of src, converted to the kind of v where Merge
+// allows it. Another pair of kinds is a programming error and panics, for going on would
+// change data.
 func (v *Values) AppendRows(src *Values, rows []int32) {
 	switch {
 	case src.Kind == Unknown:

@@ -156,7 +156,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Placeholder:   cfg.Placeholder,
 		},
 		Policy: func(name string) batcher.Policy {
-			p := batcher.Policy{MaxRows: cfg.Batch.MaxRows, MaxBytes: int64(cfg.Batch.MaxBytes), MaxAge: cfg.Batch.MaxAge, Unavailable: cfg.UnavailableOf(name)}
+			p := batcher.Policy{MaxRows: cfg.Batch.MaxRows, MaxBytes: int64(cfg.Batch.MaxBytes), MaxAge: cfg.Batch.MaxAge, Unavailable: cfg.UnavailableOf(name), Loose: cfg.Loose(name)}
 			own := table(name)
 			if own.MaxRows > 0 {
 				p.MaxRows = own.MaxRows

@@ -56,6 +56,7 @@ tables:
     maxAge: 9m
     unavailable: unchanged
     truncate: replace
+    typeChange: string
     allowDuplicate: true
     duplicateRemovalColumn: d
     targetSchema: ts
@@ -87,7 +88,7 @@ func TestWiring(t *testing.T) {
 			t.Errorf("%s becomes %s", shard, name)
 		}
 	}
-	if p := o.Policy("public_t"); p != (batcher.Policy{MaxRows: 7, MaxBytes: 3 << 20, MaxAge: 9 * time.Minute, Unavailable: batcher.UnavailableKeep}) {
+	if p := o.Policy("public_t"); p != (batcher.Policy{MaxRows: 7, MaxBytes: 3 << 20, MaxAge: 9 * time.Minute, Unavailable: batcher.UnavailableKeep, Loose: true}) {
 		t.Errorf("policy %+v", p)
 	}
 	if p := o.Policy("x"); p != (batcher.Policy{MaxRows: 500_000, MaxBytes: 128 << 20, MaxAge: time.Minute}) {
@@ -113,6 +114,8 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_METADATA_COLUMNS", "op=_op, delivered_at=_at", func(o connector.Options) bool {
 			return slices.Equal(o.Decoder.Metadata("t"), []debezium.MetadataColumn{{What: debezium.Operation, Name: "_op"}, {What: debezium.DeliveredAt, Name: "_at"}})
 		}},
+		{"SLUICE_TYPE_CHANGE", "string", func(o connector.Options) bool { return o.Policy("x").Loose }},
+		{"SLUICE_TYPE_CHANGE", "hold", func(o connector.Options) bool { return !o.Policy("x").Loose }},
 		{"SLUICE_UNAVAILABLE", "null", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableNull }},
 		{"SLUICE_UNAVAILABLE", "hold", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableHold }},
 		{"SLUICE_UNAVAILABLE_PLACEHOLDER", "x", func(o connector.Options) bool { return o.Decoder.Placeholder == "x" }},

@@ -54,6 +54,7 @@ tables:
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own (or with the
                                 # column that Debezium's ByLogicalTableRouter adds to the keys)
+    typeChange: hold            # as SLUICE_TYPE_CHANGE: hold or string
     truncate: hold              # what becomes of a TRUNCATE: hold; ignore; or replace empties the target table too,
                                 # where the topic has one partition
     unavailable: hold           # as SLUICE_UNAVAILABLE: hold, null or unchanged

@@ -38,6 +38,7 @@ type Table struct {
 
 	ColumnRules `yaml:",inline"`
 
+	TypeChange TypeChange `yaml:"typeChange"` // as SLUICE_TYPE_CHANGE
 	// Unavailable is as SLUICE_UNAVAILABLE.
 	Unavailable Unavailable   `yaml:"unavailable"`
 	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
@@ -128,6 +129,28 @@ func (c *Config) UnavailableOf(table string) batcher.Unavailable {
 		u = Unavailable(c.Unavailable)
 	}
 	return map[Unavailable]batcher.Unavailable{"null": batcher.UnavailableNull, "unchanged": batcher.UnavailableKeep}[u]
+}
+
+// TypeChange is what becomes of a column whose type changes: hold or string. "" is not
+// set.
+type TypeChange string
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler.
+func (c *TypeChange) UnmarshalYAML(text []byte) error {
+	switch v := TypeChange(strings.TrimSpace(string(text))); v {
+	case "hold", "string":
+		*c = v
+		return nil
+	}
+	return fmt.Errorf("%.40s: want hold or string", text)
+}
+
+// Loose reports whether a table's columns may become STRING.
+func (c *Config) Loose(table string) bool {
+	if own := c.Tables.Tables[table].TypeChange; own != "" {
+		return own == "string"
+	}
+	return c.TypeChange == "string"
 }
 
 // Truncate is what becomes of a TRUNCATE: hold, ignore or replace.
