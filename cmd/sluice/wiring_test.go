@@ -98,6 +98,14 @@ func TestWiring(t *testing.T) {
 		name, value string
 		is          func(connector.Options) bool
 	}{
+		{"SLUICE_EVENTS", "flattened", func(o connector.Options) bool { return o.Decoder.Events == debezium.EventsFlattened }},
+		{"SLUICE_EVENTS", "envelope", func(o connector.Options) bool { return o.Decoder.Events == debezium.EventsEnvelope }},
+		{"SLUICE_FLATTENED_PREFIX", "dbz_", func(o connector.Options) bool { return o.Decoder.FlattenedPrefix == "dbz_" }},
+		{"SLUICE_FLATTENED_METADATA", "keep", func(o connector.Options) bool { return o.Decoder.KeepMetadata }},
+		{"SLUICE_BARE_KEYS", "string", func(o connector.Options) bool { return o.Decoder.BareKeys == debezium.BareText }},
+		{"SLUICE_BARE_KEYS", "long", func(o connector.Options) bool { return o.Decoder.BareKeys == debezium.BareLong }},
+		{"SLUICE_BARE_KEYS", "ignore", func(o connector.Options) bool { return o.Decoder.BareKeys == debezium.BareIgnored }},
+		{"SLUICE_MONGODB_GONE", "skip", func(o connector.Options) bool { return o.Decoder.SkipGone }},
 		{"SLUICE_DECIMAL", "string", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsText }},
 		{"SLUICE_DECIMAL", "decimal", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsExact }},
 		{"SLUICE_BINARY", "hex", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryHex }},

@@ -14,10 +14,10 @@ import (
 // avroPlan is the part of a plan that is for Avro: of an envelope, where its
 // members are; of a key or row image nothing more than that it is Avro.
 type avroPlan struct {
-	root     avroField // a key or envelope may be nullable as a whole
-	envelope bool
-	members  []avroMember
-	source   []avroMember
+	root    avroField // a key or envelope may be nullable as a whole
+	form    avroForm
+	members []avroMember
+	source  []avroMember
 }
 
 // avroField says how a field's bytes are read. Most fields of a database are
@@ -45,18 +45,14 @@ func (f *avroField) present(r *avro.Reader) bool {
 	return f.null < 0 || r.Index(2) != f.null
 }
 
-type role uint8
+// avroForm is what the record of a value is, as its fields tell.
+type avroForm uint8
 
 const (
-	roleOther role = iota
-	roleBefore
-	roleAfter
-	roleSource
-	roleOp
-	roleDB
-	roleSchema
-	roleTable
-	roleMillis
+	formRow avroForm = iota
+	formEnvelope
+	formCloudEvent
+	formImages // before and after: the data of a CloudEvent
 )
 
 // avroMember is a field of an envelope or of its source block.
@@ -112,7 +108,7 @@ func (d *Decoder) openAvro(raw []byte, isKey bool) (payload, error) {
 	if !p.avro.root.present(&r) {
 		return payload{}, nil
 	}
-	return payload{p, r.Data[r.At:]}, nil
+	return payload{plan: p, data: r.Data[r.At:]}, nil
 }
 
 // compileAvro makes the plan of a key, or of an envelope and its row images.
@@ -124,14 +120,22 @@ func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
 		p.name = t.Name
 	}
 	if t.Kind != avro.Record {
+		if isKey {
+			p.bare = bareAvro
+			p.add("", o.avroCodec(t))
+			p.fields[0].avro = avroFieldOf(t)
+		}
 		return p
 	}
-	if isKey {
+	p.avro.form = formOf(t, p.name)
+	if isKey || p.avro.form == formRow {
 		o.addAvroFields(p, t)
+		if !isKey {
+			o.flatten(p)
+		}
 		return p
 	}
 	images := map[*avro.Type]*plan{}
-	seen := map[role]bool{}
 	for _, f := range t.Fields {
 		m := avroMember{avroField: avroFieldOf(f.Type)}
 		kind := m.value.Kind
@@ -150,26 +154,44 @@ func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
 			p.avro.source = sourceMembers(m.value)
 		case kind == avro.String && f.Name == "op":
 			m.role = roleOp
+		case p.avro.form == formCloudEvent && kind != avro.Record:
+			m.role = cloudRole([]byte(f.Name))
+		case kind == avro.String && (f.Name == "before" || f.Name == "after"):
+			if m.role = roleBefore; f.Name == "after" {
+				m.role = roleAfter
+			}
+			m.plan = document
 		}
-		seen[m.role] = true
 		p.avro.members = append(p.avro.members, m)
 	}
-	p.avro.envelope = seen[roleOp] && seen[roleSource]
 	return p
+}
+
+// formOf tells the form of a value of Avro by its fields.
+func formOf(t *avro.Type, name string) avroForm {
+	kinds := map[string]avro.Kind{}
+	for _, f := range t.Fields {
+		kinds[f.Name] = avroFieldOf(f.Type).value.Kind
+	}
+	switch {
+	case strings.HasSuffix(name, rowSuffix):
+		return formRow
+	case kinds["op"] == avro.String && kinds["source"] == avro.Record:
+		return formEnvelope
+	case kinds["specversion"] == avro.String && kinds["iodebeziumop"] == avro.String:
+		return formCloudEvent
+	case kinds["before"] == avro.Record && kinds["after"] == avro.Record, kinds["before"] == avro.String && kinds["after"] == avro.String && len(t.Fields) == 2:
+		return formImages
+	}
+	return formRow
 }
 
 func sourceMembers(t *avro.Type) (members []avroMember) {
 	for _, f := range t.Fields {
 		m := avroMember{avroField: avroFieldOf(f.Type), part: positionMembers[f.Name]}
-		switch kind := m.value.Kind; f.Name {
-		case "db", "schema", "keyspace", "table", "collection":
-			if kind == avro.String {
-				m.role = map[string]role{"db": roleDB, "schema": roleSchema, "keyspace": roleSchema, "table": roleTable, "collection": roleTable}[f.Name]
-			}
-		case "ts_ms":
-			if kind == avro.Long {
-				m.role = roleMillis
-			}
+		m.role = sourceRole([]byte(f.Name))
+		if kind := m.value.Kind; kind != avro.String && (m.role != roleMillis || kind != avro.Long) {
+			m.role = roleOther
 		}
 		members = append(members, m)
 	}
@@ -251,31 +273,22 @@ func (w wire) readsFrom(k avro.Kind) bool {
 
 var errAvro = errors.New("bytes that do not fit their Avro schema")
 
-// avroChange reads an envelope: where the images are, and what it says of them.
+// avroChange reads a value of Avro: where the images are, and what it says of them.
 func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	a := value.plan.avro
-	if !a.envelope {
+	if a.form == formRow || a.form == formImages {
 		var none envelope
 		if class, ok := none.side(value.plan.name, payload{}); ok {
 			return change{class: class}, nil
 		}
-		return ev, errNoEvent
+		return d.flattenedAvro(value)
 	}
 	r := avro.Reader{Data: value.data}
-	var op []byte
+	var op, data []byte
 	for i := range a.members {
 		switch m := &a.members[i]; m.role {
 		case roleBefore, roleAfter:
-			ev.rows = m.plan
-			if !m.present(&r) {
-				continue
-			}
-			image := payload{m.plan, r.Skip(m.value)}
-			if m.role == roleBefore {
-				ev.before = image
-			} else {
-				ev.after = image
-			}
+			ev.readImage(&r, m)
 		case roleSource:
 			if m.present(&r) {
 				at := r.At
@@ -286,8 +299,12 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 			if m.present(&r) {
 				op = r.Bytes()
 			}
+		case roleData:
+			if m.present(&r) {
+				data = r.Bytes()
+			}
 		default:
-			r.Skip(m.all)
+			ev.from.read(&r, m)
 		}
 		if r.Failed {
 			return ev, errAvro
@@ -302,29 +319,48 @@ func (d *Decoder) avroChange(value payload) (ev change, err error) {
 	if ev.op = op[0] | 0x20; ev.op == 'm' {
 		return change{class: Message}, nil
 	}
+	if a.form == formCloudEvent {
+		return d.avroData(ev, data)
+	}
 	return ev, nil
+}
+
+// readImage reads a row image.
+func (ev *change) readImage(r *avro.Reader, m *avroMember) {
+	ev.rows = m.plan
+	if !m.present(r) {
+		return
+	}
+	image := payload{plan: m.plan, data: r.Skip(m.value)}
+	if m.plan == document && !r.Failed {
+		text := avro.Reader{Data: image.data}
+		image.data = text.Bytes()
+	}
+	if m.role == roleBefore {
+		ev.before = image
+	} else {
+		ev.after = image
+	}
 }
 
 func readSource(r *avro.Reader, members []avroMember) (o origin) {
 	for i := range members {
-		m := &members[i]
-		if m.role == roleOther {
-			r.Skip(m.all)
-			continue
-		}
-		if !m.present(r) {
-			continue
-		}
-		switch m.role {
-		case roleDB:
-			o.db = r.Bytes()
-		case roleSchema:
-			o.schema = r.Bytes()
-		case roleTable:
-			o.table = r.Bytes()
-		case roleMillis:
-			o.millis = r.Long()
-		}
+		o.read(r, &members[i])
 	}
 	return o
+}
+
+// read notes what a member says, and passes over one that says nothing.
+func (o *origin) read(r *avro.Reader, m *avroMember) {
+	switch {
+	case m.role == roleOther:
+		r.Skip(m.all)
+	case !m.present(r):
+	case m.value.Kind == avro.Long:
+		if at := r.Long(); m.role == roleMillis || o.millis == 0 {
+			o.millis = at
+		}
+	default:
+		o.set(m.role, r.Bytes())
+	}
 }

@@ -16,6 +16,12 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 	r := avro.Reader{Data: key.data}
 	for i := range key.plan.fields {
 		f := &key.plan.fields[i]
+		if key.document && f.name == "id" && f.codec.wire == wireString {
+			if err := d.fillAvroID(sh, run, &r, f); err != nil {
+				return sh.keys[0], err
+			}
+			continue
+		}
 		k := -1
 		if i < len(sh.keys) && sh.sources[sh.keys[i]] == f.name {
 			k = sh.keys[i]
@@ -40,9 +46,33 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 	return -1, nil
 }
 
+// fillAvroID appends the key column from the id of a document.
+func (d *Decoder) fillAvroID(sh *shape, run *schema.Rows, r *avro.Reader, f *field) error {
+	k := sh.findKey([]byte(documentID), 0)
+	if k < 0 {
+		return newInKey(documentID)
+	}
+	var text []byte
+	if f.avro.present(r) {
+		text = r.Bytes()
+	}
+	if len(text) == 0 {
+		return errors.New("a key column without a value")
+	}
+	v := &run.Values[k]
+	if sh.rules[k].Action == Hash {
+		return d.hash(v, &codec{wire: wireDocumentKey}, func(*codec) error { return d.appendID(&d.plain, &d.plainColumn, text) })
+	}
+	untyped := v.Kind == schema.Unknown
+	err := d.appendID(v, &run.Columns[k], text)
+	d.typed(sh, run, k, untyped)
+	return err
+}
+
 // fillAvroImage appends the columns of a row image; of a deleted row only the key.
 func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image payload) (col int, err error) {
 	n := run.Len()
+	keyed := sh.keyed(run)
 	r := avro.Reader{Data: image.data}
 	for i := range image.plan.fields {
 		f := &image.plan.fields[i]
@@ -57,6 +87,13 @@ func (d *Decoder) fillAvroImage(sh *shape, run *schema.Rows, op schema.Op, image
 			continue
 		}
 		v := &run.Values[f.col]
+		if keyed && sh.isKey(f.col) {
+			c := f.codec.asKey()
+			if err := d.sameKey(sh, run, f.col, d.readAvroTwin(&r, sh, run, f.col, &c, &f.avro)); err != nil {
+				return f.col, err
+			}
+			continue
+		}
 		if v.Len() != n {
 			return f.col, errors.New("twice in the row")
 		}

@@ -53,9 +53,12 @@ const (
 	wireMillis
 	wireMicros
 	wireNanos
-	wireInstant // ISO 8601 text with offset
-	wireDropped // left out, as Options.Binary says
-	wireRefused // a type that is not supported; see codec.name
+	wireInstant     // ISO 8601 text with offset
+	wireDropped     // left out, as Options.Binary says
+	wireRefused     // a type that is not supported; see codec.name
+	wireMetadata    // left out: what a transform adds to a row
+	wireDocument    // a member of a document: extended JSON, inferred as plain JSON is
+	wireDocumentKey // the same in a string, as its key is
 )
 
 // codec is how a column of one schema is read and what it becomes.
@@ -159,6 +162,9 @@ func (o *Options) decimalCodec(f *connectSchema) codec {
 	}
 	return c
 }
+
+// inferred reports whether a value tells the type itself.
+func (c *codec) inferred() bool { return c.wire == wireInferred || c.wire == wireDocument }
 
 // typ is the type of the column that the codec fills.
 func (c *codec) typ() schema.Type {

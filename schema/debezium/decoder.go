@@ -96,6 +96,17 @@ type Options struct {
 	// ones are cut. 0 is 1.
 	TimeUnit int64
 
+	Events Events
+	// FlattenedPrefix begins the names of the fields that ExtractNewRecordState adds to a
+	// row (its add.fields.prefix); "" is __.
+	FlattenedPrefix string
+	// KeepMetadata loads those fields as columns.
+	KeepMetadata bool
+	BareKeys     BareKeys
+	// SkipGone passes over an update of MongoDB that comes without its document; else it
+	// is a bad record.
+	SkipGone bool
+
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
 }
@@ -200,6 +211,7 @@ type Decoder struct {
 	// The source table of the last row, which most often is that of the next.
 	last       *shape
 	lastOrigin [3][]byte
+	lastRow    rowTable
 	deleted    []byte // the key of the last record if it was a delete, else empty
 	undo       undo
 	absent     schema.State // of values that the record at hand does not bring
@@ -208,6 +220,12 @@ type Decoder struct {
 	avroPlans            [2]map[uint64]*plan // of values, of keys
 	name, text, raw      []byte              // scratch
 	unavailable          [][]byte            // the forms of Options.Placeholder
+	documents            []byte              // those of the record at hand, unescaped
+	collections          bool                // there were documents: the topic is MongoDB's
+	relaxed              []byte              // a value of a document in plain JSON
+	data                 []byte              // of the CloudEvent at hand
+	twin                 schema.Values       // a row's own value of its bare key
+	twinCol              schema.Column
 
 	mac         hash.Hash     // of Options.HashKey
 	plain       schema.Values // the value that is being hashed, its column and how it is read
@@ -218,6 +236,9 @@ type Decoder struct {
 // NewDecoder returns a decoder for a partition of topic.
 func NewDecoder(topic string, opt Options) *Decoder {
 	opt.TimeUnit = max(opt.TimeUnit, 1)
+	if opt.FlattenedPrefix == "" {
+		opt.FlattenedPrefix = "__"
+	}
 	if opt.Placeholder == "" {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
@@ -304,21 +325,41 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if isSignalTable(e.from.table) {
 		return Signal, nil, nil
 	}
+	if e.from.cassandra {
+		return Row, nil, errCassandra
+	}
 	if e.op == 't' {
 		class, err := d.truncate(rec.Offset, &e)
 		return class, nil, err
 	}
-	sh, err := d.shapeOf(e.from, key)
+	if e.from.documents {
+		d.collections, key.document = true, true
+	}
+	sh, err := (*shape)(nil), error(nil)
+	if e.flat {
+		sh, err = d.shapeOfRow(e.from, key, value)
+	} else {
+		sh, err = d.shapeOf(e.from, key)
+	}
 	if err != nil {
 		return Row, nil, err
 	}
 	if sh.excluded {
 		return Excluded, sh, nil
 	}
+	if e.op == 'u' && e.from.documents && e.after.data == nil {
+		if d.opt.SkipGone {
+			return Gone, sh, nil
+		}
+		return Row, sh, documentGone(sh.table)
+	}
 	if sh.appends && (e.op == 'u' || e.op == 'd') {
 		return Row, sh, notAppended(sh.table, e.op)
 	}
 	d.op, d.from = e.op, e.from
+	if e.untold {
+		d.op = 0
+	}
 	switch e.op {
 	case 'r', 'c', 'u':
 		err = d.upsert(sh, rec.Offset, key, &e)
@@ -342,8 +383,17 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 // payload is a record's key or value without its wrapping: what it is under, nil
 // for plain JSON, and its bytes, nil for null.
 type payload struct {
-	plan *plan
-	data []byte
+	plan     *plan
+	data     []byte
+	document bool // it is the key of a document
+}
+
+// schemaName returns the name of the schema, "" if there is none.
+func (p payload) schemaName() string {
+	if p.plan == nil {
+		return ""
+	}
+	return p.plan.name
 }
 
 // open takes the wrapping off a key or value: the registry's frame of Avro, or the
@@ -351,6 +401,11 @@ type payload struct {
 func (d *Decoder) open(raw []byte, isKey bool) (payload, error) {
 	if len(raw) == 0 {
 		return payload{}, nil
+	}
+	if isKey {
+		if key, ok := d.openBare(raw); ok {
+			return key, nil
+		}
 	}
 	if d.opt.Format == Avro || (d.opt.Format == Auto && raw[0] == 0) {
 		return d.openAvro(raw, isKey)
@@ -360,10 +415,14 @@ func (d *Decoder) open(raw []byte, isKey bool) (payload, error) {
 		known = &d.keyPlans
 	}
 	p, text, err := d.unwrap(raw, known, isKey)
-	if err != nil || isNull(bytes.TrimSpace(text)) {
+	text = bytes.TrimSpace(text)
+	if err != nil || isNull(text) {
 		return payload{}, err
 	}
-	return payload{p, text}, nil
+	if isKey && p == nil && len(text) > 0 && text[0] != '{' {
+		p = plainKey
+	}
+	return payload{plan: p, data: text}, nil
 }
 
 // change is what a record's value says.
@@ -373,14 +432,20 @@ type change struct {
 	from          origin
 	rows          *plan   // of the row images, nil for plain JSON
 	before, after payload // data nil: not there
+	flat          bool    // it came without an envelope
+	untold        bool    // whether it is op c or u
 }
 
 func (d *Decoder) change(key, value payload) (change, error) {
+	d.documents = d.documents[:0]
 	if value.plan != nil && value.plan.avro != nil {
 		return d.avroChange(value)
 	}
 	return d.jsonChange(key, value)
 }
+
+var errCassandra = &fault{"an event of Debezium's Cassandra connector: its rows have the columns that changed alone",
+	"leave the topic out of SLUICE_KAFKA_TOPICS, or the table by exclude: true in the tables file; then restart"}
 
 // shapeOf returns the shape of the table that a row event is of.
 func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {

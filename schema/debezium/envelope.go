@@ -22,10 +22,11 @@ const (
 	Notification
 	Excluded // of a table that is left out
 	Ignored  // a TRUNCATE, under TruncateIgnore
+	Gone     // an update of a document that was deleted since, see Options.SkipGone
 	classes
 )
 
-var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification", "excluded", "ignored_truncate"}
+var classNames = [classes]string{"row", "tombstone", "heartbeat", "transaction", "schema_change", "signal", "message", "notification", "excluded", "ignored_truncate", "gone"}
 
 func (c Class) String() string { return classNames[c] }
 
@@ -37,8 +38,10 @@ type envelope struct {
 	before, after, source, op, message []byte
 	tsMillis                           []byte
 	// The other members tell the side topics from an envelope.
-	status, id, eventCount, ddl, tableChanges, kind, data, aggregate []byte
-	members                                                          int
+	status, id, eventCount, ddl, tableChanges, kind, data, aggregate, additional, timestamp []byte
+	// A CloudEvent has these, and its data.
+	specversion, cloudOp []byte
+	members              int
 }
 
 // parseEnvelope notes where the members of a value are; it decodes none.
@@ -96,14 +99,26 @@ func (e *envelope) member(name []byte) *[]byte {
 		return &e.data
 	case "aggregate_type":
 		return &e.aggregate
+	case "additional_data":
+		return &e.additional
+	case "timestamp":
+		return &e.timestamp
+	case "specversion":
+		return &e.specversion
+	case "iodebeziumop":
+		return &e.cloudOp
 	}
 	return nil
 }
 
 // isEnvelope tells a change envelope from a row that happens to have a column
-// called op: the source must be an object, and a row image or message be there.
-func (e *envelope) isEnvelope() bool {
-	if e.op == nil || len(e.source) == 0 || e.source[0] != '{' {
+// called op: the source must be an object, and a row image or message be there. Where
+// rows are to come without an envelope, the source must name its connector as well.
+func (e *envelope) isEnvelope(schemaName string, events Events) bool {
+	if e.op == nil || len(e.source) == 0 || e.source[0] != '{' || strings.HasSuffix(schemaName, rowSuffix) {
+		return false
+	}
+	if events == EventsFlattened && !bytes.Contains(e.source, []byte(`"connector"`)) {
 		return false
 	}
 	return e.before != nil || e.after != nil || e.message != nil || string(e.op) == `"t"`
@@ -123,7 +138,7 @@ func (e *envelope) side(schemaName string, from payload) (Class, bool) {
 		return SchemaChange, true
 	case strings.HasSuffix(schemaName, ".Notification"):
 		return Notification, true
-	case strings.HasSuffix(schemaName, ".Envelope"):
+	case strings.HasSuffix(schemaName, ".Envelope"), strings.HasSuffix(schemaName, rowSuffix):
 		return 0, false
 	case e.members == 1 && e.tsMillis != nil && (bytes.Contains(key, []byte(`"serverName"`)) || from.plan != nil && strings.HasSuffix(from.plan.name, ".ServerNameKey")):
 		return Heartbeat, true
@@ -131,7 +146,7 @@ func (e *envelope) side(schemaName string, from payload) (Class, bool) {
 		return Transaction, true
 	case e.ddl != nil && (e.tableChanges != nil || e.source != nil), e.tableChanges != nil && e.source != nil:
 		return SchemaChange, true
-	case e.aggregate != nil && e.kind != nil:
+	case e.aggregate != nil && e.kind != nil && e.id != nil && (e.additional != nil || e.timestamp != nil) && e.members <= 5:
 		return Notification, true
 	case e.kind != nil && e.members == 2 && len(e.data) > 0 && e.data[0] == '{' && (len(key) == 0 || key[0] != '{'):
 		return Signal, true
@@ -145,37 +160,54 @@ func (d *Decoder) jsonChange(key, value payload) (ev change, err error) {
 	if err != nil {
 		return ev, err
 	}
-	if !e.isEnvelope() {
-		name := ""
-		if value.plan != nil {
-			name = value.plan.name
-		}
+	name := value.schemaName()
+	switch {
+	case e.specversion != nil && e.cloudOp != nil:
+		return d.cloudEvent(&e, value)
+	case !e.isEnvelope(name, d.opt.Events):
 		if class, ok := e.side(name, key); ok {
 			return change{class: class}, nil
 		}
-		return ev, errNoEvent
-	}
-	if len(e.op) != 3 || e.op[0] != '"' {
-		return ev, fmt.Errorf("unknown op %.20s", e.op)
-	}
-	if ev.op = e.op[1] | 0x20; ev.op == 'm' {
-		return change{class: Message}, nil
+		return d.flattened(value)
 	}
 	if ev.from, err = d.parseSource(e.source); err != nil {
 		return ev, fmt.Errorf("source: %w", err)
 	}
-	ev.rows = value.plan
-	if len(e.before) > 0 && !isNull(e.before) {
-		ev.before = payload{value.plan, e.before}
-	}
-	if len(e.after) > 0 && !isNull(e.after) {
-		ev.after = payload{value.plan, e.after}
-	}
-	return ev, nil
+	return d.imagesOf(ev, &e, e.op, value.plan)
 }
 
-var errNoEvent = errors.New("not a Debezium change event: it has no op and source; " +
-	"if a transform such as ExtractNewRecordState unwraps the events, remove it")
+// imagesOf completes a change by its op, a JSON string, and the row images in e.
+func (d *Decoder) imagesOf(ev change, e *envelope, op []byte, rows *plan) (change, error) {
+	if len(op) != 3 || op[0] != '"' {
+		return ev, fmt.Errorf("unknown op %.20s", op)
+	}
+	if ev.op = op[1] | 0x20; ev.op == 'm' {
+		return change{class: Message}, nil
+	}
+	ev.rows = rows
+	var err error
+	if ev.before, err = d.image(rows, e.before); err == nil {
+		ev.after, err = d.image(rows, e.after)
+	}
+	return ev, err
+}
+
+// image is a row image: an object, or a document in a string.
+func (d *Decoder) image(rows *plan, text []byte) (payload, error) {
+	switch {
+	case len(text) == 0 || isNull(text):
+		return payload{}, nil
+	case text[0] == '"':
+		from := len(d.documents)
+		var err error
+		d.documents, err = unescape(d.documents, text[1:len(text)-1])
+		return payload{plan: document, data: d.documents[from:]}, err
+	}
+	return payload{plan: rows, data: text}, nil
+}
+
+var errNoEvent = errors.New("not a Debezium change event: it has no op and source; if a transform such as ExtractNewRecordState " +
+	"takes the envelope off, have it add op (add.fields=op,table,source.ts_ms), or set SLUICE_EVENTS=flattened")
 
 // origin is what a row event says of where it comes from.
 type origin struct {
@@ -184,6 +216,8 @@ type origin struct {
 	millis            int64
 	block             []byte       // the whole, as it came
 	members           []avroMember // of an Avro block
+	documents         bool         // of MongoDB, whose tables are collections of documents
+	cassandra         bool
 }
 
 // name returns the text of one of the names.
@@ -200,9 +234,80 @@ func (o *origin) identity(topic string) Identity {
 	return Identity{Topic: topic, Database: o.name(o.db), Schema: o.name(o.schema), Table: o.name(o.table)}
 }
 
-// parseSource reads the members of the source block that identify a table, and
-// the commit time. Which of them a database fills differs: MySQL has no schema,
-// Vitess calls it keyspace, MongoDB calls a table collection.
+// role is what a member says of a change.
+type role uint8
+
+const (
+	roleOther role = iota
+	roleBefore
+	roleAfter
+	roleSource
+	roleOp
+	roleDB
+	roleSchema
+	roleTable
+	roleCollection
+	roleMillis
+	roleProcessed // when the connector saw it, for want of the commit time
+	roleConnector
+	roleDeleted
+	roleData
+)
+
+// sourceRole returns what a member of the source block says. Which of them a database
+// fills differs: MySQL has no schema, Vitess calls it keyspace, MongoDB calls a table
+// collection.
+func sourceRole(name []byte) role {
+	switch string(name) {
+	case "db":
+		return roleDB
+	case "schema", "keyspace":
+		return roleSchema
+	case "table":
+		return roleTable
+	case "collection":
+		return roleCollection
+	case "ts_ms":
+		return roleMillis
+	case "connector":
+		return roleConnector
+	}
+	return roleOther
+}
+
+// set notes what a member says.
+func (o *origin) set(r role, text []byte) {
+	switch r {
+	case roleDB:
+		o.db = text
+	case roleSchema:
+		o.schema = text
+	case roleTable:
+		o.table = text
+	case roleCollection:
+		o.table, o.documents = text, true
+	case roleMillis:
+		o.millis, _ = parseInt(text)
+	case roleProcessed:
+		if o.millis == 0 {
+			o.millis, _ = parseInt(text)
+		}
+	case roleConnector:
+		o.cassandra = string(text) == "cassandra"
+	}
+}
+
+// setJSON notes a member of JSON. Numbers come in strings as well.
+func (o *origin) setJSON(r role, val []byte) {
+	if val[0] == '"' {
+		o.set(r, val[1:len(val)-1])
+	} else if r == roleMillis || r == roleProcessed {
+		o.set(r, val)
+	}
+}
+
+// parseSource reads the members of the source block that identify a table, and the
+// commit time.
 func (d *Decoder) parseSource(text []byte) (o origin, err error) {
 	o.json, o.block = true, text
 	s := scanner{b: text}
@@ -212,26 +317,11 @@ func (d *Decoder) parseSource(text []byte) (o origin, err error) {
 		if name, err = s.name(&d.name); err != nil {
 			break
 		}
-		var to *[]byte
-		var unused []byte
-		switch string(name) {
-		case "db":
-			to = &o.db
-		case "schema", "keyspace":
-			to = &o.schema
-		case "table", "collection":
-			to = &o.table
-		case "ts_ms":
-			to = &unused
-		}
+		r := sourceRole(name)
 		if val, err = s.skip(); err != nil {
 			break
 		}
-		if to == &unused {
-			o.millis, _ = parseInt(val)
-		} else if to != nil && val[0] == '"' {
-			*to = val[1 : len(val)-1]
-		}
+		o.setJSON(r, val)
 		more, err = s.next()
 	}
 	return o, err

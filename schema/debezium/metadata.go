@@ -83,6 +83,10 @@ func (d *Decoder) fillMetadata(sh *shape, run *schema.Rows, offset int64) (col i
 		}
 		switch m.what {
 		case Operation:
+			if d.op == 0 { // a flattened row need not tell it
+				v.AppendNull()
+				break
+			}
 			v.Data = append(v.Data, d.op)
 			v.EndString()
 		case Deleted:

@@ -15,10 +15,10 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 	if e.after.data == nil {
 		return fmt.Errorf("op %c without an after image", e.op)
 	}
-	if e.op == 'u' {
+	if e.op == 'u' || e.untold {
 		d.absent = schema.Unavailable
 	}
-	if sh.fromRow && e.before.data != nil {
+	if !d.byKey(sh, key) && e.before.data != nil {
 		if err := d.keyMoved(sh, offset, e); err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 // delete appends the removal of the row that the key names. Where the key is
 // configured instead, it is read from the before image.
 func (d *Decoder) delete(sh *shape, offset int64, key payload, e *change) error {
-	if !sh.fromRow {
+	if d.byKey(sh, key) {
 		return d.row(sh, schema.Delete, offset, key, payload{plan: e.rows})
 	}
 	if e.before.data == nil {
@@ -64,8 +64,8 @@ func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
 // were. A value that widens its column's inferred type ends the run and the row is
 // read again: at most twice a column, for types widen in two steps.
 func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload) error {
-	if image.data != nil && image.plan == nil {
-		image.plan = &sh.plain
+	if image.data != nil {
+		image.plan = sh.planOf(image.plan)
 	}
 	if sh.plain.shape == nil {
 		// The table's columns stand in the order of its rows, so note their names
@@ -160,9 +160,9 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 	sh.plain.shape = sh
 	sh.plain.version = -1
 	var names []string
-	if p := image.plan; p != nil && p != &sh.plain {
+	if p := image.plan; p != nil && !p.open {
 		for i := range p.fields {
-			if f := &p.fields[i]; (f.codec.wire != wireDropped || sh.index(f.name) >= 0) && !d.leaves(sh, f.name) {
+			if f := &p.fields[i]; (f.codec.wire != wireDropped && f.codec.wire != wireMetadata || sh.index(f.name) >= 0) && !d.leaves(sh, f.name) {
 				names = append(names, f.name)
 			}
 		}
@@ -174,7 +174,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 			if name, err = s.name(&d.name); err != nil {
 				break
 			}
-			if !d.leaves(sh, string(name)) {
+			if !d.leavesOut(p, name) && !d.leaves(sh, string(name)) {
 				names = append(names, string(name))
 			}
 			if _, err = s.skip(); err == nil {
@@ -210,7 +210,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 // the column at fault if there is an error, -1 if none is.
 func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, key, image payload) (col int, err error) {
 	n := run.Len()
-	if !sh.fromRow {
+	if d.byKey(sh, key) {
 		if col, err = d.fillKey(sh, run, key); err != nil {
 			return col, err
 		}
@@ -254,6 +254,8 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 	switch {
 	case key.data == nil:
 		return -1, noKey(sh.table)
+	case key.bare():
+		return d.fillBareKey(sh, run, key)
 	case p != nil && p.avro != nil:
 		return d.fillAvroKey(sh, run, key)
 	}
@@ -261,13 +263,17 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 	s := scanner{b: key.data}
 	more, err := s.open()
 	if err != nil {
-		return -1, &fault{fmt.Sprintf("key: %v", err),
-			fmt.Sprintf("if the keys are single values without a name, name the table's key columns under tables.%s.keys in the tables file; then restart", sh.table)}
+		return -1, fmt.Errorf("key: %w", err)
 	}
 	for hint := 0; more; hint++ {
 		name, err := s.name(&d.name)
 		if err != nil {
 			return -1, fmt.Errorf("key: %w", err)
+		}
+		isID := key.document && string(name) == "id"
+		if isID {
+			name = append(d.name[:0], documentID...)
+			d.name = name
 		}
 		k := sh.findKey(name, hint)
 		if k < 0 {
@@ -278,7 +284,9 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 			return k, errors.New("twice in the key")
 		}
 		c, declared := codec{}, p != nil
-		if p == nil {
+		if isID {
+			c, declared = codec{wire: wireDocumentKey, key: true}, false
+		} else if p == nil {
 			c, declared = sh.declared[k]
 		} else if at := p.find(name, hint); at >= 0 {
 			c = p.fields[at].codec
@@ -353,6 +361,7 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 		return d.fillAvroImage(sh, run, op, image)
 	}
 	n := run.Len()
+	keyed := sh.keyed(run)
 	s := scanner{b: image.data}
 	more, err := s.open()
 	if err != nil {
@@ -371,7 +380,8 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 		}
 		f := &p.fields[at]
 		hint = at
-		if f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)) {
+		switch {
+		case f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)):
 			val, err := s.skip()
 			if err != nil {
 				return -1, err
@@ -379,12 +389,17 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 			if f.codec.wire == wireDropped && f.col == -1 && op == schema.Upsert && !isNull(val) {
 				d.Lost.Values++
 			}
-		} else {
+		case keyed && sh.isKey(f.col):
+			c := f.codec.asKey()
+			if err := d.sameKey(sh, run, f.col, d.readTwin(&s, sh, run, f.col, &c)); err != nil {
+				return f.col, err
+			}
+		default:
 			v := &run.Values[f.col]
+			c := &f.codec
 			if v.Len() != n {
 				return f.col, errors.New("twice in the row")
 			}
-			c := &f.codec
 			if sh.fromRow && sh.isKey(f.col) {
 				key := c.asKey()
 				c = &key
@@ -409,17 +424,27 @@ func (d *Decoder) appendColumn(s *scanner, sh *shape, run *schema.Rows, col int,
 	}
 	untyped := v.Kind == schema.Unknown
 	err := d.absence(d.appendValue(s, v, &run.Columns[col], c), run, v)
-	if untyped && v.Kind != schema.Unknown {
+	d.typed(sh, run, col, untyped)
+	return err
+}
+
+// typed notes the type of a column that a value was the first to tell.
+func (d *Decoder) typed(sh *shape, run *schema.Rows, col int, untyped bool) {
+	if untyped && run.Values[col].Kind != schema.Unknown {
 		d.undo = append(d.undo, retyped{run, col, sh.cols[col].Type})
 		sh.cols[col].Type = run.Columns[col].Type
 	}
-	return err
 }
 
 // newMember makes room for a member of plain JSON that was not there before.
 func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
-	if p != &sh.plain {
+	if !p.open {
 		return 0, fmt.Errorf("column %.80s is not in the record's schema", name)
+	}
+	if d.leavesOut(p, name) {
+		at := p.add(string(name), codec{wire: wireMetadata})
+		p.fields[at].col = -1
+		return at, nil
 	}
 	col := sh.index(string(name))
 	if d.leaves(sh, string(name)) {
@@ -433,7 +458,7 @@ func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 	if sh.isKey(col) && !sh.fromRow {
 		col = -1
 	}
-	at := p.add(string(name), codec{wire: wireInferred})
+	at := p.add(string(name), codec{wire: p.member})
 	p.fields[at].col = col
 	p.shape, p.version = sh, sh.version
 	return at, nil

@@ -29,8 +29,29 @@ type shape struct {
 	appends  bool // there is no key: see Options.Append
 	excluded bool // its records are dropped, and nothing else is known of it
 	run      *schema.Rows
-	version  int  // grows when cols or run change
-	plain    plan // the members of plain JSON rows, in the order first seen
+	version  int // grows when cols or run change
+	// The members of plain JSON rows, of those without an envelope and of documents, in
+	// the order first seen.
+	plain, flat, docs plan
+}
+
+// planOf returns the plan of a row image, which for plain JSON is the table's own.
+func (sh *shape) planOf(p *plan) *plan {
+	switch p {
+	case nil:
+		return &sh.plain
+	case flatJSON:
+		return &sh.flat
+	case document:
+		return &sh.docs
+	}
+	return p
+}
+
+// openPlan returns a plan that gets its fields as they come.
+func openPlan(like plan) plan {
+	like.open, like.byName = true, map[string]int{}
+	return like
 }
 
 var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
@@ -40,7 +61,7 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
-	sh := &shape{table: table, declared: map[int]codec{}, fromRow: fromRow, plain: plan{byName: map[string]int{}}}
+	sh := &shape{table: table, declared: map[int]codec{}, fromRow: fromRow, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
 	for _, k := range keys {
 		if err := d.checkKey(table, k); err != nil {
 			return nil, err
@@ -139,6 +160,8 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 			c = c.asKey()
 		}
 		switch {
+		case c.wire == wireMetadata:
+			col = -1
 		case rule.Action == Unlisted || rule.Action == Exclude:
 			col = leftOut
 		case c.wire == wireDropped && (col < 0 || !sh.isKey(col)):
@@ -148,12 +171,15 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 				return err
 			}
 		case sh.isKey(col) && !sh.fromRow:
-			if c.wire != wireInferred {
+			if !c.inferred() {
 				sh.declared[col] = c
 			}
 			col = -1
-		case rule.Action >= Hash || f.codec.wire == wireRefused || f.codec.wire == wireInferred:
+		case rule.Action >= Hash || f.codec.wire == wireRefused || f.codec.inferred():
 		default:
+			if sh.isKey(col) {
+				sh.declared[col] = c
+			}
 			cut = sh.declare(col, c.typ()) || cut
 		}
 		f.col = col
@@ -221,8 +247,11 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	appends := d.opt.Append != nil && d.opt.Append(table)
 	fromRow := len(keys) > 0 || appends
 	if !fromRow {
-		if key.data == nil {
+		switch {
+		case key.data == nil:
 			return nil, &BadRecord{Table: table, Err: noKey(table)}
+		case key.bare():
+			return nil, &BadRecord{Table: table, Err: bareKey(table)}
 		}
 		var err error
 		if keys, err = d.keyNames(key); err != nil {
@@ -280,6 +309,9 @@ func (d *Decoder) keyNames(key payload) (names []string, err error) {
 	}
 	if len(names) == 0 {
 		return nil, errors.New("no columns in it")
+	}
+	if key.document && len(names) == 1 && names[0] == "id" {
+		names[0] = documentID
 	}
 	return names, nil
 }

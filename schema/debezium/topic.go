@@ -14,6 +14,7 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	if key.data == nil || follows {
 		return Tombstone, nil, nil
 	}
+	key.document = d.collections || d.isDocumentKey(key)
 	sh, err := d.tableOfTopic(key)
 	switch {
 	case err != nil:
@@ -23,7 +24,7 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 			"name the topic under tables.<table>.topic in the tables file and restart"}
 	case sh.excluded:
 		return Excluded, sh, nil
-	case sh.fromRow:
+	case !d.byKey(sh, key):
 		return Tombstone, nil, nil // its key names no row
 	}
 	return Row, sh, d.delete(sh, rec.Offset, key, &change{})
@@ -85,6 +86,14 @@ func routed(key payload) bool {
 
 func (d *Decoder) learnNamed(table string, key payload) (*shape, error) {
 	if sh := d.shapes[table]; sh != nil || key.data == nil {
+		return sh, nil
+	}
+	return d.learnAs(table, key)
+}
+
+// learnAs returns the shape of a table known by its target's name alone.
+func (d *Decoder) learnAs(table string, key payload) (*shape, error) {
+	if sh := d.shapes[table]; sh != nil {
 		return sh, nil
 	}
 	named := d.opt.Table

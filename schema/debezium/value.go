@@ -28,8 +28,11 @@ func (c *codec) refusal() error {
 
 // appendValue reads the value at the cursor into v under codec c.
 func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, c *codec) error {
-	if c.wire == wireInferred {
+	switch c.wire {
+	case wireInferred:
 		return d.appendInferred(s, v, col)
+	case wireDocument:
+		return d.appendDocument(s, v, col, c)
 	}
 	if c.wire == wireRefused {
 		return c.refusal()
@@ -43,6 +46,8 @@ func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, 
 		return nil
 	}
 	switch c.wire {
+	case wireDocumentKey:
+		return d.appendID(v, col, lit)
 	case wireString:
 		if !quoted {
 			return mismatch(lit, quoted, c)

@@ -1,6 +1,9 @@
 package debezium
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // plan is what a schema says of the rows under it, compiled once: the fields of
 // its row image in the order in which the converter writes them.
@@ -9,6 +12,10 @@ type plan struct {
 	avro   *avroPlan // nil for JSON
 	fields []field
 	byName map[string]int
+	open   bool     // of plain JSON: fields are added as they come,
+	member wire     // to be read like this
+	flat   bool     // of rows without an envelope, with metadata among the columns
+	bare   bareForm // of a key that is one value without a name: fields has that alone
 
 	// Where each field goes in the run being filled: bound to a shape at one of
 	// its versions.
@@ -131,19 +138,28 @@ func (d *Decoder) unwrap(text []byte, known *wrappers, isKey bool) (*plan, []byt
 	return p, payload, nil
 }
 
-// compile makes the plan of a key schema, or of the row image in an envelope's.
+// compile makes the plan of a key schema, or of the row image in an envelope's; a
+// value's schema without one is a row's itself.
 func (o *Options) compile(root *connectSchema, isKey bool) *plan {
 	p := &plan{name: root.Name, byName: map[string]int{}}
 	row := root
-	if !isKey {
-		if row = root.field("after"); row == nil {
-			row = root.field("before")
-		}
+	switch {
+	case isKey && root.Type != "struct" && root.Type != "":
+		p.bare = bareJSON
+		p.add("", o.codecOf(root))
+	case isKey || strings.HasSuffix(root.Name, rowSuffix):
+	case root.field("after") != nil:
+		row = root.field("after")
+	case root.field("before") != nil:
+		row = root.field("before")
 	}
 	if row != nil {
 		for i := range row.Fields {
 			p.add(row.Fields[i].Field, o.codecOf(&row.Fields[i]))
 		}
+	}
+	if row == root && !isKey {
+		o.flatten(p)
 	}
 	return p
 }

@@ -61,8 +61,13 @@ type Config struct {
 		} `env:", prefix=SASL_"`
 	} `env:", prefix=KAFKA_"`
 
-	Format   string `env:"FORMAT, default=auto" oneof:"auto,json,avro" help:"of keys and values; auto takes what begins with a zero byte for Avro"`
-	Registry struct {
+	Format            string `env:"FORMAT, default=auto" oneof:"auto,json,avro" help:"of keys and values; auto takes what begins with a zero byte for Avro"`
+	Events            string `env:"EVENTS, default=auto" oneof:"auto,envelope,flattened" help:"what a change is: a Debezium envelope or CloudEvent; with auto also a row that ExtractNewRecordState took out of its envelope, where its schema's name or its fields __op or __deleted show that; with flattened every record that is nothing else"`
+	FlattenedPrefix   string `env:"FLATTENED_PREFIX, default=__" help:"the transform's add.fields.prefix"`
+	FlattenedMetadata string `env:"FLATTENED_METADATA, default=drop" oneof:"drop,keep" help:"whether the fields that the transform adds to a row, such as __op, become columns"`
+	BareKeys          string `env:"BARE_KEYS, default=auto" oneof:"auto,string,long,ignore" help:"record keys that are one value without a name, whose column is the one under keys in the tables file: auto reads them as SLUICE_FORMAT says, string as text, long as eight bytes; ignore leaves them and takes the key from the rows"`
+	MongoDBGone       string `env:"MONGODB_GONE, default=hold" oneof:"hold,skip" help:"an update of MongoDB without its document: hold its table; or, under capture.mode=change_streams_update_full, skip it, for its document is deleted and the delete follows"`
+	Registry          struct {
 		URL      []string `env:"URL" help:"schema registries, separated by commas, with the path of their API, such as http://registry:8081 or http://apicurio:8080/apis/ccompat/v7"`
 		Framing  string   `env:"FRAMING, default=confluent" oneof:"confluent,apicurio" help:"the id in front of Avro: four bytes, or with apicurio the eight bytes of a global id, asked for at Apicurio's own API, such as http://apicurio:8080/apis/registry/v2"`
 		Username string   `env:"USERNAME" help:"user of basic authentication"`
