@@ -283,13 +283,13 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 		if v.Len() != n {
 			return k, errors.New("twice in the key")
 		}
-		c, declared := codec{}, p != nil
+		c, declared := sh.declared[k]
 		if isID {
 			c, declared = codec{wire: wireDocumentKey, key: true}, false
-		} else if p == nil {
-			c, declared = sh.declared[k]
-		} else if at := p.find(name, hint); at >= 0 {
-			c = p.fields[at].codec
+		} else if p != nil {
+			if at := p.find(name, hint); at >= 0 {
+				c, declared = p.fields[at].codec, true
+			}
 		}
 		if declared {
 			if c, err = sh.keyCodec(run, k, c); err != nil {
