@@ -146,6 +146,14 @@ func TestBareKeysHashed(t *testing.T) {
 	}
 }
 
+// TestBareKeyOfDeclaredColumn: a plain key is read as the row's schema has the column.
+func TestBareKeyOfDeclaredColumn(t *testing.T) {
+	value := `{"schema":{"type":"struct","fields":[{"type":"struct","field":"after","fields":[{"type":"int32","name":"io.debezium.time.Date","field":"id"}]}]},"payload":` + event("c", "null", `{"id":1}`) + `}`
+	if got, want := decodeAll(t, bareOptions("id"), message{`1`, value}), "public_t(id*:DATE)\n  0 upsert 1970-01-02\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 // TestBareAvroKeys: goavro writes the keys, of a type without a record around it.
 func TestBareAvroKeys(t *testing.T) {
 	for schemaText, native := range map[string]any{`"long"`: int64(5), `"int"`: int32(5), `["null","long"]`: goavro.Union("long", int64(5)), `{"type":"int","connect.type":"int16"}`: int32(5)} {

@@ -88,6 +88,10 @@ func TestDocumentIDs(t *testing.T) {
 	if want := "_t(_id*:STRING a:INTEGER)\n  0 upsert \"a\" 1\n  1 delete \"a\" NULL\n"; got != want {
 		t.Errorf("configured: got\n%swant\n%s", got, want)
 	}
+	got = decodeAll(t, opt, message{"-", mongo("c", "null", `{"_id":{"$numberLong":"7"},"a":1}`)})
+	if want := "_t(_id*:STRING a:INTEGER)\n  0 upsert \"7\" 1\n"; got != want {
+		t.Errorf("configured, a number: got\n%swant\n%s", got, want)
+	}
 }
 
 // TestDocumentTombstone: a tombstone that comes first finds the document's key.
@@ -95,6 +99,11 @@ func TestDocumentTombstone(t *testing.T) {
 	key := mongoKey(`{"$oid":"a"}`)
 	got := decodeAll(t, testOptions(), message{key, "-"}, message{key, "null"})
 	if want := "public_t(_id*:STRING)\n  0 delete \"a\"\n  1 delete \"a\"\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	// A number may be a row's text, unless documents came before.
+	got = decodeAll(t, testOptions(), message{mongoKey("5"), strings.Replace(mongo("c", "null", `{"_id":5}`), `"db":"shop"`, `"db":"public"`, 1)}, message{mongoKey("6"), "-"})
+	if want := "_t(_id*:STRING)\n  0 upsert \"5\"\n  1 delete \"6\"\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 	got = decodeAll(t, testOptions(), message{`{"id":"abc"}`, "-"})

@@ -124,6 +124,10 @@ func TestFlattenedRefused(t *testing.T) {
 	if !strings.Contains(got, `upsert "u" "order" "7" "made" "{}"`) {
 		t.Errorf("an outbox's row: %s", got)
 	}
+	got = decodeAll(t, opt, message{`{"id":"u"}`, `{"id":"u","aggregate_type":"order","aggregate_id":"7","type":"made","payload":"{}","timestamp":5}`})
+	if !strings.Contains(got, `upsert "u" "order" "7" "made" "{}" 5`) {
+		t.Errorf("an outbox's row with a time: %s", got)
+	}
 }
 
 // TestFlattenedTable: a row says which table it is of, or names of schemas and topic do.
@@ -213,15 +217,48 @@ func TestFlattenedMetadata(t *testing.T) {
 	}
 }
 
+// TestFlattenedEnvelopeColumns: a schema's name tells a row whose columns are called as an
+// envelope's members are.
+func TestFlattenedEnvelopeColumns(t *testing.T) {
+	got := decodeAll(t, testOptions(), message{`{"id":1}`, `{"schema":{"type":"struct","name":"p.public.t.Value","fields":[{"type":"int32","field":"id"},{"type":"string","field":"op"},
+		{"type":"string","field":"before"},{"type":"string","field":"after"}]},"payload":{"id":1,"op":"d","before":"x","after":"y"}}`},
+		message{`{"id":2}`, `{"schema":{"type":"struct","name":"p.public.t.Value","fields":[{"type":"int32","field":"id"},{"type":"string","field":"op"},
+		{"type":"string","field":"before"},{"type":"string","field":"after"}]},"payload":{"id":2,"op":"t","before":null,"after":"y"}}`})
+	if want := "public_t(id*:INTEGER op:STRING before:STRING after:STRING)\n  0 upsert 1 \"d\" \"x\" \"y\"\n  1 upsert 2 \"t\" NULL \"y\"\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	row := &envelope{op: []byte(`"c"`), source: []byte(`{}`), after: []byte(`{}`)}
+	if row.isEnvelope("p.public.t.Value", EventsAuto) || !row.isEnvelope("p.public.t.Envelope", EventsAuto) {
+		t.Error("the schema's name does not tell")
+	}
+}
+
+// TestFlattenedUnavailable: without an op a row may be an update, which leaves out what
+// it did not change; and nothing pairs the two halves of a key's change.
+func TestFlattenedUnavailable(t *testing.T) {
+	for fields, want := range map[string]schema.State{`"__op":"u"`: schema.Unavailable, `"__deleted":"false"`: schema.Unavailable, `"__op":"c"`: schema.Missing} {
+		d := NewDecoder("p.public.t", testOptions())
+		rec := Record{Key: []byte(`{"id":1}`), Value: []byte(`{"id":1,"a":"__debezium_unavailable_value",` + fields + `}`), Headers: []Header{{oldKeyHeader, []byte(`{"id":2}`)}}}
+		if _, err := d.Decode(rec); err != nil {
+			t.Fatal(err)
+		}
+		rows := d.Take(nil)[0]
+		if got := rows.Values[1].States[0]; got != want || len(rows.Moves) > 0 {
+			t.Errorf("%s: state %d, want %d; %d moves", fields, got, want, len(rows.Moves))
+		}
+	}
+}
+
 // TestFlattenedAvro reads rows that goavro wrote.
 func TestFlattenedAvro(t *testing.T) {
 	r := newAvroRig(t, keySchema, `{"type":"record","name":"Value","namespace":"p.public.t","fields":[
 		{"name":"id","type":"long"},{"name":"op","type":"string"},{"name":"source","type":["null","string"],"default":null},
 		{"name":"__op","type":["null","string"]},{"name":"__table","type":["null","string"]},{"name":"__lsn","type":["null","long"]},
-		{"name":"__ts_ms","type":["null","long"]},{"name":"__source_ts_ms","type":["long","null"]},{"name":"__deleted","type":["null","string"]}]}`)
+		{"name":"before","type":"string"},{"name":"after","type":"string"},
+		{"name":"__source_ts_ms","type":["long","null"]},{"name":"__ts_ms","type":["null","long"]},{"name":"__deleted","type":["null","string"]}]}`)
 	d := NewDecoder("routed", r.options())
 	for i, op := range []string{"c", "u", "d"} {
-		rec := r.record(t, 1, map[string]any{"id": int64(1), "op": fmt.Sprint("own", i), "source": goavro.Union("string", "web"), "__op": goavro.Union("string", op),
+		rec := r.record(t, 1, map[string]any{"id": int64(1), "op": fmt.Sprint("own", i), "source": goavro.Union("string", "web"), "before": "b", "after": "a", "__op": goavro.Union("string", op),
 			"__table": goavro.Union("string", "t"), "__lsn": goavro.Union("long", int64(4)), "__ts_ms": goavro.Union("long", int64(9)),
 			"__source_ts_ms": goavro.Union("long", int64(5)), "__deleted": goavro.Union("string", fmt.Sprint(op == "d"))})
 		rec.Offset = int64(i)
@@ -235,7 +272,7 @@ func TestFlattenedAvro(t *testing.T) {
 		}
 	}
 	rows := d.Take(nil)
-	want := "public_t(id*:INTEGER op:STRING source:STRING)\n  0 upsert 1 \"own0\" \"web\"\n  1 upsert 1 \"own1\" \"web\"\n  2 delete 1 NULL NULL\n"
+	want := "public_t(id*:INTEGER op:STRING source:STRING before:STRING after:STRING)\n  0 upsert 1 \"own0\" \"web\" \"b\" \"a\"\n  1 upsert 1 \"own1\" \"web\" \"b\" \"a\"\n  2 delete 1 NULL NULL NULL NULL\n"
 	if got := text(rows); got != want || rows[0].Oldest != 5 {
 		t.Errorf("got\n%s%d, want\n%s", got, rows[0].Oldest, want)
 	}

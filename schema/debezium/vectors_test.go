@@ -162,7 +162,7 @@ func TestVectorsAvro(t *testing.T) {
 		return b
 	}
 	types := map[uint64]*avro.Type{}
-	for id, name := range map[uint64]string{7: "key.avsc", 8: "value.avsc"} {
+	for id, name := range map[uint64]string{7: "key.avsc", 8: "value.avsc", 9: "../../flink/debezium-test-schema.json"} {
 		typ, err := avro.Parse(string(read(name)))
 		if err != nil {
 			t.Fatal(err)
@@ -170,6 +170,9 @@ func TestVectorsAvro(t *testing.T) {
 		types[id] = typ
 	}
 	opt := vectorOptions()
+	if p := opt.compileAvro(types[9], false); p.avro.form != formEnvelope {
+		t.Errorf("the schema of a MySQL connector's envelope makes form %d", p.avro.form)
+	}
 	opt.Schema = func(id uint64) (*avro.Type, error) { return types[id], nil }
 	d := NewDecoder("postgres.public.orders", opt)
 	var got []string
