@@ -1,6 +1,6 @@
 // Package batcher folds rows into batches: per table, the last change of each
 // key. It says which batches are due; its caller says which are sealed, and
-// encodes them with an Encoder.
+// encodes them with an Encoder or a CSVEncoder.
 //
 // A Batcher is pure: no goroutine, no clock, no I/O. Time is passed in, and one
 // goroutine uses it at a time.

@@ -64,53 +64,65 @@ func BenchmarkEventToParquet(b *testing.B) {
 	for _, tc := range []struct{ form, compression int }{{0, 0}, {0, 1}, {1, 0}, {2, 0}} {
 		form, compression := forms[tc.form], []string{"snappy", "zstd"}[tc.compression]
 		b.Run(form.name+"/"+compression, func(b *testing.B) {
-			recs := orders(form.records, form.write(b))
 			enc := &batcher.Encoder{Compression: compression, MaxChunkBytes: 64 << 20, PageBytes: 1 << 20, WithDictionary: true}
-			d := newDecoder()
-			bt := batcher.New(func(string) batcher.Policy {
-				return batcher.Policy{MaxRows: 1 << 30, MaxBytes: 1 << 40, MaxAge: time.Hour}
-			})
-			var runs []*schema.Rows
-			var batch *batcher.Batch
-			var rows, out int64
-			flush := func() {
-				if batch == nil {
-					return
-				}
-				bt.Seal(batch)
-				chunks, err := enc.Encode(batch)
-				if err != nil {
-					b.Fatal(err)
-				}
-				for _, c := range chunks {
-					rows, out = rows+int64(c.Rows), out+int64(len(c.Data))
-				}
-				batch = nil
-			}
-			b.SetBytes(sizes(recs) / int64(len(recs)))
-			b.ReportAllocs()
-			i := 0
-			for ; b.Loop(); i++ {
-				if _, err := d.Decode(recs[i%len(recs)]); err != nil {
-					b.Fatal(err)
-				}
-				if i%1000 == 999 {
-					runs = d.Take(runs[:0])
-					for _, r := range runs {
-						var err error
-						if batch, err = bt.Add(time.Time{}, r, 0); err != nil {
-							b.Fatal(err)
-						}
-						debezium.Recycle(r)
-					}
-				}
-				if i%batchRows == batchRows-1 {
-					flush()
-				}
-			}
-			flush()
-			b.ReportMetric(float64(rows)/float64(i), "rows/event")
-			b.ReportMetric(float64(out)/float64(max(rows, 1)), "outB/row")
+			eventToFile(b, orders(form.records, form.write(b)), enc.Encode)
 		})
 	}
+}
+
+// BenchmarkEventToCSV measures the same into CSV.
+func BenchmarkEventToCSV(b *testing.B) {
+	for _, form := range forms {
+		b.Run(form.name, func(b *testing.B) {
+			eventToFile(b, orders(form.records, form.write(b)), (&batcher.CSVEncoder{MaxChunkBytes: 64 << 20}).Encode)
+		})
+	}
+}
+
+func eventToFile(b *testing.B, recs []debezium.Record, encode func(*batcher.Batch) ([]schema.Chunk, error)) {
+	d := newDecoder()
+	bt := batcher.New(func(string) batcher.Policy {
+		return batcher.Policy{MaxRows: 1 << 30, MaxBytes: 1 << 40, MaxAge: time.Hour}
+	})
+	var runs []*schema.Rows
+	var batch *batcher.Batch
+	var rows, out int64
+	flush := func() {
+		if batch == nil {
+			return
+		}
+		bt.Seal(batch)
+		chunks, err := encode(batch)
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range chunks {
+			rows, out = rows+int64(c.Rows), out+int64(len(c.Data))
+		}
+		batch = nil
+	}
+	b.SetBytes(sizes(recs) / int64(len(recs)))
+	b.ReportAllocs()
+	i := 0
+	for ; b.Loop(); i++ {
+		if _, err := d.Decode(recs[i%len(recs)]); err != nil {
+			b.Fatal(err)
+		}
+		if i%1000 == 999 {
+			runs = d.Take(runs[:0])
+			for _, r := range runs {
+				var err error
+				if batch, err = bt.Add(time.Time{}, r, 0); err != nil {
+					b.Fatal(err)
+				}
+				debezium.Recycle(r)
+			}
+		}
+		if i%batchRows == batchRows-1 {
+			flush()
+		}
+	}
+	flush()
+	b.ReportMetric(float64(rows)/float64(i), "rows/event")
+	b.ReportMetric(float64(out)/float64(max(rows, 1)), "outB/row")
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"reflect"
-	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress"
@@ -45,54 +44,22 @@ type Encoder struct {
 // files of their own, which leave the columns out that the target is to keep. The same
 // batch gives the same files; it must be sealed.
 func (e *Encoder) Encode(b *Batch) ([]schema.Chunk, error) {
-	if b.lacking > 0 { // I6
-		return nil, fmt.Errorf("encode table %s: %d values are not known", b.Table.Name, b.lacking)
-	}
-	var chunks []schema.Chunk
-	var err error
-	for part := range b.Parts() {
-		if chunks, err = e.encode(chunks, b, schema.Upsert, part); err != nil {
-			return nil, fmt.Errorf("encode upserts of table %s: %w", b.Table.Name, err)
-		}
-	}
-	if chunks, err = e.encode(chunks, b, schema.Delete, 0); err != nil {
-		return nil, fmt.Errorf("encode deletes of table %s: %w", b.Table.Name, err)
-	}
-	return chunks, nil
+	return b.files(e.FullDeletes, e.write)
 }
 
 const blockRows = 1024 // handed to the library at once; pages are cut between blocks
 
-// encode appends the files of one kind of change and one part.
-func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int) ([]schema.Chunk, error) {
-	replace := op == schema.Upsert && b.Truncates > 0
-	if b.live[op] == 0 && !replace {
-		return chunks, nil
-	}
-	var cols []int
-	var without []string
-	for _, i := range b.Parts()[part] {
-		without = append(without, b.Table.Columns[i].Name)
-	}
-	for i, c := range b.Table.Columns {
-		if slices.Contains(b.Parts()[part], i) {
-			continue
-		}
-		if c.Type.Kind != schema.Unknown && (op == schema.Upsert || c.Key || e.FullDeletes) {
-			cols = append(cols, i)
-		}
-	}
-	file := e.schema(b, cols)
+// write appends the files of one kind.
+func (e *Encoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk, error) {
+	file := e.schema(r.Batch, r.columns)
 	block := make([]int, 0, blockRows)
 	text := 0 // bytes of strings in the block
 	var w *chunkWriter
 	var err error
 	finish := func() {
 		if w != nil && err == nil {
-			var c schema.Chunk
-			if c, err = w.close(op); err == nil {
-				c.Without, c.Replace = without, replace
-				chunks = append(chunks, c)
+			if err = w.w.Close(); err == nil {
+				chunks = append(chunks, r.chunk(w.rows, w.out.Bytes()))
 			}
 		}
 		w = nil
@@ -102,7 +69,7 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int
 			return
 		}
 		if w == nil {
-			w = e.open(file, b, cols)
+			w = e.open(file, r.Batch, r.columns)
 		}
 		err = w.write(block)
 		block, text = block[:0], 0
@@ -110,9 +77,9 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int
 			finish()
 		}
 	}
-	b.EachOf(op, part, func(row int) bool {
-		for _, i := range cols {
-			if v := b.Values(i); v.Kind == schema.String {
+	r.each(func(row int) bool {
+		for _, i := range r.columns {
+			if v := r.Values(i); v.Kind == schema.String {
 				text += len(v.Bytes(row))
 			}
 		}
@@ -123,8 +90,8 @@ func (e *Encoder) encode(chunks []schema.Chunk, b *Batch, op schema.Op, part int
 		return err == nil
 	})
 	write()
-	if replace && len(chunks) == 0 && w == nil {
-		w = e.open(file, b, cols) // a table of which nothing is left
+	if r.replace && len(chunks) == 0 && w == nil {
+		w = e.open(file, r.Batch, r.columns) // a table of which nothing is left
 	}
 	finish()
 	return chunks, err
@@ -261,13 +228,6 @@ func (w *chunkWriter) write(block []int) error {
 		return w.w.Flush()
 	}
 	return nil
-}
-
-func (w *chunkWriter) close(op schema.Op) (schema.Chunk, error) {
-	if err := w.w.Close(); err != nil {
-		return schema.Chunk{}, err
-	}
-	return schema.Chunk{Op: op, Rows: w.rows, Data: w.out.Bytes()}, nil
 }
 
 // appendValues appends the given rows of a column as the library wants them: a
