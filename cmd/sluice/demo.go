@@ -74,6 +74,7 @@ func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 		"SLUICE_CELONIS_URL": base, "SLUICE_CELONIS_POOL_ID": "demo", "SLUICE_CELONIS_API_KEY": "demo",
 		"SLUICE_CELONIS_POLL_INTERVAL": "200ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "10",
 		"SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_HTTP_ADDR": httpAddr, "SLUICE_DRAIN_TIMEOUT": demoDrain.String(),
+		"SLUICE_CELONIS_FILE_TYPE": os.Getenv("SLUICE_CELONIS_FILE_TYPE"),
 		// A team has 250 jobs an hour and 10 requests a second; a demo has no patience.
 		"SLUICE_BUDGET_JOBS_PER_HOUR": fmt.Sprint(demoJobs), "SLUICE_BUDGET_REQUESTS_PER_SECOND": "100",
 	}

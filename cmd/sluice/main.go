@@ -121,7 +121,8 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 		Long: `Run Sluice against a Kafka broker and a Data Push API that live in this process.
 A small shop changes: customers, orders and order lines are inserted, updated,
 deleted, and one in a while gets another key. The API fails now and then, and the
-connector is restarted once. At the end every row of every table is compared.`,
+connector is restarted once. At the end every row of every table is compared.
+SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runDemo(cmd.Context(), demo, out)) },
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -186,6 +187,54 @@ func TestKill(t *testing.T) {
 	}
 }
 
+// TestFileTypes: the same changes make the same tables as Parquet and as CSV.
+func TestFileTypes(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, shopTopics...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cluster.Close()
+	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s := newShop(2000)
+	for range 2000 {
+		if err := client.ProduceSync(t.Context(), s.next()...).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	emus := map[string]*emulator.Emulator{}
+	for _, files := range []string{"parquet", "csv"} {
+		emu := emulator.New(emulator.Options{})
+		emus[files] = emu
+		api := httptest.NewServer(watched(t, emu))
+		defer api.Close()
+		p := start(t, map[string]string{
+			"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\..*`, "SLUICE_KAFKA_GROUP": files,
+			"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "k", "SLUICE_CELONIS_FILE_TYPE": files,
+			"SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_BATCH_MAX_ROWS": "200", "SLUICE_BATCH_MAX_AGE": "50ms",
+			"SLUICE_CHUNK_BYTES": "4KiB", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000",
+		})
+		for _, table := range s.tables {
+			eventually(t, files+" in "+table.target(), func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cmd.Wait(); err != nil {
+			t.Errorf("SIGTERM: %v\n%s", err, p.log)
+		}
+	}
+	for _, table := range s.tables {
+		a, b := emus["parquet"].Snapshot(table.target()), emus["csv"].Snapshot(table.target())
+		if !reflect.DeepEqual(a.Columns, b.Columns) || !reflect.DeepEqual(a.Rows, b.Rows) {
+			t.Errorf("%s differs: %v and %v", table.target(), a.Columns, b.Columns)
+		}
+	}
+}
+
 // TestMessages runs the program as someone does who got something wrong: each
 // message names setting, cause and remedy.
 func TestMessages(t *testing.T) {
@@ -283,6 +332,21 @@ func TestDemo(t *testing.T) {
 	}
 	if strings.Contains(text, "127.0.0.1:8080/") || first > 5*time.Second { // a second, on a machine that does nothing else
 		t.Errorf("after %v, on a port that is taken:\n%s", first, text)
+	}
+}
+
+// TestDemoOfCSV: the demo sends CSV files where it is told to.
+func TestDemoOfCSV(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for files, want := range map[string]string{"csv": " rows in 3 tables, 0 mismatches\n", "xlsx": "SLUICE_CELONIS_FILE_TYPE=xlsx: want one of parquet, csv"} {
+		cmd := exec.Command(path, "demo", "--events", "600")
+		cmd.Env = append(os.Environ(), "SLUICE_CELONIS_FILE_TYPE="+files)
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
 	}
 }
 

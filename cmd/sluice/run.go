@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -117,16 +118,23 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		}
 	}
 	names := &debezium.Names{Fold: cfg.Celonis.NameCase == "fold", Merge: cfg.Merges, Targets: cfg.TableNames}
-	enc := &batcher.Encoder{
+	encode := (&batcher.Encoder{
 		Compression:    cfg.Parquet.Compression,
 		Timestamps:     map[string]batcher.Timestamps{"millis": batcher.Millis, "micros": batcher.Micros, "int96": batcher.Int96}[cfg.Timestamp],
 		FullDeletes:    cfg.Celonis.DeleteColumns == "full",
-		MaxChunkBytes:  int(cfg.Parquet.ChunkBytes),
+		MaxChunkBytes:  int(cfg.ChunkBytes),
 		RowGroupRows:   cfg.Parquet.RowGroupRows,
 		PageBytes:      int(cfg.Parquet.PageBytes),
 		CreatedBy:      buildVersion(),
 		WithDictionary: cfg.Parquet.Dictionary,
 		PageVersion:    cfg.Parquet.PageVersion,
+	}).Encode
+	if cfg.Celonis.FileType == "csv" {
+		encode = (&batcher.CSVEncoder{
+			Micros:        cfg.Timestamp == "micros",
+			FullDeletes:   cfg.Celonis.DeleteColumns == "full",
+			MaxChunkBytes: int(cfg.ChunkBytes),
+		}).Encode
 	}
 	opt := connector.Options{
 		Kafka:    k,
@@ -174,7 +182,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			}
 			return p
 		},
-		Encode: enc.Encode,
+		Encode: encode,
 		Split:  celonis.Order(cfg.Celonis.JobOrder).Split,
 		Pusher: &push.Pusher{
 			Sink: sink, Budget: budget, Tracer: t.tracer,
@@ -240,7 +248,8 @@ func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis
 	c := cfg.Celonis
 	opt := celonis.Options{
 		URL: c.URL, PoolID: c.PoolID, ConnectionID: c.ConnectionID,
-		MultipartField: c.MultipartField, MultipartFilename: c.MultipartFilename, ExecuteSlash: c.ExecuteSlash,
+		FileType: celonis.FileType(strings.ToUpper(c.FileType)), Micros: cfg.Timestamp == "micros",
+		MultipartField: c.MultipartField, MultipartFilename: cmp.Or(c.MultipartFilename, "chunk."+c.FileType), ExecuteSlash: c.ExecuteSlash,
 		Validate: c.Validate, TableSchema: c.TableSchema, FallbackLength: c.FallbackVarcharLength,
 		OrderColumn: c.OrderColumn, MaxNameLength: c.NameMaxLength, KeepCase: c.NameCase == "keep",
 		RequestsPerSecond: cfg.Budget.RequestsPerSecond,

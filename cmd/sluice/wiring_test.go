@@ -224,6 +224,8 @@ func TestTargetWiring(t *testing.T) {
 		{map[string]string{"SLUICE_CELONIS_TABLE_SCHEMA": "false", "SLUICE_CELONIS_EXECUTE_TRAILING_SLASH": "true", "SLUICE_CELONIS_ORDER_COLUMN": "n"}, []string{"/jobs/j1/?duplicateRemovalColumn=n"}},
 		{map[string]string{"SLUICE_CELONIS_MULTIPART_FIELD": "chunk", "SLUICE_CELONIS_MULTIPART_FILENAME": "f.parquet", "SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH": "77"},
 			[]string{`name="chunk"`, `filename="f.parquet"`, `"fallbackVarcharLength":77`}},
+		{nil, []string{`"fileType":"PARQUET"`, `filename="chunk.parquet"`}},
+		{map[string]string{"SLUICE_CELONIS_FILE_TYPE": "csv", "SLUICE_TIMESTAMP": "micros"}, []string{`"fileType":"CSV"`, `filename="chunk.csv"`, `"dateFormat":"yyyy-MM-dd HH:mm:ss.SSSSSS"`}},
 		{map[string]string{"SLUICE_CELONIS_API_KEY": "", "SLUICE_CELONIS_OAUTH_CLIENT_ID": "me", "SLUICE_CELONIS_OAUTH_CLIENT_SECRET": "pw", "SLUICE_CELONIS_OAUTH_SCOPE": "one two",
 			"SLUICE_CELONIS_OAUTH_AUTH_STYLE": "post", "SLUICE_CELONIS_OAUTH_TOKEN_URL": api.URL + "/own/token"},
 			[]string{"POST /own/token", "client_secret=pw", "scope=one+two", " Bearer fetched "}},
@@ -333,11 +335,20 @@ func TestFileWiring(t *testing.T) {
 	if usual != encode(nil) {
 		t.Fatal("the same batch makes different files")
 	}
-	for name, value := range map[string]string{"SLUICE_PARQUET_COMPRESSION": "zstd", "SLUICE_PARQUET_CHUNK_BYTES": "64KiB", "SLUICE_PARQUET_PAGE_BYTES": "4KiB",
+	for name, value := range map[string]string{"SLUICE_PARQUET_COMPRESSION": "zstd", "SLUICE_CHUNK_BYTES": "64KiB", "SLUICE_PARQUET_PAGE_BYTES": "4KiB",
 		"SLUICE_PARQUET_ROW_GROUP_ROWS": "1000", "SLUICE_PARQUET_PAGE_VERSION": "2", "SLUICE_PARQUET_DICTIONARY": "false", "SLUICE_TIMESTAMP": "int96",
 		"SLUICE_CELONIS_DELETE_COLUMNS": "full"} {
 		if encode(map[string]string{name: value}) == usual {
 			t.Errorf("%s=%s changes nothing", name, value)
+		}
+	}
+	if usual = encode(map[string]string{"SLUICE_CELONIS_FILE_TYPE": "csv"}); !strings.HasPrefix(usual, "\"id\",\"s\",\"at\"\n1,\"abc\",1970-01-01 00:00:00.001\n") {
+		t.Errorf("CSV begins with %.80q", usual)
+	}
+	for name, value := range map[string]string{"SLUICE_CHUNK_BYTES": "64KiB", "SLUICE_TIMESTAMP": "micros", "SLUICE_CELONIS_DELETE_COLUMNS": "full"} {
+		csv := map[string]string{"SLUICE_CELONIS_FILE_TYPE": "csv", name: value}
+		if encode(csv) == usual {
+			t.Errorf("%v changes nothing", csv)
 		}
 	}
 }

@@ -286,7 +286,7 @@ func TestSentAsConfigured(t *testing.T) {
 					t.Errorf("%s: no %s in what was sent:\n%s", tc.name, want, sent)
 				}
 			}
-			for _, unset := range []string{"connectionId", "allowDuplicate", "targetSchema", "foreignKeys", "mirrorTargetNames", "postExecutionQuery", "validate=", "duplicateRemovalColumn"} {
+			for _, unset := range []string{"connectionId", "allowDuplicate", "targetSchema", "foreignKeys", "mirrorTargetNames", "postExecutionQuery", "validate=", "duplicateRemovalColumn", "csvParsingOptions"} {
 				if tc.change == nil && strings.Contains(sent, unset) {
 					t.Errorf("%s is sent although it is not set", unset)
 				}

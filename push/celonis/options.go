@@ -1,6 +1,6 @@
 // Package celonis is the push.Sink of the Celonis Data Push API
 // (https://developer.celonis.com/data-ingestion-api/): a job of type DELTA with
-// primary keys, Parquet chunks, asynchronous execution.
+// primary keys, chunks of Parquet or CSV, asynchronous execution.
 package celonis
 
 import (
@@ -27,7 +27,9 @@ type Options struct {
 	Auth         Auth
 	TLS          *tls.Config
 
-	MultipartField    string // file, or chunk as the older documentation has it
+	FileType          FileType // of the chunks
+	Micros            bool     // CSV has times to the microsecond, not the millisecond
+	MultipartField    string   // file, or chunk as the older documentation has it
 	MultipartFilename string
 	ExecuteSlash      bool // execute at the alias with a trailing slash, as older servers do
 	Validate          bool // ask the API to validate at creation
@@ -54,6 +56,14 @@ type Options struct {
 	// OnRequest is told of every answer, for metrics; status 0 is none.
 	OnRequest func(op string, status int, took time.Duration)
 }
+
+// FileType is the API's UploadFileType.
+type FileType string
+
+const (
+	Parquet FileType = "PARQUET" // also ""
+	CSV     FileType = "CSV"
+)
 
 // Counted says which calls the platform counts toward the hour's submissions.
 type Counted string

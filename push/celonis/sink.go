@@ -28,6 +28,9 @@ type Sink struct {
 // New returns the sink for opt. transport is nil but in tests.
 func New(opt Options, transport http.RoundTripper) (*Sink, error) {
 	s := &Sink{opt: opt, turn: make(chan struct{}, 1)}
+	if s.opt.FileType == "" {
+		s.opt.FileType = Parquet
+	}
 	if s.opt.Table == nil {
 		s.opt.Table = func(string) TableOptions { return TableOptions{} }
 	}
@@ -45,7 +48,8 @@ type jobDocument struct {
 	Status                string         `json:"status,omitempty"`
 	Logs                  []string       `json:"logs,omitempty"`
 	Type                  string         `json:"type,omitempty"`
-	FileType              string         `json:"fileType,omitempty"`
+	FileType              FileType       `json:"fileType,omitempty"`
+	CSVParsingOptions     *csvDocument   `json:"csvParsingOptions,omitempty"`
 	TargetName            string         `json:"targetName,omitempty"`
 	TargetSchema          string         `json:"targetSchema,omitempty"`
 	DataPoolID            string         `json:"dataPoolId,omitempty"`
@@ -154,7 +158,7 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 	t := job.Table
 	own := s.opt.Table(t.Name)
 	d := &jobDocument{
-		Type: "DELTA", FileType: "PARQUET",
+		Type: "DELTA", FileType: s.opt.FileType,
 		TargetName: t.Name, TargetSchema: own.TargetSchema,
 		DataPoolID: s.opt.PoolID, ConnectionID: s.opt.ConnectionID,
 		Keys: t.Keys(), UpsertStrategy: s.opt.UpsertStrategy,
@@ -171,6 +175,9 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 	}
 	if len(without) > 0 {
 		d.UpsertStrategy = keepOthers
+	}
+	if s.opt.FileType == CSV {
+		d.CSVParsingOptions = s.csvOptions(t, without)
 	}
 	if !s.opt.TableSchema {
 		return d

@@ -96,6 +96,7 @@ type document struct {
 	Logs                  []string        `json:"logs"`
 	Type                  string          `json:"type,omitempty"`
 	FileType              string          `json:"fileType,omitempty"`
+	CSVParsingOptions     csvOptions      `json:"csvParsingOptions,omitzero"`
 	TargetName            string          `json:"targetName,omitempty"`
 	TargetSchema          string          `json:"targetSchema,omitempty"`
 	DataPoolID            string          `json:"dataPoolId,omitempty"`

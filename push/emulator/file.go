@@ -15,7 +15,7 @@ import (
 	"github.com/parquet-go/parquet-go/format"
 )
 
-// file is a chunk's rows, read with the library's generic page readers.
+// file is a chunk's rows.
 type file struct {
 	columns []fileColumn
 	rows    int
@@ -36,8 +36,8 @@ func (f *file) index(name string) int {
 	return -1
 }
 
-// readFile reads and validates a Parquet file.
-func readFile(data []byte) (f *file, err error) {
+// readParquet reads and validates a Parquet file, with the library's generic page readers.
+func readParquet(data []byte) (f *file, err error) {
 	defer func() {
 		if p := recover(); p != nil { // the library panics on some corrupt files
 			err = fmt.Errorf("corrupt file: %v", p)

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,8 +51,8 @@ func (e *Emulator) create(r *http.Request, body []byte) answer {
 	switch {
 	case d.Type != "DELTA" && d.Type != "REPLACE":
 		return badRequest("INVALID_JOB", "type must be DELTA or REPLACE")
-	case d.FileType != "" && d.FileType != "PARQUET":
-		return badRequest("INVALID_JOB", "this emulator takes PARQUET only")
+	case d.FileType != "" && d.FileType != "PARQUET" && d.FileType != "CSV":
+		return badRequest("INVALID_JOB", "fileType must be PARQUET or CSV")
 	case d.TargetName == "":
 		return badRequest("INVALID_JOB", "targetName is missing")
 	case d.DataPoolID != r.PathValue("pool"):
@@ -141,12 +142,16 @@ func (e *Emulator) upload(kind string) func(*http.Request, []byte) answer {
 			if int64(len(data)) > e.opt.MaxChunk {
 				return badRequest("INVALID_UPLOAD", "a chunk of %d bytes, at most %d are allowed", len(data), e.opt.MaxChunk)
 			}
-			f, err := readFile(data)
+			format, read := "Parquet", readParquet
+			if j.doc.FileType == "CSV" {
+				format, read = "CSV", j.doc.readCSV
+			}
+			f, err := read(data)
 			if err == nil {
 				err = j.accepts(f, kind)
 			}
 			if err != nil {
-				return badRequest("INVALID_PARQUET", "Internal error while validating the Parquet: %v", err)
+				return badRequest("INVALID_"+strings.ToUpper(format), "Internal error while validating the %s: %v", format, err)
 			}
 			sum := sha256.Sum256(data)
 			c := &chunk{doc: chunkDocument{newID(), kind, hex.EncodeToString(sum[:]), int64(len(data)), time.Now(), j.doc.ID}, file: f}

@@ -102,8 +102,9 @@ type Config struct {
 		NameCase              string        `env:"NAME_CASE, default=fold" oneof:"fold,keep" help:"whether the platform ignores case: fold holds a table with two columns that differ in case only"`
 		JobOrder              string        `env:"JOB_ORDER, default=single-job" oneof:"single-job,deletes-then-upserts,upserts-then-deletes" help:"whether the deletes and upserts of a batch share a job"`
 		DeleteColumns         string        `env:"DELETE_COLUMNS, default=keys" oneof:"keys,full" help:"columns of delete chunks; full sends all, the others NULL"`
+		FileType              string        `env:"FILE_TYPE, default=parquet" oneof:"parquet,csv" help:"of the chunks; csv is for a platform that does not take the Parquet files, which are smaller and carry their types"`
 		MultipartField        string        `env:"MULTIPART_FIELD, default=file" oneof:"file,chunk" help:"name of the form field of a chunk"`
-		MultipartFilename     string        `env:"MULTIPART_FILENAME, default=chunk.parquet" help:"file name in the form"`
+		MultipartFilename     string        `env:"MULTIPART_FILENAME" help:"file name in the form; default chunk.parquet or chunk.csv, by the file type"`
 		ExecuteSlash          bool          `env:"EXECUTE_TRAILING_SLASH" help:"execute at the older alias with a trailing slash"`
 		Validate              bool          `env:"VALIDATE" help:"have the API validate each job at creation"`
 		ConflictScope         string        `env:"CONFLICT_SCOPE, default=table" oneof:"table,connection,pool,team" help:"what the platform takes for one target: more than table runs one job at a time"`
@@ -124,15 +125,15 @@ type Config struct {
 		MaxBytes Bytes         `env:"MAX_BYTES, default=128MiB" help:"a batch is due at this much memory"`
 		MaxAge   time.Duration `env:"MAX_AGE, default=1m" help:"a batch is due when its oldest row is this old; scarce submissions make it wait longer"`
 	} `env:", prefix=BATCH_"`
-	Parquet struct {
+	ChunkBytes Bytes `env:"CHUNK_BYTES, default=64MiB" help:"files are cut below this; the API's limit is 1 GB"`
+	Parquet    struct {
 		Compression  string `env:"COMPRESSION, default=snappy" oneof:"snappy,zstd,none" help:"of the files; snappy is known to be taken"`
-		ChunkBytes   Bytes  `env:"CHUNK_BYTES, default=64MiB" help:"files are cut below this; the API's limit is 1 GB"`
 		PageBytes    Bytes  `env:"PAGE_BYTES, default=1MiB" help:"data pages are cut at this"`
 		RowGroupRows int    `env:"ROW_GROUP_ROWS, default=1000000" min:"1" help:"rows of a row group"`
 		PageVersion  int    `env:"PAGE_VERSION, default=1" oneof:"1,2" help:"version of data pages; 1 is known to be taken"`
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
 	} `env:", prefix=PARQUET_"`
-	Timestamp      string   `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files"`
+	Timestamp      string   `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files; int96 is for Parquet"`
 	Decimal        string   `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
 	Binary         string   `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
 	StringOverflow string   `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
@@ -453,8 +454,16 @@ func (c *Config) check(e *Error) {
 	if p := c.Celonis.PoolID; strings.ContainsAny(p, "/?# ") {
 		problem("SLUICE_CELONIS_POOL_ID=%s: want the id alone, such as 5b1f0a9e-0000-4000-8000-000000000000", p)
 	}
-	if c.Parquet.ChunkBytes > 900<<20 {
-		problem("SLUICE_PARQUET_CHUNK_BYTES=%v: want at most 900MiB; the API takes 1 GB", c.Parquet.ChunkBytes)
+	if c.ChunkBytes > 900<<20 {
+		problem("SLUICE_CHUNK_BYTES=%v: want at most 900MiB; the API takes 1 GB", c.ChunkBytes)
+	}
+	if c.Celonis.FileType == "csv" {
+		if c.Timestamp == "int96" {
+			problem("SLUICE_TIMESTAMP=int96: want millis or micros under SLUICE_CELONIS_FILE_TYPE=csv")
+		}
+		if !c.Celonis.TableSchema {
+			problem("SLUICE_CELONIS_TABLE_SCHEMA=false: want true under SLUICE_CELONIS_FILE_TYPE=csv, whose files do not carry their types")
+		}
 	}
 	if c.Budget.Reserve >= c.Budget.JobsPerHour {
 		if c.Budget.JobsPerHour <= 25 && c.Budget.Reserve == 25 {

@@ -80,6 +80,7 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_METADATA_COLUMNS", "op=a,source_ts=A", "op and source_ts are both named A at the target"},
 		{"SLUICE_TABLES_INCLUDE", "(", "SLUICE_TABLES_INCLUDE=(: want a regular expression"},
 		{"SLUICE_CELONIS_POLL_INTERVAL", "0s", "at least 10ms"},
+		{"SLUICE_CHUNK_BYTES", "1GiB", "SLUICE_CHUNK_BYTES=1GiB: want at most 900MiB"},
 		{"SLUICE_CELONIS_REQUEST_TIMEOUT", "0s", "at least 1s"},
 	} {
 		m := good()
@@ -90,6 +91,13 @@ func TestProblems(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: the error shows a secret: %v", tc.name, err)
+		}
+	}
+	csv := good()
+	csv["SLUICE_CELONIS_FILE_TYPE"], csv["SLUICE_TIMESTAMP"], csv["SLUICE_CELONIS_TABLE_SCHEMA"] = "csv", "int96", "false"
+	for _, want := range []string{"SLUICE_TIMESTAMP=int96: want millis or micros", "SLUICE_CELONIS_TABLE_SCHEMA=false: want true"} {
+		if _, err := load(csv); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("csv: got %v, want %q", err, want)
 		}
 	}
 	both := good()
