@@ -71,6 +71,7 @@ type Field struct {
 type Connect struct {
 	Type       string // connect.type, such as int8
 	Name       string // connect.name, such as io.debezium.time.Date
+	Internal   string // connect.internal.type: MapEntry where a record is an entry of a map
 	Parameters map[string]string
 }
 
@@ -278,7 +279,7 @@ func fullName(name, namespace string) string {
 }
 
 func connectOf(m map[string]any) Connect {
-	c := Connect{Type: text(m["connect.type"]), Name: text(m["connect.name"])}
+	c := Connect{Type: text(m["connect.type"]), Name: text(m["connect.name"]), Internal: text(m["connect.internal.type"])}
 	if params, ok := m["connect.parameters"].(map[string]any); ok {
 		c.Parameters = map[string]string{}
 		for k, v := range params {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,23 +228,11 @@ var logicalNames = map[string]struct {
 }
 
 var connectTypes = map[avro.Kind]string{avro.Boolean: "boolean", avro.Int: "int32", avro.Long: "int64", avro.Float: "float", avro.Double: "double",
-	avro.String: "string", avro.Enum: "string", avro.Bytes: "bytes", avro.Fixed: "bytes"}
+	avro.String: "string", avro.Enum: "string", avro.Bytes: "bytes", avro.Fixed: "bytes", avro.Record: "struct", avro.Array: "array", avro.Map: "map"}
 
 // avroCodec returns how a field is read, by the Connect schema that it was made of.
 func (o *Options) avroCodec(t *avro.Type) codec {
-	f := connectSchema{Type: connectTypes[t.Kind], Name: t.Connect.Name, Parameters: t.Connect.Parameters}
-	if _, ok := plainCodecs[t.Connect.Type]; ok {
-		f.Type = t.Connect.Type
-	}
-	if l := logicalNames[t.Logical]; f.Name == "" && slices.Contains(l.of, t.Kind) {
-		f.Name = l.name
-	}
-	if t.Kind == avro.Fixed && t.Logical == "duration" {
-		return codec{wire: wireRefused, name: "duration"}
-	}
-	if f.Name == decimalName && f.Parameters["scale"] == "" && t.HasScale {
-		f.Parameters = map[string]string{"scale": strconv.Itoa(t.Scale), "connect.decimal.precision": strconv.Itoa(t.Precision)}
-	}
+	f := connectSchemaOf(t, 0)
 	c := o.codecOf(&f)
 	if c.name == "" {
 		c.name = t.Kind.String()
@@ -252,6 +241,56 @@ func (o *Options) avroCodec(t *avro.Type) codec {
 		return codec{wire: wireRefused, name: strings.TrimSpace(c.name + " written as " + t.Kind.String())}
 	}
 	return c
+}
+
+// maxNesting bounds how deep a type may be nested, for one may be of itself.
+const maxNesting = 32
+
+// connectSchemaOf returns the Connect schema that a type was made of (Confluent's
+// AvroData, which Apicurio's converter has too).
+func connectSchemaOf(t *avro.Type, depth int) connectSchema {
+	f := connectSchema{Type: connectTypes[t.Kind], Name: t.Connect.Name, Parameters: t.Connect.Parameters}
+	if _, ok := plainCodecs[t.Connect.Type]; ok {
+		f.Type = t.Connect.Type
+	}
+	if l := logicalNames[t.Logical]; f.Name == "" && slices.Contains(l.of, t.Kind) {
+		f.Name = l.name
+	}
+	if t.Kind == avro.Fixed && t.Logical == "duration" {
+		f.Name, f.Type = "", "duration"
+	}
+	if f.Name == decimalName && f.Parameters["scale"] == "" && t.HasScale {
+		parameters := map[string]string{"scale": strconv.Itoa(t.Scale), "connect.decimal.precision": strconv.Itoa(t.Precision)}
+		maps.Copy(parameters, f.Parameters)
+		f.Parameters = parameters
+	}
+	if depth > maxNesting {
+		return connectSchema{Type: "nested without end"}
+	}
+	part := func(name string, t *avro.Type) *connectSchema {
+		af := avroFieldOf(t)
+		sub := connectSchemaOf(af.value, depth+1)
+		sub.Field, sub.avro = name, af
+		return &sub
+	}
+	switch t.Kind {
+	case avro.Record:
+		for _, m := range t.Fields {
+			f.Fields = append(f.Fields, *part(m.Name, m.Type))
+		}
+	case avro.Map:
+		f.Keys, f.Values = &connectSchema{Type: "string"}, part("value", t.Items)
+	case avro.Array:
+		// A map whose keys are not plain text is an array of such records.
+		if e := t.Items; e.Kind == avro.Record && (e.Connect.Internal == "MapEntry" || e.Name == "io.confluent.connect.avro.MapEntry") &&
+			len(e.Fields) == 2 && e.Fields[0].Name == "key" && e.Fields[1].Name == "value" {
+			f.Type, f.entries = "map", true
+			f.Keys, f.Values = part("key", e.Fields[0].Type), part("value", e.Fields[1].Type)
+			break
+		}
+		f.Items = part("", t.Items)
+	}
+	return f
 }
 
 // readsFrom reports whether values of an Avro type can be read in a wire form.
@@ -263,10 +302,16 @@ func (w wire) readsFrom(k avro.Kind) bool {
 		return k == avro.Float || k == avro.Double
 	case wireString:
 		return k == avro.String || k == avro.Enum
-	case wireInstant:
+	case wireInstant, wireISODate, wireISOTime, wireISOLocal:
 		return k == avro.String
-	case wireBytes, wireDecimal, wireDropped:
+	case wireBytes, wireBits, wireDecimal, wireDropped:
 		return k == avro.Bytes || k == avro.Fixed
+	case wireArray:
+		return k == avro.Array
+	case wireMap:
+		return k == avro.Map || k == avro.Array
+	case wireStruct, wireParts:
+		return k == avro.Record
 	}
 	return k == avro.Int || k == avro.Long
 }

@@ -3,7 +3,6 @@ package debezium
 import (
 	"errors"
 	"fmt"
-	"math"
 	"strconv"
 
 	"github.com/sluice-cdc/sluice/schema"
@@ -131,9 +130,17 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 		v.AppendNull()
 		return nil
 	}
-	var err error
+	err := d.appendPresent(r, v, c, f)
+	if r.Failed {
+		return errAvro
+	}
+	return err
+}
+
+// appendPresent reads a value that is not null.
+func (d *Decoder) appendPresent(r *avro.Reader, v *schema.Values, c *codec, f *avroField) (err error) {
 	switch c.wire {
-	case wireString:
+	case wireString, wireInstant, wireISODate, wireISOTime, wireISOLocal:
 		text := []byte(nil)
 		if f.value.Kind == avro.Enum {
 			text = append(d.text[:0], f.value.Symbols[r.Index(len(f.value.Symbols))]...)
@@ -141,12 +148,7 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 		} else {
 			text = r.Bytes()
 		}
-		err = d.appendText(v, text, c.length, c.key)
-	case wireInstant:
-		us, cut := int64(0), false
-		if us, cut, err = parseInstant(r.Bytes()); err == nil {
-			d.appendTime(v, us, cut)
-		}
+		err = d.appendQuoted(v, text, c)
 	case wireBool:
 		n := int64(0)
 		if r.Boolean() {
@@ -162,30 +164,29 @@ func (d *Decoder) appendAvro(r *avro.Reader, v *schema.Values, c *codec, f *avro
 		} else {
 			x = r.Double()
 		}
-		if err == nil && (math.IsInf(x, 0) || math.IsNaN(x)) {
-			err = errors.New("a value that is no number")
+		if err == nil {
+			err = d.appendFloat(v, x, c)
 		}
-		v.AppendFloat(x)
-	case wireBytes, wireDecimal:
+	case wireBytes, wireBits, wireDecimal:
 		raw := []byte(nil)
 		if f.value.Kind == avro.Fixed {
 			raw = r.Fixed(f.value.Size)
 		} else {
 			raw = r.Bytes()
 		}
-		if c.wire == wireBytes {
-			err = d.appendRaw(v, raw, c.key)
-		} else if d.text, err = appendDecimal(d.text[:0], raw, c.scale); err == nil {
-			err = d.appendDecimalText(v, d.text, c)
+		err = d.appendRaw(v, raw, c)
+	case wireArray, wireMap, wireStruct:
+		null := *f
+		null.null = -1 // it is known to be there
+		if d.json, err = d.nestAvro(d.json[:0], r, c, &null); err == nil && !r.Failed {
+			return d.appendJSON(v, c)
+		}
+	case wireParts:
+		if err = d.readAvroParts(r, c); err == nil && !r.Failed {
+			err = d.appendMade(v, c)
 		}
 	default:
 		err = d.appendNumber(v, r.Long(), c)
 	}
-	switch {
-	case r.Failed:
-		return errAvro
-	case err == nil, err == errUnavailable:
-		return err
-	}
-	return fmt.Errorf("%s: %w", c.name, err)
+	return c.named(err)
 }

@@ -118,7 +118,7 @@ func (d *Decoder) appendKeyText(sh *shape, run *schema.Rows, k int, text []byte)
 	}
 	v := &run.Values[k]
 	if sh.rules[k].Action == Hash {
-		return d.hash(v, &codec{wire: wireString, kind: schema.String}, func(c *codec) error { return d.appendText(&d.plain, text, 0, c.key) })
+		return d.hash(v, &codec{wire: wireString, kind: schema.String}, func(c *codec) error { return d.appendText(&d.plain, text, c) })
 	}
 	if given == schema.Integer {
 		n, ok := parseInt(text)
@@ -137,7 +137,7 @@ func (d *Decoder) appendKeyText(sh *shape, run *schema.Rows, k int, text []byte)
 		run.Columns[k].Type = schema.Type{Kind: schema.String, Inferred: true}
 		d.typed(sh, run, k, true)
 	}
-	return d.appendText(v, text, 0, true)
+	return d.appendText(v, text, &keyText)
 }
 
 // keyed reports whether the row being filled has the column of its bare key already.

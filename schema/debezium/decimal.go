@@ -1,11 +1,13 @@
 package debezium
 
 import (
-	"encoding/base64"
+	"bytes"
 	"errors"
 	"math/big"
 	"slices"
 	"strconv"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // maxScale bounds the zeros that a decimal's text may be padded with, so that a
@@ -16,7 +18,10 @@ const maxScale = 10_000
 // longest that a database has are PostgreSQL's, of 147,455 digits, or 61,233 bytes.
 const maxUnscaled = 1 << 16
 
-var errDecimal = errors.New("not a decimal")
+var (
+	errDecimal   = errors.New("not a decimal")
+	errPrecision = errors.New("a value beyond its declared precision")
+)
 
 // appendDecimal appends the plain text of unscaled × 10^-scale, where unscaled
 // is a signed big-endian two's complement integer: exactly scale fraction
@@ -133,7 +138,48 @@ func trimZeros(d []byte) []byte {
 	return d
 }
 
-// decodeBase64 appends the bytes of standard base64 with padding.
-func decodeBase64(dst, text []byte) ([]byte, error) {
-	return base64.StdEncoding.AppendDecode(dst, text)
+// appendDecimalText appends a decimal in the kind that its column has.
+func (d *Decoder) appendDecimalText(v *schema.Values, text []byte, c *codec) error {
+	switch v.Kind {
+	case schema.Integer:
+		n, ok := parseInt(text)
+		if !ok {
+			return errPrecision
+		}
+		v.AppendNum(n)
+		return nil
+	case schema.Float:
+		f, err := strconv.ParseFloat(string(text), 64)
+		if err != nil {
+			return errDecimal
+		}
+		if digits(text) > 15 && !doubleHolds(text) {
+			d.Lost.Digits++
+		}
+		v.AppendFloat(f)
+		return nil
+	}
+	if c.precision > 0 && digits(text) > c.precision {
+		return errPrecision
+	}
+	return d.appendText(v, text, c)
+}
+
+// digits counts the significant digits of a decimal's text, those of its scale
+// included.
+func digits(text []byte) (n int) {
+	for _, c := range bytes.TrimLeft(text, "-0.") {
+		if c != '.' {
+			n++
+		}
+	}
+	return n
+}
+
+// trimFraction cuts the zeros at the end of a decimal's fraction.
+func trimFraction(text []byte) []byte {
+	if bytes.IndexByte(text, '.') < 0 {
+		return text
+	}
+	return bytes.TrimSuffix(bytes.TrimRight(text, "0"), []byte("."))
 }

@@ -92,6 +92,8 @@ type Options struct {
 	MaxLength     int  // of a string without declared length; 0: any
 	LengthInBytes bool // lengths count bytes of UTF-8, not characters
 	Overflow      Overflow
+	// OutOfRange says what becomes of dates, times and floats that the target cannot hold.
+	OutOfRange OutOfRange
 	// TimeUnit is how many microseconds the files' times are multiples of; finer
 	// ones are cut. 0 is 1.
 	TimeUnit int64
@@ -148,16 +150,34 @@ const (
 	OverflowPass                     // it is sent whole, for the target to do with as it likes
 )
 
+// OutOfRange says what happens to a date or time outside the years 1400 to 9999, a time
+// outside one day, an infinity, a zero date, and a float that is no number. In a key such
+// a value always makes the record bad.
+type OutOfRange uint8
+
+const (
+	RangeHold  OutOfRange = iota // the record is bad
+	RangeNull                    // NULL
+	RangeClamp                   // the nearest that the target holds; NULL where there is none
+	// RangeText makes every column of dates and times a STRING with ISO 8601, which holds
+	// them all. Floats stay what they are, and one that is no number makes the record bad.
+	RangeText
+)
+
 // Lost counts values that are not whole any more, so that none goes silently.
 type Lost struct {
 	Strings int64 // longer than their column: cut, or passed for the target to cut
 	Values  int64 // left out under BinaryDrop
 	Digits  int64 // decimals that a double does not hold, times finer than TimeUnit
+	Nulled  int64 // out of range: NULL under RangeNull, or as NaN has no nearest number
+	Clamped int64 // out of range: the nearest under RangeClamp
+	Unknown int64 // columns whose type is not known and that are read as its base type
 }
 
 // Sub returns what was lost since an earlier count.
 func (l Lost) Sub(before Lost) Lost {
-	return Lost{l.Strings - before.Strings, l.Values - before.Values, l.Digits - before.Digits}
+	return Lost{l.Strings - before.Strings, l.Values - before.Values, l.Digits - before.Digits,
+		l.Nulled - before.Nulled, l.Clamped - before.Clamped, l.Unknown - before.Unknown}
 }
 
 // BadRecord is the error of a record that cannot be applied. The record has left
@@ -219,7 +239,6 @@ type Decoder struct {
 	keyPlans, valuePlans wrappers
 	avroPlans            [2]map[uint64]*plan // of values, of keys
 	name, text, raw      []byte              // scratch
-	unavailable          [][]byte            // the forms of Options.Placeholder
 	documents            []byte              // those of the record at hand, unescaped
 	collections          bool                // there were documents: the topic is MongoDB's
 	relaxed              []byte              // a value of a document in plain JSON
@@ -231,6 +250,10 @@ type Decoder struct {
 	plain       schema.Values // the value that is being hashed, its column and how it is read
 	plainColumn schema.Column
 	plainCodec  codec
+	json        []byte        // scratch: what nested values become
+	leaf        schema.Values // scratch: one value within them
+	made        made          // scratch: the parts of a struct that is one value
+	unavailable *placeholders // of Options.Placeholder
 }
 
 // NewDecoder returns a decoder for a partition of topic.
@@ -242,7 +265,7 @@ func NewDecoder(topic string, opt Options) *Decoder {
 	if opt.Placeholder == "" {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
-	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: placeholders(opt.Placeholder)}
+	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: placeholdersOf(opt.Placeholder)}
 }
 
 // Take appends the runs decoded since the last call to dst, those of one table

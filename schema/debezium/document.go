@@ -122,7 +122,7 @@ func (d *Decoder) appendID(v *schema.Values, col *schema.Column, text []byte) (e
 	if v.Kind != schema.String {
 		return fmt.Errorf("an id that is no %v", v.Kind)
 	}
-	return d.appendText(v, lit, 0, true)
+	return d.appendText(v, lit, &keyText)
 }
 
 // appendPlain appends the plain JSON that extended JSON stands for, without space.

@@ -96,8 +96,8 @@ func (d *Decoder) fillMetadata(sh *shape, run *schema.Rows, offset int64) (col i
 			}
 			v.AppendNum(deleted)
 		case SourceTime:
-			if us, err := millis(d.from.millis); err == nil && d.from.millis > 0 {
-				v.AppendNum(us)
+			if ms := d.from.millis; ms > 0 && ms <= maxMicros/1000 {
+				v.AppendNum(ms * 1000)
 			} else {
 				v.AppendNull()
 			}
@@ -105,7 +105,7 @@ func (d *Decoder) fillMetadata(sh *shape, run *schema.Rows, offset int64) (col i
 			d.raw = d.position(d.raw[:0])
 			if len(d.raw) == 0 {
 				v.AppendNull()
-			} else if err := d.appendText(v, d.raw, 0, false); err != nil {
+			} else if err := d.appendText(v, d.raw, &plainText); err != nil {
 				return m.col, err
 			}
 		case KafkaPosition:

@@ -328,19 +328,6 @@ func (sh *shape) keyCodec(run *schema.Rows, k int, c codec) (codec, error) {
 	return c, nil
 }
 
-// asKey returns how a key column is read: its decimals keep every digit, and it
-// is never left out.
-func (c codec) asKey() codec {
-	c.key = true
-	if c.wire == wireDecimal && c.kind == schema.Float {
-		c.kind = schema.String
-	}
-	if c.wire == wireDropped {
-		c.wire = wireBytes
-	}
-	return c
-}
-
 // findKey returns the column of a key member, where hint is its place in the key.
 func (sh *shape) findKey(name []byte, hint int) int {
 	if hint < len(sh.keys) && string(name) == sh.sources[sh.keys[hint]] {

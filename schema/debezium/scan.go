@@ -108,6 +108,32 @@ func (s *scanner) next() (more bool, err error) {
 	return false, s.fail("expected ',' or '}'")
 }
 
+// openList enters an array; more is false if it is empty.
+func (s *scanner) openList() (more bool, err error) {
+	if s.peek() != '[' {
+		return false, s.fail("expected an array")
+	}
+	s.i++
+	if s.peek() == ']' {
+		s.i++
+		return false, nil
+	}
+	return true, nil
+}
+
+// nextItem moves behind an item: more is false at the end of the array.
+func (s *scanner) nextItem() (more bool, err error) {
+	switch s.peek() {
+	case ',':
+		s.i++
+		return true, nil
+	case ']':
+		s.i++
+		return false, nil
+	}
+	return false, s.fail("expected ',' or ']'")
+}
+
 // str reads the string at the cursor and returns what is between its quotes.
 func (s *scanner) str() (raw []byte, escaped bool, err error) {
 	s.i++

@@ -153,6 +153,10 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 	cut := false
 	for i := range p.fields {
 		f := &p.fields[i]
+		if f.codec.unknown && !f.told {
+			d.Lost.Unknown++
+			f.told = true
+		}
 		col := sh.index(f.name)
 		c := f.codec
 		rule := d.rule(sh, f.name)

@@ -2,175 +2,177 @@ package debezium
 
 import (
 	"errors"
-	"time"
+	"math"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
-// The years that the target's query engine keeps; it turns others into NULL, so
-// they are refused before they get there.
+// The years that the target's query engine keeps; it turns others into NULL, so what
+// is outside of them is for Options.OutOfRange before it gets there.
 const (
 	minDay    = -208188 // 1400-01-01
 	maxDay    = 2932896 // 9999-12-31
 	dayMicros = 24 * 60 * 60 * 1_000_000
+	dayNanos  = dayMicros * 1000
 	minMicros = minDay * dayMicros
 	maxMicros = (maxDay+1)*dayMicros - 1
 )
 
 var (
-	errDateRange = errors.New("outside the years 1400 to 9999")
-	errTimeRange = errors.New("not a time of day (0 ≤ t < 24 h)")
-	errInstant   = errors.New("not an ISO 8601 date-time")
-	errInfinite  = errors.New("an infinite timestamp, which the target cannot hold")
+	errDateRange = errors.New("outside the years 1400 to 9999; SLUICE_OUT_OF_RANGE says what becomes of such values")
+	errTimeRange = errors.New("not a time of day (0 ≤ t < 24 h); SLUICE_OUT_OF_RANGE says what becomes of such values")
+	errInfinite  = errors.New("infinite, which the target cannot hold; SLUICE_OUT_OF_RANGE says what becomes of such values")
+	errZeroDate  = errors.New("a date with a month or day of zero; SLUICE_OUT_OF_RANGE says what becomes of such values")
+	errNoNumber  = errors.New("NaN or infinite, which the target cannot hold; SLUICE_OUT_OF_RANGE says what becomes of such values")
 )
 
-func checkDay(d int64) error {
-	if d < minDay || d > maxDay {
-		return errDateRange
-	}
-	return nil
+// moment is a date, a time of day, or both, as wide as any that a database has.
+type moment struct {
+	day   int64 // since 1970-01-01; of a time that leaves its day, how many days
+	nanos int64 // since midnight, less than a day
+	inf   int   // −1 or 1: infinitely early or late
 }
 
-func checkMicros(us int64) error {
-	if us < minMicros || us > maxMicros {
-		return errDateRange
+// The numbers that PostgreSQL's infinities come as (pgjdbc, PGStatement, in the unit of
+// the type; for dates, what Debezium's decoding of their text makes of them).
+const (
+	lateDate, earlyDate     = -2147472693, -2147472692
+	lateMillis, earlyMillis = 9223372036825200, -9223372036832400
+	lateMicros, earlyMicros = lateMillis * 1000, earlyMillis * 1000
+)
+
+// momentOf returns what the number on the wire stands for.
+func (c *codec) momentOf(n int64) (m moment) {
+	second := int64(1000) // how many units it has
+	late, early := int64(lateMillis), int64(earlyMillis)
+	switch c.wire {
+	case wireDays:
+		switch n {
+		case lateDate:
+			return moment{inf: 1}
+		case earlyDate:
+			return moment{inf: -1}
+		}
+		return moment{day: n}
+	case wireMicroTime, wireMicros:
+		second, late, early = 1_000_000, lateMicros, earlyMicros
+	case wireNanoTime, wireNanos:
+		second, late, early = 1_000_000_000, math.MaxInt64, math.MinInt64
 	}
-	return nil
+	if c.temporal == schema.DateTime && n == late {
+		return moment{inf: 1}
+	}
+	if c.temporal == schema.DateTime && n == early {
+		return moment{inf: -1}
+	}
+	day := 86400 * second
+	m.day = floorDiv(n, day)
+	m.nanos = (n - m.day*day) * (1_000_000_000 / second)
+	return m
 }
 
-func checkTime(us int64) error {
-	if us < 0 || us >= dayMicros {
-		return errTimeRange
+// appendTemporal appends what the number on the wire stands for. Nearly all are in
+// range, and for those no moment is made.
+func (d *Decoder) appendTemporal(v *schema.Values, n int64, c *codec) error {
+	switch {
+	case v.Kind == schema.String:
+	case c.wire == wireDays:
+		if n >= minDay && n <= maxDay {
+			v.AppendNum(n)
+			return nil
+		}
+	default:
+		us, cut := n, false
+		switch c.wire {
+		case wireMilliTime, wireMillis:
+			if n < minMicros/1000 || n > maxMicros/1000 {
+				return d.appendMoment(v, c.momentOf(n), c)
+			}
+			us = n * 1000
+		case wireNanoTime, wireNanos:
+			us, cut = floorDiv(n, 1000), n%1000 != 0
+		}
+		if c.temporal == schema.Time && us >= 0 && us < dayMicros || c.temporal == schema.DateTime && us >= minMicros && us <= maxMicros {
+			if n != math.MinInt64 && n != math.MaxInt64 || c.wire != wireNanos {
+				d.appendTime(v, us, cut)
+				return nil
+			}
+		}
 	}
-	return nil
+	return d.appendMoment(v, c.momentOf(n), c)
 }
 
-// millis returns ms as microseconds, refusing what would overflow.
-func millis(ms int64) (int64, error) {
-	if ms < minMicros/1000 || ms > maxMicros/1000 {
-		return 0, errDateRange
+// appendMoment appends a moment to a column that c says is temporal, or text.
+func (d *Decoder) appendMoment(v *schema.Values, m moment, c *codec) error {
+	var err error
+	switch {
+	case v.Kind == schema.String:
+		d.text = m.appendText(d.text[:0], c)
+		return d.appendText(v, d.text, c)
+	case m.inf != 0:
+		err = errInfinite
+	case v.Kind == schema.Time && m.day != 0:
+		err = errTimeRange
+	case v.Kind != schema.Time && (m.day < minDay || m.day > maxDay):
+		err = errDateRange
+	case v.Kind == schema.Date:
+		v.AppendNum(m.day)
+		return nil
+	default:
+		d.appendTime(v, m.day*dayMicros+m.nanos/1000, m.nanos%1000 != 0)
+		return nil
 	}
-	return ms * 1000, nil
+	return d.outOfRange(v, m, c, err)
 }
 
-// nanos returns ns as microseconds by floor, so that −1 ns is 23:59:59.999999.
-func nanos(ns int64) int64 {
-	us := ns / 1000
-	if ns%1000 < 0 {
-		us--
+// outOfRange appends what Options.OutOfRange makes of a moment that the column cannot
+// hold, or returns why it cannot. A key is never changed, for two rows would be one.
+func (d *Decoder) outOfRange(v *schema.Values, m moment, c *codec, why error) error {
+	switch {
+	case c.key || d.opt.OutOfRange == RangeHold || d.opt.OutOfRange == RangeText:
+		return why
+	case d.opt.OutOfRange == RangeNull:
+		d.Lost.Nulled++
+		v.AppendNull()
+		return nil
 	}
-	return us
-}
-
-// parseInstant reads an ISO 8601 date-time with or without offset into
-// microseconds since the epoch, UTC. A missing offset means UTC. Fractions beyond
-// microseconds are cut by floor; cut tells whether there were any. Debezium's ZonedTimestamp keeps the source's
-// offset for some databases and varies the width of the fraction from value to
-// value, and years beyond 9999 carry a sign, which time.Parse refuses.
-func parseInstant(t []byte) (us int64, cut bool, err error) {
-	switch string(t) {
-	case "infinity", "-infinity":
-		return 0, false, errInfinite
+	d.Lost.Clamped++
+	least, most := moment{day: minDay}, moment{day: maxDay, nanos: dayNanos - 1000}
+	if v.Kind == schema.Time {
+		least.day, most.day = 0, 0
 	}
-	p := digitsOf{t: t}
-	sign := int64(1)
-	if p.take('-') {
-		sign = -1
+	switch {
+	case m.inf < 0 || m.inf == 0 && m.day < least.day:
+		m = least
+	case m.inf > 0 || m.day > most.day:
+		m = most
+	}
+	if v.Kind == schema.Date {
+		v.AppendNum(m.day)
 	} else {
-		p.take('+')
+		v.AppendNum(m.day*dayMicros + m.nanos/1000)
 	}
-	yearDigits := 0
-	var year int64
-	for p.i < len(t) && t[p.i] >= '0' && t[p.i] <= '9' && yearDigits < 10 {
-		year = year*10 + int64(t[p.i]-'0')
-		p.i++
-		yearDigits++
-	}
-	if yearDigits < 4 {
-		return 0, false, errInstant
-	}
-	month := p.two('-')
-	day := p.two('-')
-	if !p.take('T') && !p.take(' ') {
-		return 0, false, errInstant
-	}
-	hour, minute := p.two(0), p.two(':')
-	var second, micros int64
-	if p.i < len(t) && t[p.i] == ':' {
-		second = p.two(':')
-		if p.take('.') {
-			unit, from := int64(100_000), p.i
-			for p.i < len(t) && t[p.i] >= '0' && t[p.i] <= '9' {
-				micros += int64(t[p.i]-'0') * unit
-				cut = cut || unit == 0 && t[p.i] != '0'
-				unit /= 10
-				p.i++
-			}
-			if p.i == from || p.i-from > 9 {
-				return 0, false, errInstant
-			}
-		}
-	}
-	offset := p.offset()
-	if p.bad || p.i != len(t) || month < 1 || month > 12 || day < 1 || day > 31 ||
-		hour > 23 || minute > 59 || second > 59 {
-		return 0, false, errInstant
-	}
-	if year *= sign; year < 1399 || year > 10000 {
-		return 0, false, errDateRange
-	}
-	at := time.Date(int(year), time.Month(month), int(day), int(hour), int(minute), int(second), 0, time.UTC)
-	if at.Day() != int(day) {
-		return 0, false, errInstant
-	}
-	us = at.Unix()*1_000_000 + micros - offset*1_000_000
-	return us, cut, checkMicros(us)
+	return nil
 }
 
-// digitsOf reads fixed-width numbers and remembers a failure.
-type digitsOf struct {
-	t   []byte
-	i   int
-	bad bool
+// appendTime appends microseconds and counts those that the files will not hold
+// whole. cut says that something finer was cut off already, by floor: −1 ns is
+// 23:59:59.999999.
+func (d *Decoder) appendTime(v *schema.Values, us int64, cut bool) {
+	unit := d.opt.TimeUnit
+	if v.Kind == schema.Time {
+		unit = 1000 // TIME columns are always in milliseconds
+	}
+	if cut || us%unit != 0 {
+		d.Lost.Digits++
+	}
+	v.AppendNum(us)
 }
 
-func (p *digitsOf) take(c byte) bool {
-	if p.i < len(p.t) && p.t[p.i] == c {
-		p.i++
-		return true
+func floorDiv(a, b int64) int64 {
+	q := a / b
+	if a%b < 0 {
+		q--
 	}
-	return false
-}
-
-// two reads a separator, if one is asked for, and two digits.
-func (p *digitsOf) two(sep byte) int64 {
-	if sep != 0 && !p.take(sep) {
-		p.bad = true
-	}
-	if p.i+2 > len(p.t) || p.t[p.i]-'0' > 9 || p.t[p.i+1]-'0' > 9 {
-		p.bad = true
-		return 0
-	}
-	p.i += 2
-	return int64(p.t[p.i-2]-'0')*10 + int64(p.t[p.i-1]-'0')
-}
-
-// offset reads Z, ±HH[:MM[:SS]] or nothing, in seconds east of UTC.
-func (p *digitsOf) offset() int64 {
-	if p.i == len(p.t) || p.take('Z') {
-		return 0
-	}
-	sign := int64(1)
-	if p.take('-') {
-		sign = -1
-	} else if !p.take('+') {
-		p.bad = true
-		return 0
-	}
-	s := p.two(0) * 3600
-	if p.take(':') {
-		s += p.two(0) * 60
-		if p.take(':') {
-			s += p.two(0)
-		}
-	}
-	return sign * s
+	return q
 }

@@ -2,9 +2,13 @@ package debezium
 
 import (
 	"bytes"
+	"crypto/md5"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"hash/fnv"
+	"strconv"
+	"strings"
 
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -72,20 +76,77 @@ func (d *Decoder) keyOf(sh *shape, text []byte) []byte {
 	return bytes.Clone(run.Keys[at:])
 }
 
-// placeholders returns the forms in which an unavailable value comes as text
-// (PostgresValueConverter and UnchangedToastedPlaceholder of Debezium): itself, its
-// bytes as binary.handling.mode has them, and around it what arrays and hstore have.
-func placeholders(text string) (all [][]byte) {
-	for _, form := range []string{text, base64.StdEncoding.EncodeToString([]byte(text)), base64.URLEncoding.EncodeToString([]byte(text)),
-		hex.EncodeToString([]byte(text)), `["` + text + `"]`, `{"` + text + `":"` + text + `"}`} {
-		all = append(all, []byte(form))
-	}
-	return all
+// placeholders are the forms in which one placeholder comes (Debezium:
+// PostgresValueConverter, UnchangedToastedPlaceholder).
+type placeholders struct {
+	raw    []byte   // of bytes
+	text   [][]byte // of text: itself, its bytes as binary.handling.mode has them, and an hstore as JSON
+	nested [][]byte // of arrays and maps, as the JSON that they become
 }
 
-func (d *Decoder) isUnavailable(text []byte) bool {
-	for _, form := range d.unavailable {
-		if len(form) == len(text) && bytes.Equal(form, text) {
+// plainText and keyText read text of which nothing is declared.
+var (
+	plainText = codec{wire: wireString, kind: schema.String, name: "string"}
+	keyText   = plainText.asKey()
+)
+
+// placeholdersOf returns the forms of a connector's unavailable.value.placeholder, nil
+// of none. Bytes can be given as hex:….
+func placeholdersOf(setting string) *placeholders {
+	if setting == "" {
+		return nil
+	}
+	raw := []byte(setting)
+	if digits, ok := strings.CutPrefix(setting, "hex:"); ok {
+		if b, err := hex.DecodeString(digits); err == nil {
+			raw = b
+		}
+	}
+	p := &placeholders{raw: raw}
+	text := string([]rune(string(raw))) // as Java reads what is not UTF-8
+	quoted := string(appendJSONText(nil, []byte(text)))
+	base64Text := base64.StdEncoding.EncodeToString(raw)
+	pair := "{" + quoted + ":" + quoted + "}"
+	for _, form := range []string{text, base64Text, base64.URLEncoding.EncodeToString(raw), hex.EncodeToString(raw), pair} {
+		p.text = append(p.text, []byte(form))
+	}
+	var numbers, dates []string // arrays of numbers have one for each byte, as Java reads bytes
+	for _, b := range raw {
+		numbers = append(numbers, strconv.Itoa(int(int8(b))))
+		dates = append(dates, string(appendDays([]byte{'"'}, int64(int8(b))))+`"`)
+	}
+	id := md5.Sum(raw) // java.util.UUID.nameUUIDFromBytes: version 3
+	id[6], id[8] = id[6]&0x0f|0x30, id[8]&0x3f|0x80
+	for _, form := range []string{
+		"[" + quoted + "]", pair,
+		`["` + base64Text + `"]`,
+		`["` + hex.EncodeToString(raw) + `"]`,
+		"[" + strings.Join(numbers, ",") + "]",
+		"[" + strings.Join(dates, ",") + "]",
+		fmt.Sprintf(`["%x-%x-%x-%x-%x"]`, id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
+	} {
+		p.nested = append(p.nested, []byte(form))
+	}
+	return p
+}
+
+// isUnavailable reports whether a value under codec c is the placeholder: text as it
+// came, bytes as they are, or an array, map or struct as the JSON that it becomes. What the
+// column's schema tells goes before the connector's setting.
+func (d *Decoder) isUnavailable(c *codec, value []byte) bool {
+	p := d.unavailable
+	if c.absent != nil {
+		p = c.absent
+	}
+	forms := p.text
+	switch {
+	case c.isNested() || c.wire == wireInferred:
+		forms = p.nested
+	case c.wire == wireBytes || c.wire == wireBits || c.wire == wireDecimal:
+		return bytes.Equal(value, p.raw)
+	}
+	for _, form := range forms {
+		if len(form) == len(value) && bytes.Equal(form, value) {
 			return true
 		}
 	}

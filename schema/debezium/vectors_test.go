@@ -183,7 +183,7 @@ func TestVectorsAvro(t *testing.T) {
 		}
 		got = append(got, outcome(d, rec))
 	}
-	holdVector(t, got, "4× upsert public.orders 1 | refused: table public.orders, column price\ndelete public.orders 1\ntombstone")
+	holdVector(t, got, "upsert public.orders 1\nupsert public.orders 2\nupsert public.orders 3\nupsert public.orders 1\ndelete public.orders 1\ntombstone")
 }
 
 // noEvent and noTable are what becomes of a record that documentation shows in part.
@@ -205,8 +205,8 @@ var allVectors = []vector{
 	{file: "flink-cdc/pipeline-debezium-json-with-schema.txt", key: `{"id":1}`, want: "4× upsert $databaseName.customers 1\n15× upsert $databaseName.products 1\ndelete $databaseName.products 1"},
 
 	{file: "debezium-server-iceberg/unwrap-with-schema.json", key: `{"id":10003}`, want: "upsert inventory.orders 10003"},
-	{file: "debezium-server-iceberg/serde-with-schema_geom.json", key: `{"id":1}`, want: "upsert inventory.geom 1 | refused: table inventory.geom, column g"},
-	{file: "debezium-server-iceberg/serde-with-array.json", key: `{"name":"Bill"}`, want: "upsert inventory.array_data \"Bill\" | refused: table inventory.array_data, column pay_by_quarter"},
+	{file: "debezium-server-iceberg/serde-with-schema_geom.json", key: `{"id":1}`, want: "upsert inventory.geom 1"},
+	{file: "debezium-server-iceberg/serde-with-array.json", key: `{"name":"Bill"}`, want: "upsert inventory.array_data \"Bill\""},
 	{file: "debezium-server-iceberg/serde-with-array2.json", want: "schema_change"},
 	{file: "debezium-server-iceberg/serde-with-schema.json", key: customers, want: "upsert inventory.customers 1004"},
 	{file: "debezium-server-iceberg/serde-with-schema2.json", key: customers, want: noEvent}, // a schema alone

@@ -27,7 +27,8 @@ type field struct {
 	name  string
 	codec codec
 	avro  avroField
-	col   int // in the shape; -1: dropped, or a key column, filled from the record's key
+	told  bool // that its type is not known
+	col   int  // in the shape; -1: dropped, or a key column, filled from the record's key
 }
 
 const leftOut = -2 // the col of a field that a Rule leaves out
