@@ -41,7 +41,7 @@ tables:
   public_orders:
     from: public_orders_[0-9]+  # what SLUICE_TARGET_TABLE names so becomes this table; with merge also several
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
-    keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key
+    keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key; or the column of a key that is one value without a name
     append: false               # rows have no key and are only ever added; an update or delete holds the table
     columns: {Name: name2}      # other names at the target, as where two columns would be one to it
     includeColumns: []          # only these columns of the source and the key; empty: all

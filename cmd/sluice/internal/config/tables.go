@@ -28,7 +28,7 @@ type Tables struct {
 type Table struct {
 	From     Pattern           `yaml:"from"`     // what SLUICE_TARGET_TABLE names so becomes this table
 	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
-	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys
+	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys; of a key that is one value without a name, its column
 	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
 	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
