@@ -232,19 +232,15 @@ func TestFormsAllocateNothing(t *testing.T) {
 		d := NewDecoder("p.public.t", opt)
 		key, value := f.write(t, rowChange{"u", 1, &name, &n})
 		rec := Record{Key: []byte(key), Value: []byte(value)}
-		var rows []*schema.Rows
 		once := func() {
 			for range 100 {
 				if _, err := d.Decode(rec); err != nil {
 					t.Fatal(f.name, err)
 				}
 			}
-			for _, r := range d.Take(rows[:0]) {
-				Recycle(r)
-			}
+			d.order[0].run.Truncate(0) // which keeps its memory
 		}
-		once()
-		if per := testing.AllocsPerRun(10, once); per > 20 { // of 100 rows
+		if per := testing.AllocsPerRun(10, once); per > 0 {
 			t.Errorf("%s: %.0f allocations in 100 rows", f.name, per)
 		}
 	}

@@ -61,3 +61,42 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRecord: whatever key and value are, a record is decoded or refused, and leaves
+// whole rows or none.
+func FuzzRecord(f *testing.F) {
+	id := `{"id":1}`
+	for _, seed := range []struct{ key, value string }{
+		{id, event("c", "null", `{"id":1,"a":"x"}`)}, {id, `{"id":1,"__op":"u","__deleted":true,"__source_ts_ms":"5"}`}, {id, flatSchema(`{"id":1,"name":"a"}`)},
+		{id, cloud("r", `{"after":{"id":1}}`)}, {id, cloud("r", `"AAAAAAEAAgICAg=="`)}, {mongoKey(`{"$oid":"a"}`), mongo("u", "null", `{"_id":{"$oid":"a"},"at":{"$date":1},"n":[{"$numberLong":"1"}]}`)},
+		{mongoKey(`"a"`), ""}, {`5`, event("d", "null", "null")}, {"\x00\x00\x00\x00\x00\x00\x00\x05", `{"id":5}`}, {`{"schema":{"type":"int32"},"payload":5}`, `{"id":5}`},
+		{id, "\x00\x00\x00\x00\x02\x00\x02\x02\x02\x02"},
+	} {
+		for setting := range byte(12) {
+			f.Add([]byte(seed.key), []byte(seed.value), setting)
+		}
+	}
+	rig := newAvroRig(f, keySchema, imagesSchema)
+	f.Fuzz(func(t *testing.T, key, value []byte, setting byte) {
+		opt := rig.options()
+		opt.Events, opt.BareKeys, opt.KeepMetadata = Events(setting%3), BareKeys(setting/3%4), setting&64 > 0
+		if setting >= 128 {
+			opt.Keys = func(string) []string { return []string{"id"} }
+		}
+		d := NewDecoder("p.public.t", opt)
+		for i := range 2 {
+			_, err := d.Decode(Record{Offset: int64(i), Key: key, Value: value})
+			runs := d.Take(nil)
+			if err != nil && len(runs) > 0 {
+				t.Fatalf("refused (%v), and left rows", err)
+			}
+			for _, rows := range runs {
+				for c := range rows.Columns {
+					if rows.Values[c].Len() != rows.Len() {
+						t.Fatalf("%d values of %d", rows.Values[c].Len(), rows.Len())
+					}
+				}
+			}
+		}
+	})
+}
