@@ -49,7 +49,7 @@ func (d *Decoder) fillAvroKey(sh *shape, run *schema.Rows, key payload) (col int
 func (d *Decoder) fillAvroID(sh *shape, run *schema.Rows, r *avro.Reader, f *field) error {
 	k := sh.findKey([]byte(documentID), 0)
 	if k < 0 {
-		return newInKey(documentID)
+		return notDocuments(sh.table)
 	}
 	var text []byte
 	if f.avro.present(r) {

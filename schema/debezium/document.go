@@ -30,9 +30,15 @@ func documentGone(table string) error {
 			"and its delete follows: SLUICE_MONGODB_GONE=skip passes over such updates"}
 }
 
+// notDocuments is the error of a document in a table whose key a tombstone told before.
+func notDocuments(table string) error {
+	return &fault{"key: it is a document's, and a tombstone before it, whose id is a number, was taken for a row's",
+		fmt.Sprintf("give %s its type under tables.%s.types in the tables file and restart", documentID, table)}
+}
+
 // isDocumentKey tells the key of a document, {"id":"<extended JSON>"}, from a row's by
 // what is in it, for tombstones: they have no source block. A number as an id is not
-// told from a row's text.
+// told from a row's text; that the tables file gives _id a type tells it then.
 func (d *Decoder) isDocumentKey(key payload) bool {
 	var text []byte
 	switch p := key.plan; {

@@ -106,6 +106,22 @@ func TestDocumentTombstone(t *testing.T) {
 	if want := "_t(_id*:STRING)\n  0 upsert \"5\"\n  1 delete \"6\"\n"; got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
+	// A number that comes first is told by the type that the tables file gives _id.
+	opt := testOptions()
+	opt.Types = func(table, source string) schema.Kind {
+		return map[string]schema.Kind{"public_t._id": schema.Integer}[table+"."+source]
+	}
+	if got, want := decodeAll(t, opt, message{mongoKey("6"), "-"}), "public_t(_id*:INTEGER)\n  0 delete 6\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	d := NewDecoder("p.public.t", testOptions())
+	if _, err := d.Decode(Record{Key: []byte(mongoKey("6"))}); err != nil {
+		t.Fatal(err)
+	}
+	value := strings.NewReplacer(`"db":"shop"`, `"schema":"public"`).Replace(mongo("c", "null", `{"_id":6}`))
+	if _, err := d.Decode(Record{Offset: 1, Key: []byte(mongoKey("6")), Value: []byte(value)}); err == nil || !strings.Contains(said(err), "give _id its type under tables.public_t.types") {
+		t.Errorf("a document after it: %v", err)
+	}
 	got = decodeAll(t, testOptions(), message{`{"id":"abc"}`, "-"})
 	if want := "public_t(id*:STRING)\n  0 delete \"abc\"\n"; got != want {
 		t.Errorf("a row's key: got\n%swant\n%s", got, want)

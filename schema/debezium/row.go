@@ -276,7 +276,10 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 			d.name = name
 		}
 		k := sh.findKey(name, hint)
-		if k < 0 {
+		switch {
+		case k < 0 && isID:
+			return -1, notDocuments(sh.table)
+		case k < 0:
 			return -1, newInKey(string(name))
 		}
 		v := &run.Values[k]

@@ -3,6 +3,8 @@ package debezium
 import (
 	"bytes"
 	"strings"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // tombstone deletes by key: where log compaction has removed the delete before it,
@@ -14,7 +16,7 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	if key.data == nil || follows {
 		return Tombstone, nil, nil
 	}
-	key.document = d.collections || d.isDocumentKey(key)
+	key.document = d.collections || d.isDocumentKey(key) || d.opt.Types != nil && d.opt.Types(d.tableByName(), documentID) != schema.Unknown
 	sh, err := d.tableOfTopic(key)
 	switch {
 	case err != nil:
