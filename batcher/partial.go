@@ -47,8 +47,8 @@ func (b *Batcher) Lacks(batch *Batch) *Lack {
 
 // unknown calls f with the live rows that have no known value in a column.
 func (b *Batch) unknown(column int, f func(row int, s schema.State)) {
-	if !b.partial {
-		return
+	if c := b.Table.Columns[column]; !b.partial || c.Type.Kind == schema.Unknown && !c.Rest {
+		return // a column of no kind is not sent
 	}
 	for row, s := range b.rows.Values[column].States {
 		if !s.Known() && !b.dead[row] && b.rows.Ops[row] == schema.Upsert {
@@ -208,12 +208,16 @@ func (f *filler) add(i int, before *schema.Rows, at int, deleted bool) {
 	f.end(f.src.Ops[i], f.src.Offsets[i], f.src.Key(i))
 	for c := range f.out.Values {
 		dst := &f.out.Values[c]
-		if f.columns[c] < 0 {
-			dst.AppendNull()
-			continue
+		src, s := (*schema.Values)(nil), schema.Null
+		if at := f.columns[c]; at >= 0 {
+			src = &f.src.Values[at]
+			s = src.States[i]
+		} else {
+			s = f.src.Rest(i)
 		}
-		src := &f.src.Values[f.columns[c]]
-		switch s := src.States[i]; {
+		switch {
+		case s == schema.Null:
+			dst.AppendNull()
 		case s.Known():
 			f.one[0] = int32(i)
 			dst.AppendRows(src, f.one[:])

@@ -272,3 +272,52 @@ func readNames(t *testing.T, data []byte) (names []string) {
 	}
 	return names
 }
+
+// TestRest: rows of which only some columns are known have no value in those that other
+// runs bring, before or after them: each is filled from an earlier row or left out.
+func TestRest(t *testing.T) {
+	rest := schema.Column{Name: "(rest)", Rest: true}
+	known := func() run {
+		return newRun("t", rest, col("v", schema.String)).add(schema.Upsert, 1, nil, "one").add(schema.Upsert, 2, nil, "two")
+	}
+	bare := func(id int64) run { return newRun("t", rest).add(schema.Upsert, id, schema.Unavailable) }
+	for _, tc := range []struct {
+		name         string
+		runs         []run
+		whole, parts []string
+	}{
+		{"after", []run{known(), bare(2), bare(3)}, []string{`"1"|"one"|`, `"2"|"two"|`}, []string{`"3"|`}},
+		{"before", []run{bare(3), known(), bare(2)}, []string{`"1"|"one"|`, `"2"|"two"|`}, []string{`"3"|`}},
+		{"alone", []run{bare(3)}, nil, []string{`"3"|`}},
+	} {
+		policy := anyPolicy("")
+		policy.Unavailable = UnavailableKeep
+		b := New(func(string) Policy { return policy })
+		for _, r := range tc.runs {
+			if _, err := b.Add(epoch, r.Rows, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var whole, parts []string
+		for _, batch := range slices.Clone(b.Of("t")) {
+			if lack := b.Lacks(batch); lack != nil {
+				t.Errorf("%s: lacks %+v", tc.name, lack)
+			}
+			b.Seal(batch)
+			chunks, err := testEncoder().Encode(batch)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range chunks {
+				if got := readBack(t, []schema.Chunk{c}, schema.Upsert); len(c.Without) == 0 {
+					whole = append(whole, got...)
+				} else {
+					parts = append(parts, got...)
+				}
+			}
+		}
+		if !slices.Equal(whole, tc.whole) || !slices.Equal(parts, tc.parts) {
+			t.Errorf("%s: whole rows %v, want %v; in part %v, want %v", tc.name, whole, tc.whole, parts, tc.parts)
+		}
+	}
+}

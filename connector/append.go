@@ -8,7 +8,7 @@ import (
 
 // once reports whether a table's rows must not reach the target twice.
 func (c *Connector) once(table string) bool {
-	return c.opt.Decoder.Append != nil && c.opt.Decoder.Append(table)
+	return c.opt.Decoder.Appends(table)
 }
 
 // unsure is the remedy where nobody can tell which rows of a batch are in a table that

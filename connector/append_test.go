@@ -10,13 +10,14 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // appendWorld is a table whose rows have no key, the same row several times.
 func appendWorld(t *testing.T, eo emulator.Options) (*world, Options, func(n int)) {
 	w := newWorld(t, eo, "shop.public.a")
 	opt := w.options("shop.public.a")
-	opt.Decoder.Append = func(string) bool { return true }
+	opt.Decoder.Mode = func(string) debezium.Mode { return debezium.ModeAppend }
 	opt.DrainTimeout = 500 * time.Millisecond
 	opt.Policy = func(string) batcher.Policy {
 		return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: 500 * time.Millisecond}

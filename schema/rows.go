@@ -84,13 +84,23 @@ func (r *Rows) Reset(table string, cols []Column) {
 	r.Ops, r.Offsets, r.Keys, r.KeyEnds = r.Ops[:0], r.Offsets[:0], r.Keys[:0], r.KeyEnds[:0]
 }
 
-// AddColumn adds a column that is NULL in the rows so far.
-func (r *Rows) AddColumn(c Column) {
-	r.Columns = append(r.Columns, c)
-	var v Values
-	for range r.Ops {
-		v.AppendNull()
+// Rest returns the state that row i has in a column which r does not have.
+func (r *Rows) Rest(i int) State {
+	for c := range r.Columns {
+		if r.Columns[c].Rest {
+			return r.Values[c].States[i]
+		}
 	}
+	return Null
+}
+
+// AddColumn adds a column, without a value in the rows so far.
+func (r *Rows) AddColumn(c Column) {
+	var v Values
+	for i := range r.Ops {
+		v.AppendAbsent(r.Rest(i))
+	}
+	r.Columns = append(r.Columns, c)
 	v.Become(c.Type.Kind)
 	r.Values = append(r.Values, v)
 }

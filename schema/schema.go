@@ -59,6 +59,9 @@ type Column struct {
 	Key  bool
 	// Stamp marks a DateTime column that holds when a batch was sealed, in its written rows.
 	Stamp bool
+	// Rest marks a column of no kind, which is not at the target: its states are those of a
+	// row's values in all columns that were not known yet when the row was read.
+	Rest bool
 }
 
 // Op is what a change does to its row.

@@ -65,6 +65,11 @@ tables:
     postExecutionQuery: q
   public_log:
     append: true
+  past:
+    mode: history
+  soft:
+    mode: soft-delete
+    fullBefore: true
   merged:
     from: public_m[0-9]
     merge: true
@@ -77,7 +82,7 @@ func TestWiring(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
-	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || !o.Decoder.Append("public_log") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Append("public_t") ||
+	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || o.Decoder.Mode("public_log") != debezium.ModeAppend || o.Decoder.Mode("past") != debezium.ModeHistory || o.Decoder.Mode("soft") != debezium.ModeSoftDelete || !o.Decoder.WholeBefore("soft") || o.Decoder.WholeBefore("past") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Mode("public_t") != debezium.ModeUpsert ||
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
 		!slices.Equal(o.Decoder.Metadata("public_t"), []debezium.MetadataColumn{{What: debezium.SourceTime, Name: "_ts"}}) || o.Decoder.Metadata("x") != nil {
 		t.Error("the tables file is not wired to the decoder")

@@ -49,10 +49,11 @@ type Options struct {
 	// Keys returns the key columns configured for a target table, nil to take
 	// them from the records' keys.
 	Keys func(table string) []string
-	// Append tells the target tables whose rows have no key and are only ever added: a
-	// row is known by where its record stands, so that one that is read twice is one
-	// row. nil: none.
-	Append func(table string) bool
+	// Mode says what changes become in a target table; nil: ModeUpsert.
+	Mode func(table string) Mode
+	// WholeBefore tells the target tables whose source logs whole rows before a delete;
+	// nil: none.
+	WholeBefore func(table string) bool
 	// TopicTable returns the target table configured for a topic, for records
 	// that do not say their table; "" if none is.
 	TopicTable func(topic string) string
@@ -227,6 +228,7 @@ type Decoder struct {
 
 	op   byte // of the change at hand, and where it comes from
 	from origin
+	bare bool // of the row image only the key is to be read
 
 	// The source table of the last row, which most often is that of the next.
 	last       *shape
@@ -376,7 +378,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		}
 		return Row, sh, documentGone(sh.table)
 	}
-	if sh.appends && (e.op == 'u' || e.op == 'd') {
+	if sh.mode == ModeAppend && (e.op == 'u' || e.op == 'd') {
 		return Row, sh, notAppended(sh.table, e.op)
 	}
 	d.op, d.from = e.op, e.from

@@ -319,7 +319,7 @@ func TestBadRecords(t *testing.T) {
 // read twice are one; what changes a row is refused.
 func TestAppend(t *testing.T) {
 	opt := testOptions()
-	opt.Append = func(table string) bool { return table == "public_t" }
+	opt.Mode = func(table string) Mode { return map[string]Mode{"public_t": ModeAppend}[table] }
 	d := NewDecoder("p.public.t", opt)
 	same := []byte(event("c", "null", `{"id":1,"a":"x"}`))
 	for _, rec := range []Record{{Offset: 1, Value: same}, {Offset: 2, Value: same, Key: []byte(`{"id":1}`)}, {Offset: 2, Partition: 1, Value: same}, {Offset: 1, Value: same}} {

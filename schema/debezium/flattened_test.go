@@ -70,7 +70,7 @@ func TestFlattened(t *testing.T) {
 			{"-", flatSchema(`{"id":1,"name":"a"}`)},
 			{"-", flatSchema(`{"id":1,"name":"","__deleted":"true"}`)},
 		}, cols + "  0 upsert 1 \"a\"\n  1 delete 1 NULL\n"},
-		{"rows that are only added", func(o *Options) { o.Append = func(string) bool { return true } }, []message{
+		{"rows that are only added", func(o *Options) { o.Mode = func(string) Mode { return ModeAppend } }, []message{
 			{"-", flatSchema(`{"id":1,"name":"a"}`)},
 		}, "public_t(id:INTEGER name:STRING)\n  0 upsert 1 \"a\"\n"},
 	} {

@@ -59,6 +59,11 @@ type metadata struct {
 
 // addMetadata gives a table its columns of metadata, behind those of its first row.
 func (d *Decoder) addMetadata(sh *shape) error {
+	if sh.mode == ModeSoftDelete && sh.index("(rest)") < 0 {
+		if _, err := d.add(sh, "(rest)", schema.Column{Name: "(rest)", Rest: true}); err != nil {
+			return err
+		}
+	}
 	if d.opt.Metadata == nil {
 		return nil
 	}

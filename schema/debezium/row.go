@@ -15,10 +15,10 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 	if e.after.data == nil {
 		return fmt.Errorf("op %c without an after image", e.op)
 	}
-	if e.op == 'u' || e.untold {
+	if (e.op == 'u' || e.untold) && sh.replaces() {
 		d.absent = schema.Unavailable
 	}
-	if !d.byKey(sh, key) && e.before.data != nil {
+	if !d.byKey(sh, key) && sh.replaces() && e.before.data != nil {
 		if err := d.keyMoved(sh, offset, e); err != nil {
 			return err
 		}
@@ -29,15 +29,19 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 // delete appends the removal of the row that the key names. Where the key is
 // configured instead, it is read from the before image.
 func (d *Decoder) delete(sh *shape, offset int64, key payload, e *change) error {
-	if d.byKey(sh, key) {
+	switch {
+	case sh.mode.keeps():
+		return d.keep(sh, offset, key, e)
+	case d.byKey(sh, key):
 		return d.row(sh, schema.Delete, offset, key, payload{plan: e.rows})
-	}
-	if e.before.data == nil {
-		return &fault{"a delete without a before image, which the configured keys are read from",
-			"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it from then on; delete the row at the target, move the group's offset past this record and restart"}
+	case e.before.data == nil:
+		return noBefore
 	}
 	return d.row(sh, schema.Delete, offset, payload{}, e.before)
 }
+
+var noBefore = &fault{"a delete without a before image, which the configured keys are read from",
+	"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it from then on; delete the row at the target, move the group's offset past this record and restart"}
 
 // keyMoved appends the removal of the old key if an update changed a configured
 // key: without a record key Debezium does not split such an update in two.
@@ -57,7 +61,7 @@ func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
 	if !moved {
 		return nil
 	}
-	return d.row(sh, schema.Delete, offset, payload{}, e.before)
+	return d.delete(sh, offset, payload{}, e)
 }
 
 // row appends one row, or leaves the run and the types of its columns as they
@@ -195,7 +199,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 			continue
 		}
 		k := slices.Index(keys, name)
-		col, err := d.add(sh, name, schema.Column{Key: k >= 0})
+		col, err := d.add(sh, name, schema.Column{Key: k >= 0 && sh.replaces()})
 		if err != nil {
 			return err
 		}
@@ -216,7 +220,11 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 		}
 	}
 	if image.data != nil {
-		if col, err = d.fillImage(sh, run, op, image); err != nil {
+		of := op
+		if d.bare {
+			of = schema.Delete
+		}
+		if col, err = d.fillImage(sh, run, of, image); err != nil {
 			return col, err
 		}
 	}
@@ -230,7 +238,7 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 		}
 		run.Keys = schema.AppendKey(run.Keys, v, n)
 	}
-	if sh.appends { // its place is what makes the row one of its own
+	if !sh.replaces() { // its place is what makes the row one of its own
 		run.Keys = append(run.Keys, d.topic...)
 		run.Keys = binary.BigEndian.AppendUint32(run.Keys, uint32(d.part))
 		run.Keys = binary.BigEndian.AppendUint64(run.Keys, uint64(offset))
@@ -240,9 +248,13 @@ func (d *Decoder) fill(sh *shape, run *schema.Rows, op schema.Op, offset int64, 
 			return col, err
 		}
 	}
+	absent := schema.Null
+	if d.bare && sh.mode == ModeSoftDelete {
+		absent, run.Partial = schema.Unavailable, true
+	}
 	for i := range run.Values {
 		if run.Values[i].Len() == n {
-			run.Values[i].AppendNull()
+			run.Values[i].AppendAbsent(absent)
 		}
 	}
 	return -1, nil

@@ -26,7 +26,7 @@ type shape struct {
 	// that come without one.
 	declared map[int]codec
 	fromRow  bool // the record's key is not asked: the row's is configured, or there is none
-	appends  bool // there is no key: see Options.Append
+	mode     Mode
 	excluded bool // its records are dropped, and nothing else is known of it
 	run      *schema.Rows
 	version  int // grows when cols or run change
@@ -61,12 +61,12 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
-	sh := &shape{table: table, declared: map[int]codec{}, fromRow: fromRow, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
+	sh := &shape{table: table, mode: d.opt.mode(table), declared: map[int]codec{}, fromRow: fromRow, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
 	for _, k := range keys {
 		if err := d.checkKey(table, k); err != nil {
 			return nil, err
 		}
-		col, err := d.add(sh, k, schema.Column{Key: true})
+		col, err := d.add(sh, k, schema.Column{Key: sh.replaces()})
 		if err != nil {
 			return nil, err
 		}
@@ -86,6 +86,10 @@ func (sh *shape) current() *schema.Rows {
 
 // index returns the position of a source column, or -1.
 func (sh *shape) index(source string) int { return slices.Index(sh.sources, source) }
+
+// replaces reports whether rows take the place of those of their key, and are not each
+// known by where its record stands.
+func (sh *shape) replaces() bool { return sh.mode == ModeUpsert || sh.mode == ModeSoftDelete }
 
 func (sh *shape) isKey(col int) bool { return slices.Contains(sh.keys, col) }
 
@@ -248,8 +252,8 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	if d.opt.Keys != nil {
 		keys = d.opt.Keys(table)
 	}
-	appends := d.opt.Append != nil && d.opt.Append(table)
-	fromRow := len(keys) > 0 || appends
+	mode := d.opt.mode(table)
+	fromRow := len(keys) > 0 || mode == ModeAppend || mode == ModeHistory && key.data == nil
 	if !fromRow {
 		switch {
 		case key.data == nil:
@@ -266,7 +270,7 @@ func (d *Decoder) learn(id Identity, key payload) (*shape, error) {
 	if err != nil {
 		return nil, &BadRecord{Table: table, Err: err}
 	}
-	sh.id, sh.appends = id, appends
+	sh.id = id
 	d.shapes[table] = sh
 	d.order = append(d.order, sh)
 	return sh, nil

@@ -29,6 +29,7 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	case !d.byKey(sh, key):
 		return Tombstone, nil, nil // its key names no row
 	}
+	d.op, d.from = 'd', origin{}
 	return Row, sh, d.delete(sh, rec.Offset, key, &change{})
 }
 

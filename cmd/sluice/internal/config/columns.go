@@ -174,6 +174,11 @@ func (c *Config) MetadataOf(table string) (all []debezium.MetadataColumn) {
 	if own := c.Tables.Tables[table].Metadata; own != nil {
 		all = own
 	}
+	for _, m := range modeColumns[c.ModeOf(table)] {
+		if !slices.ContainsFunc(all, func(have debezium.MetadataColumn) bool { return have.What == m.What }) {
+			all = append(slices.Clone(all), m)
+		}
+	}
 	if name := c.Celonis.OrderColumn; name != "" {
 		order := debezium.MetadataColumn{What: debezium.KafkaOffset, Name: name}
 		if !slices.Contains(all, order) {
@@ -215,10 +220,11 @@ func (c *Config) checkNames(problem func(string, ...any)) {
 			problem("tables.%s, tables.%s: one name to the target, which ignores case; leave one out", other, name)
 		}
 		folded[fold(name)] = name
+		c.checkMode(name, problem)
 		if celonis.Reserved(name) {
 			problem("tables.%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", name)
 		}
-		if t := c.Tables.Tables[name]; t.Metadata != nil || len(t.Columns) > 0 {
+		if t := c.Tables.Tables[name]; t.Metadata != nil || len(t.Columns) > 0 || t.Mode != 0 {
 			check("tables."+name, c.MetadataOf(name), t.Columns)
 		}
 	}

@@ -43,6 +43,10 @@ tables:
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
     keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key; or the column of a key that is one value without a name
     append: false               # rows have no key and are only ever added; an update or delete holds the table
+    mode: upsert                # history: every change is a row of its own, without a key, with _op, _kafka_position and
+                                # _kafka_offset; soft-delete: deleted rows stay, with _deleted true
+    fullBefore: false           # the database logs whole rows before a delete (REPLICA IDENTITY FULL), for these two modes;
+                                # else a history has only the key of what was deleted, and a soft delete needs unavailable
     columns: {Name: name2}      # other names at the target, as where two columns would be one to it
     includeColumns: []          # only these columns of the source and the key; empty: all
     excludeColumns: [note]      # not these; whatever is in them is skipped

@@ -30,11 +30,14 @@ type Table struct {
 	Topic    string            `yaml:"topic"`    // the topic of records that do not name their table
 	Keys     []string          `yaml:"keys"`     // key columns, read from the rows instead of the records' keys; of a key that is one value without a name, its column
 	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
+	Mode     Mode              `yaml:"mode"`     // what changes become at the target
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
 	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
 	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
 	Truncate Truncate          `yaml:"truncate"` // what becomes of a TRUNCATE
+	// FullBefore says that the source logs whole rows before deletes.
+	FullBefore bool `yaml:"fullBefore"`
 
 	ColumnRules `yaml:",inline"`
 

@@ -76,6 +76,12 @@ func TestTablesRefused(t *testing.T) {
 		"tables: {a: {columns: {b: _celonis_b}}}":                    "tables.a: b=_celonis_b: want a name without the prefix",
 		"tables: {_CELONIS_a: {}}":                                   "tables._CELONIS_a: want a name without the prefix",
 		"tables: {a: {}, A: {}}":                                     "tables.A, tables.a: one name to the target",
+		"tables: {a: {mode: delete}}":                                "want upsert, history or soft-delete",
+		"tables: {a: {mode: history, append: true}}":                 "leave out tables.a.append or tables.a.mode",
+		"tables: {a: {mode: history, truncate: replace}}":            "set tables.a.truncate: hold or ignore",
+		"tables: {a: {fullBefore: true}}":                            "tables.a.fullBefore: does something only with",
+		"tables: {a: {mode: soft-delete}}":                           "set tables.a.fullBefore: true if the database logs whole rows",
+		"tables: {a: {mode: history, columns: {c: _OP}}}":            "tables.a: op and c are both named _OP at the target",
 		"tables: {b: {}, a: {hashColumns: [x]}}":                     "SLUICE_HASH_KEY: not set; tables.a.hashColumns needs it",
 	} {
 		if _, err := loadTables(t, text); err == nil || !strings.Contains(err.Error(), want) {
@@ -108,12 +114,14 @@ func TestColumnRules(t *testing.T) {
 
 // TestMetadataColumns: those of all tables, of one, and the column that orders changes.
 func TestMetadataColumns(t *testing.T) {
-	c, err := loadTables(t, "tables: {a: {metadataColumns: {delivered_at: at, op: o}}, none: {metadataColumns: {}}, same: {maxRows: 1}}",
+	c, err := loadTables(t, "tables: {a: {metadataColumns: {delivered_at: at, op: o}}, none: {metadataColumns: {}}, same: {maxRows: 1}, "+
+		"h: {mode: history}, s: {mode: soft-delete, unavailable: unchanged, metadataColumns: {deleted: gone}}, s2: {mode: soft-delete, fullBefore: true}}",
 		"SLUICE_METADATA_COLUMNS=op=_op,kafka_offset=_n", "SLUICE_CELONIS_ORDER_COLUMN=_n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for table, want := range map[string]string{"a": "[{0 o} {7 at} {6 _n}]", "none": "[{6 _n}]", "same": "[{0 _op} {6 _n}]", "other": "[{0 _op} {6 _n}]"} {
+	for table, want := range map[string]string{"a": "[{0 o} {7 at} {6 _n}]", "none": "[{6 _n}]", "same": "[{0 _op} {6 _n}]", "other": "[{0 _op} {6 _n}]",
+		"h": "[{0 _op} {6 _n} {4 _kafka_position}]", "s": "[{1 gone} {6 _n}]", "s2": "[{0 _op} {6 _n} {1 _deleted}]"} {
 		if got := fmt.Sprint(c.MetadataOf(table)); got != want {
 			t.Errorf("%s: %s, want %s", table, got, want)
 		}
