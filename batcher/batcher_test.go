@@ -296,3 +296,34 @@ func TestDueForMemory(t *testing.T) {
 		t.Errorf("short of memory: %s", got)
 	}
 }
+
+// TestLongest: a batch's table declares strings as long as its rows and those before need,
+// also when the source no longer tells a length or the column becomes STRING.
+func TestLongest(t *testing.T) {
+	type step struct{ length, longest, want int }
+	for _, steps := range [][]step{
+		{{0, 0, 0}, {0, 9, 9}, {0, 7, 9}},
+		{{200, 0, 0}, {0, 0, 200}, {200, 0, 200}, {200, 201, 201}},
+	} {
+		b := New(anyPolicy)
+		for i, s := range steps {
+			c := schema.Column{Name: "s", Type: schema.Type{Kind: schema.String, Length: s.length, Longest: s.longest}}
+			batch, err := b.Add(epoch, newRun("t", c).add(schema.Upsert, int64(i), "x").Rows, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := batch.Table.Columns[1].Type.Longest; got != s.want || batch.Table.Version != 1 {
+				t.Errorf("%v, batch %d: %d, version %d", steps, i, got, batch.Table.Version)
+			}
+			if i == 1 {
+				b.Seal(batch)
+			}
+		}
+	}
+	b := New(func(string) Policy { return Policy{Loose: true} })
+	b.Add(epoch, newRun("t", schema.Column{Name: "s", Type: schema.Type{Kind: schema.Boolean}}).add(schema.Upsert, 1, 1).Rows, 0)
+	batch, err := b.Add(epoch, newRun("t", schema.Column{Name: "s", Type: schema.Type{Kind: schema.String, Length: 200}}).add(schema.Upsert, 1, "x").Rows, 0)
+	if err != nil || batch.Table.Columns[1].Type != (schema.Type{Kind: schema.String, Longest: 200}) {
+		t.Errorf("%v, %+v", err, batch)
+	}
+}

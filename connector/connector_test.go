@@ -519,7 +519,7 @@ func TestSplitJobs(t *testing.T) {
 func TestCutStringsAreSaid(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	opt := w.options("shop.public.a")
-	opt.Decoder.MaxLength, opt.Decoder.Overflow = 3, debezium.OverflowTruncate
+	opt.Decoder.MaxLength, opt.Decoder.Overflow = 3, debezium.OverflowCut
 	var mu sync.Mutex
 	var log strings.Builder
 	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {

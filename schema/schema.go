@@ -43,6 +43,9 @@ type Type struct {
 	Kind Kind
 	// Length is the declared length of a String in characters, 0 if none is known.
 	Length int
+	// Longest is what a String must be declared with at least, whatever Length says or
+	// what stands in for it: a longer value has been seen, or a length was known once.
+	Longest int
 	// Precision and Scale are the declared digits of a decimal, and how many of them
 	// stand behind the point. A Float that was a decimal has a Scale only; a String
 	// with a Precision is the text of a decimal that fits it.

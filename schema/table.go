@@ -91,7 +91,7 @@ func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
 			wide.Kind, ok = String, wide.Inferred
 		}
 		if !ok && t.Loose && !have.Key {
-			wide, ok = Type{Kind: String}, true
+			wide, ok = Type{Kind: String, Longest: max(have.Type.Length, have.Type.Longest, c.Type.Length, c.Type.Longest)}, true
 		}
 		if !ok || (have.Key && have.Type.Kind != wide.Kind && have.Type.Kind != Unknown) {
 			return nil, false, &ConflictError{t.Name, c.Name,
@@ -131,11 +131,11 @@ func hasKey(cols []Column, name string) bool {
 // whether there is one. INTEGER widens to FLOAT, as when a database column does;
 // types that were both inferred from plain JSON also widen to STRING.
 func Widen(a, b Type) (Type, bool) {
-	w := Type{Kind: a.Kind, Length: max(a.Length, b.Length), Scale: max(a.Scale, b.Scale), Inferred: a.Inferred && b.Inferred}
+	w := Type{Kind: a.Kind, Length: max(a.Length, b.Length), Longest: max(a.Longest, b.Longest), Scale: max(a.Scale, b.Scale), Inferred: a.Inferred && b.Inferred}
 	switch {
 	case a.Kind == b.Kind:
 		if a.Kind == String && (a.Length == 0 || b.Length == 0) {
-			w.Length = 0 // unknown, hence not bounded by the other
+			w.Longest, w.Length = max(w.Longest, w.Length), 0 // unknown, hence not bounded by the other
 		}
 		switch {
 		case a.Precision > 0 && b.Precision > 0:
@@ -152,7 +152,7 @@ func Widen(a, b Type) (Type, bool) {
 		w.Kind = Float
 		return w, true
 	case w.Inferred:
-		return Type{Kind: String, Inferred: true}, true
+		return Type{Kind: String, Longest: w.Longest, Inferred: true}, true
 	}
 	return Type{}, false
 }

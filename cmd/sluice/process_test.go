@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -187,7 +188,8 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// TestFileTypes: the same changes make the same tables as Parquet and as CSV.
+// TestFileTypes: the same changes make the same tables as Parquet and as CSV, and also where
+// the declared lengths begin too short and grow.
 func TestFileTypes(t *testing.T) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, shopTopics...))
 	if err != nil {
@@ -206,19 +208,23 @@ func TestFileTypes(t *testing.T) {
 		}
 	}
 	emus := map[string]*emulator.Emulator{}
-	for _, files := range []string{"parquet", "csv"} {
+	for name, env := range map[string]map[string]string{
+		"parquet": {}, "csv": {"SLUICE_CELONIS_FILE_TYPE": "csv"},
+		"grow": {"SLUICE_STRING_OVERFLOW": "grow", "SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH": "1"},
+	} {
 		emu := emulator.New(emulator.Options{})
-		emus[files] = emu
+		emus[name] = emu
 		api := httptest.NewServer(watched(t, emu))
 		defer api.Close()
-		p := start(t, map[string]string{
-			"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\..*`, "SLUICE_KAFKA_GROUP": files,
-			"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "k", "SLUICE_CELONIS_FILE_TYPE": files,
+		maps.Copy(env, map[string]string{
+			"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\..*`, "SLUICE_KAFKA_GROUP": name,
+			"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_API_KEY": "k",
 			"SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_BATCH_MAX_ROWS": "200", "SLUICE_BATCH_MAX_AGE": "50ms",
 			"SLUICE_CHUNK_BYTES": "4KiB", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000",
 		})
+		p := start(t, env)
 		for _, table := range s.tables {
-			eventually(t, files+" in "+table.target(), func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
+			eventually(t, name+" in "+table.target(), func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
 		}
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -228,9 +234,20 @@ func TestFileTypes(t *testing.T) {
 		}
 	}
 	for _, table := range s.tables {
-		a, b := emus["parquet"].Snapshot(table.target()), emus["csv"].Snapshot(table.target())
-		if !reflect.DeepEqual(a.Columns, b.Columns) || !reflect.DeepEqual(a.Rows, b.Rows) {
-			t.Errorf("%s differs: %v and %v", table.target(), a.Columns, b.Columns)
+		a, b, c := emus["parquet"].Snapshot(table.target()), emus["csv"].Snapshot(table.target()), emus["grow"].Snapshot(table.target())
+		if !reflect.DeepEqual(a.Columns, b.Columns) || !reflect.DeepEqual(a.Rows, b.Rows) || !reflect.DeepEqual(a.Rows, c.Rows) {
+			t.Errorf("%s differs: %v, %v and %v", table.target(), a.Columns, b.Columns, c.Columns)
+		}
+		for i, col := range c.Columns {
+			longest := 1
+			for _, row := range c.Rows {
+				if text, ok := row[i].(string); ok {
+					longest = max(longest, len([]rune(text)))
+				}
+			}
+			if col.Type == "STRING" && (col.Length < longest || col.Length > 100) {
+				t.Errorf("%s.%s has length %d for texts of up to %d characters", table.target(), col.Name, col.Length, longest)
+			}
 		}
 	}
 }

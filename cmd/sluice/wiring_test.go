@@ -115,8 +115,11 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_DECIMAL", "decimal", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsExact }},
 		{"SLUICE_BINARY", "hex", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryHex }},
 		{"SLUICE_BINARY", "drop", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryDrop }},
-		{"SLUICE_STRING_OVERFLOW", "truncate", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowTruncate }},
-		{"SLUICE_STRING_OVERFLOW", "warn", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowPass }},
+		{"SLUICE_STRING_OVERFLOW", "cut", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowCut }},
+		{"SLUICE_STRING_OVERFLOW", "grow", func(o connector.Options) bool {
+			return o.Decoder.Overflow == debezium.OverflowGrow && o.Decoder.LengthLimit == 65000
+		}},
+		{"SLUICE_STRING_OVERFLOW", "pass", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowPass }},
 		{"SLUICE_TIMESTAMP", "millis", func(o connector.Options) bool { return o.Decoder.TimeUnit == 1000 }},
 		{"SLUICE_TIMESTAMP", "micros", func(o connector.Options) bool { return o.Decoder.TimeUnit <= 1 }},
 		{"SLUICE_CELONIS_LENGTH_UNIT", "bytes", func(o connector.Options) bool { return o.Decoder.LengthInBytes }},

@@ -87,6 +87,8 @@ func TestJobDocument(t *testing.T) {
 			{Name: "id", Type: schema.Type{Kind: schema.Integer}, Key: true},
 			{Name: "name", Type: schema.Type{Kind: schema.String, Length: 40}},
 			{Name: "text", Type: schema.Type{Kind: schema.String}},
+			{Name: "grown", Type: schema.Type{Kind: schema.String, Length: 40, Longest: 41}},
+			{Name: "far", Type: schema.Type{Kind: schema.String, Longest: 65000}},
 			{Name: "price", Type: schema.Type{Kind: schema.Float, Scale: 2}},
 			{Name: "exact", Type: schema.Type{Kind: schema.String, Precision: 10, Scale: 4}},
 			{Name: "seen", Type: schema.Type{Kind: schema.DateTime}},
@@ -103,6 +105,8 @@ func TestJobDocument(t *testing.T) {
 			`{"columnName":"id","columnType":"INTEGER","pkField":true},` +
 			`{"columnName":"name","columnType":"STRING","fieldLength":40,"pkField":false},` +
 			`{"columnName":"text","columnType":"STRING","fieldLength":16250,"pkField":false},` +
+			`{"columnName":"grown","columnType":"STRING","fieldLength":41,"pkField":false},` +
+			`{"columnName":"far","columnType":"STRING","fieldLength":65000,"pkField":false},` +
 			`{"columnName":"price","columnType":"FLOAT","decimals":2,"pkField":false},` +
 			`{"columnName":"exact","columnType":"FLOAT","decimals":4,"pkField":false},` +
 			`{"columnName":"seen","columnType":"DATETIME","pkField":false}],"tableName":"t"}`

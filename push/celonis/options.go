@@ -57,6 +57,11 @@ type Options struct {
 	OnRequest func(op string, status int, took time.Duration)
 }
 
+// MaxLength is the longest that a STRING column can be: "65000 bytes ... is the maximum
+// length of a VARCHAR field" (https://docs.celonis.com/en/record-flattening.html), and the
+// most that the API takes for fallbackVarcharLength.
+const MaxLength = 65000
+
 // FileType is the API's UploadFileType.
 type FileType string
 

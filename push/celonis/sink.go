@@ -1,6 +1,7 @@
 package celonis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -192,9 +193,7 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 		case c.Type.Precision > 0:
 			col.ColumnType = schema.Float.String() // the platform has no DECIMAL
 		case c.Type.Kind == schema.String:
-			if col.FieldLength = c.Type.Length; col.FieldLength == 0 {
-				col.FieldLength = s.opt.FallbackLength
-			}
+			col.FieldLength = max(cmp.Or(c.Type.Length, s.opt.FallbackLength), c.Type.Longest)
 		}
 		d.TableSchema.Columns = append(d.TableSchema.Columns, col)
 	}

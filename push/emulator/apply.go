@@ -146,6 +146,9 @@ func (t *Table) grow(f *file, d *document, whole bool) error {
 			if err := t.widen(at, c.typ); err != nil {
 				return fmt.Errorf("column %s of %s is %s, the file has %s", c.name, t.Name, t.Columns[at].Type, c.typ)
 			}
+			if c.typ == "STRING" { // whether the platform lengthens a column that exists is not documented
+				t.Columns[at].Length = max(t.Columns[at].Length, declared[strings.ToLower(c.name)])
+			}
 			continue
 		}
 		if !fresh && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" {

@@ -490,7 +490,7 @@ func TestAvroCorners(t *testing.T) {
 // TestKeyTooLong: a key is never cut, for two rows would become one.
 func TestKeyTooLong(t *testing.T) {
 	opt := testOptions()
-	opt.MaxLength, opt.Overflow = 3, OverflowTruncate
+	opt.MaxLength, opt.Overflow = 3, OverflowCut
 	d := NewDecoder("p.public.t", opt)
 	_, err := d.Decode(Record{Key: []byte(`{"id":"abcd"}`), Value: []byte(event("c", "null", `{"id":"abcd","a":"wxyz"}`))})
 	if err == nil || !strings.Contains(err.Error(), "column id: a string of 4 characters") {

@@ -121,7 +121,7 @@ func (o *Options) codecOf(f *connectSchema) codec {
 		if o.LengthInBytes {
 			n *= utf8.UTFMax
 		}
-		if f.Name == "" && err == nil && n > 0 && (o.MaxLength == 0 || n <= o.MaxLength) {
+		if f.Name == "" && err == nil && n > 0 && (o.LengthLimit == 0 || n <= o.LengthLimit) {
 			c.length = n
 		}
 	case wireBits:

@@ -240,7 +240,7 @@ func TestLengthUnit(t *testing.T) {
 		opt := testOptions()
 		opt.LengthInBytes = tc.bytes
 		if tc.truncate {
-			opt.Overflow = OverflowTruncate
+			opt.Overflow = OverflowCut
 		}
 		key, val := withSchema(typed("string", "", `"__debezium.source.column.length":"`+tc.length+`"`), `"v":"`+tc.value+`"`)
 		d := NewDecoder("p.public.t", opt)
@@ -251,6 +251,86 @@ func TestLengthUnit(t *testing.T) {
 		}
 		if !strings.Contains(got, tc.want) || (d.Lost.Strings == 1) != tc.truncate {
 			t.Errorf("%+v: got %s, %d cut", tc, got, d.Lost.Strings)
+		}
+	}
+}
+
+// TestDeclaredLength: the source's own length holds, also where it is more than strings
+// of unknown length may have; one that cannot be declared does not.
+func TestDeclaredLength(t *testing.T) {
+	for _, tc := range []struct{ declared, want int }{{200, 200}, {50, 50}, {501, 0}} {
+		opt := testOptions()
+		opt.MaxLength, opt.LengthLimit = 100, 500
+		key, val := withSchema(typed("string", "", fmt.Sprintf(`"__debezium.source.column.length":"%d"`, tc.declared)), `"v":"x"`)
+		d := NewDecoder("p.public.t", opt)
+		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Take(nil)[0].Columns[1].Type.Length; got != tc.want {
+			t.Errorf("declared %d: got %d, want %d", tc.declared, got, tc.want)
+		}
+	}
+}
+
+// TestGrow: a string that is longer than its column makes the column longer, from its row
+// on; not one of a row that fails, nor one that cannot be declared.
+func TestGrow(t *testing.T) {
+	for _, tc := range []struct {
+		bytes, declared bool
+		length, longest int // declared for v, and what the longest below needs
+		limit           string
+	}{
+		{false, true, 3, 5, "a string of 9 characters, where a column can be declared with at most 8"},
+		{true, true, 1, 8, "a string of 9 bytes, where a column can be declared with at most 8"},
+		{false, false, 0, 5, "a string of 9 characters, where"},
+	} {
+		opt := testOptions()
+		opt.Overflow, opt.MaxLength, opt.LengthLimit, opt.LengthInBytes = OverflowGrow, 4, 8, tc.bytes
+		d := NewDecoder("p.public.t", opt)
+		decode := func(v string) error {
+			var key, val string
+			if tc.declared {
+				key, val = withSchema(typed("string", "", fmt.Sprintf(`"__debezium.source.column.length":"%d"`, tc.length)), `"v":"`+v+`"`)
+			} else {
+				key, val = `{"id":1}`, event("c", "null", `{"id":1,"v":"`+v+`"}`)
+			}
+			_, err := d.Decode(Record{Key: []byte(key), Value: []byte(val)})
+			return err
+		}
+		for i, step := range []struct {
+			v       string
+			longest int
+		}{{"abc", 0}, {"äöüab", tc.longest}, {"abc", tc.longest}, {"ab", tc.longest}} {
+			if err := decode(step.v); err != nil {
+				t.Fatal(err)
+			}
+			rows := d.Take(nil)[0] // the next row has a run of its own
+			typ := rows.Columns[1].Type
+			if typ.Longest != step.longest || cell(&rows.Values[1], 0) != `"`+step.v+`"` {
+				t.Errorf("%+v, step %d: %s under %+v, want %d", tc, i, cell(&rows.Values[1], 0), typ, step.longest)
+			}
+		}
+		if err := decode("123456789"); err == nil || !strings.Contains(err.Error(), tc.limit) {
+			t.Errorf("got %v, want %q", err, tc.limit)
+		}
+		if d.Lost.Strings != 0 {
+			t.Errorf("%d strings counted as cut", d.Lost.Strings)
+		}
+	}
+	opt := testOptions()
+	opt.Overflow, opt.MaxLength, opt.LengthLimit = OverflowGrow, 2, 8
+	d := NewDecoder("p.public.t", opt)
+	for _, rec := range []Record{
+		{Key: []byte(`{"id":"a"}`), Value: []byte(event("c", "null", `{"id":"a","n":1,"v":"x"}`))},
+		{Key: []byte(`{"id":"b"}`), Value: []byte(event("c", "null", `{"id":"b","v":"long","n":{"bad`))},
+		{Key: []byte(`{"id":"key"}`), Value: []byte(event("d", `{"id":"key"}`, "null"))},
+	} {
+		d.Decode(rec)
+	}
+	rows := d.Take(nil)[0]
+	for i, want := range []int{3, 0, 0} { // id, whose delete has it; n; v, of a row that failed
+		if got := rows.Columns[i].Type.Longest; got != want || rows.Len() != 2 {
+			t.Errorf("column %s of %d rows: %d, want %d", rows.Columns[i].Name, rows.Len(), got, want)
 		}
 	}
 }

@@ -91,6 +91,7 @@ type Options struct {
 	Decimals      Decimals
 	Binary        Binary
 	MaxLength     int  // of a string without declared length; 0: any
+	LengthLimit   int  // the most that a column can be declared with; 0: any
 	LengthInBytes bool // lengths count bytes of UTF-8, not characters
 	Overflow      Overflow
 	// OutOfRange says what becomes of dates, times and floats that the target cannot hold.
@@ -146,9 +147,10 @@ const (
 type Overflow uint8
 
 const (
-	OverflowReject   Overflow = iota // the record is bad
-	OverflowTruncate                 // it is cut
-	OverflowPass                     // it is sent whole, for the target to do with as it likes
+	OverflowHold Overflow = iota // the record is bad
+	OverflowCut                  // it is cut
+	OverflowGrow                 // its column is declared as long as it is, up to LengthLimit, from then on
+	OverflowPass                 // it is sent whole, for the target to do with as it likes
 )
 
 // OutOfRange says what happens to a date or time outside the years 1400 to 9999, a time
@@ -237,6 +239,7 @@ type Decoder struct {
 	deleted    []byte // the key of the last record if it was a delete, else empty
 	undo       undo
 	absent     schema.State // of values that the record at hand does not bring
+	overlong   bool         // the row at hand has a string for which a column must grow
 
 	keyPlans, valuePlans wrappers
 	avroPlans            [2]map[uint64]*plan // of values, of keys

@@ -86,6 +86,7 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 	}
 	d.undo = d.undo[:0]
 	for {
+		d.overlong = false
 		if image.plan != nil {
 			if err := d.bind(image.plan, sh); err != nil {
 				return &BadRecord{Table: sh.table, Err: err}
@@ -98,6 +99,9 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 			run.Ops = append(run.Ops, op)
 			run.Offsets = append(run.Offsets, offset)
 			run.KeyEnds = append(run.KeyEnds, uint32(len(run.Keys)))
+			if d.overlong {
+				d.grow(sh, run)
+			}
 			return nil
 		}
 		run.Truncate(n)

@@ -1,6 +1,7 @@
 package debezium
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -22,7 +23,7 @@ func (d *Decoder) appendQuoted(v *schema.Values, text []byte, c *codec) error {
 }
 
 // appendText appends a string after checking what a STRING column must hold to. A key
-// that is too long is refused whatever the options say: cut, two rows would be one.
+// that is too long is never cut, by whomever: two rows would be one.
 func (d *Decoder) appendText(v *schema.Values, text []byte, c *codec) error {
 	if !utf8.Valid(text) {
 		return errors.New("a string that is not valid UTF-8")
@@ -32,15 +33,17 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, c *codec) error {
 		length = d.opt.MaxLength
 	}
 	if length > 0 && len(text) > length && !c.inner {
-		n, unit := len(text), "bytes"
-		if !d.opt.LengthInBytes {
-			n, unit = utf8.RuneCount(text), "characters"
-		}
-		if n > length {
-			switch {
-			case c.key || d.opt.Overflow == OverflowReject:
-				return fmt.Errorf("a string of %d %s where %d are declared; a longer one would be cut by the target", n, unit, length)
-			case d.opt.Overflow == OverflowTruncate:
+		n, unit := d.length(text)
+		switch {
+		case n <= length:
+		case d.opt.Overflow == OverflowGrow && (d.opt.LengthLimit == 0 || n <= d.opt.LengthLimit):
+			d.overlong = true
+		case d.opt.Overflow == OverflowGrow:
+			return fmt.Errorf("a string of %d %s, where a column can be declared with at most %d", n, unit, d.opt.LengthLimit)
+		case c.key || d.opt.Overflow == OverflowHold:
+			return fmt.Errorf("a string of %d %s where %d are declared; a longer one would be cut by the target, see SLUICE_STRING_OVERFLOW", n, unit, length)
+		default:
+			if d.opt.Overflow == OverflowCut {
 				text = d.cutText(text, length)
 			}
 			d.Lost.Strings++
@@ -48,6 +51,29 @@ func (d *Decoder) appendText(v *schema.Values, text []byte, c *codec) error {
 	}
 	v.AppendString(text)
 	return nil
+}
+
+// length returns how long a text is, and in what.
+func (d *Decoder) length(text []byte) (n int, unit string) {
+	if d.opt.LengthInBytes {
+		return len(text), "bytes"
+	}
+	return utf8.RuneCount(text), "characters"
+}
+
+// grow notes the lengths of the last row's strings that are longer than their columns
+// are declared. They are not asked of rows that fail, nor forgotten when a run ends.
+func (d *Decoder) grow(sh *shape, run *schema.Rows) {
+	for i := range sh.cols {
+		t, v := &sh.cols[i].Type, &run.Values[i]
+		if t.Kind != schema.String || v.States[run.Len()-1] != schema.Present {
+			continue
+		}
+		if n, _ := d.length(v.Bytes(run.Len() - 1)); n > cmp.Or(t.Length, d.opt.MaxLength) {
+			t.Longest = max(t.Longest, n)
+			run.Columns[i].Type.Longest = t.Longest
+		}
+	}
 }
 
 // cutText shortens valid UTF-8 to a length, between two characters.

@@ -136,7 +136,7 @@ type Config struct {
 	Timestamp      string   `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files; int96 is for Parquet"`
 	Decimal        string   `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
 	Binary         string   `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
-	StringOverflow string   `env:"STRING_OVERFLOW, default=reject" oneof:"reject,truncate,warn" help:"a string longer than its column: a bad record; cut; or, with warn, sent whole and counted, for the target to cut"`
+	StringOverflow string   `env:"STRING_OVERFLOW, default=hold" oneof:"hold,cut,grow,pass" help:"a string longer than its column: a bad record, which goes to the dead-letter topic or holds its table; cut and counted; sent under a length declared to fit it, up to 65000, which is to be tried on your platform first where the column exists; or passed on whole and counted, for the target to cut"`
 	TypeChange     string   `env:"TYPE_CHANGE, default=hold" oneof:"hold,string" help:"what becomes of a column whose type changes to one that does not include the old one: hold the table; or STRING from then on, but for columns of the key"`
 	Unavailable    string   `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
 	Placeholder    string   `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
@@ -445,8 +445,11 @@ func (c *Config) check(e *Error) {
 	if c.Celonis.OAuth.ClientID != "" && c.Celonis.OAuth.ClientSecret.IsZero() {
 		problem("SLUICE_CELONIS_OAUTH_CLIENT_SECRET: not set; SLUICE_CELONIS_OAUTH_CLIENT_ID needs it")
 	}
-	if c.Celonis.FallbackVarcharLength > 65000 {
-		problem("SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH=%d: want at most 65000", c.Celonis.FallbackVarcharLength)
+	if c.Celonis.FallbackVarcharLength > celonis.MaxLength {
+		problem("SLUICE_CELONIS_FALLBACK_VARCHAR_LENGTH=%d: want at most %d", c.Celonis.FallbackVarcharLength, celonis.MaxLength)
+	}
+	if c.StringOverflow == "grow" && !c.Celonis.TableSchema {
+		problem("SLUICE_CELONIS_TABLE_SCHEMA=false: want true under SLUICE_STRING_OVERFLOW=grow, which declares the lengths there")
 	}
 	if slices.Contains(c.Kafka.Topics, c.DeadLetter.Topic) && c.DeadLetter.Topic != "" {
 		problem("SLUICE_DEADLETTER_TOPIC=%s: want a topic that is not among SLUICE_KAFKA_TOPICS, or it would feed itself", c.DeadLetter.Topic)

@@ -80,6 +80,7 @@ func TestProblems(t *testing.T) {
 		{"SLUICE_METADATA_COLUMNS", "op=a,source_ts=A", "op and source_ts are both named A at the target"},
 		{"SLUICE_TABLES_INCLUDE", "(", "SLUICE_TABLES_INCLUDE=(: want a regular expression"},
 		{"SLUICE_CELONIS_POLL_INTERVAL", "0s", "at least 10ms"},
+		{"SLUICE_STRING_OVERFLOW", "truncate", "SLUICE_STRING_OVERFLOW=truncate: want one of hold, cut, grow, pass"},
 		{"SLUICE_CHUNK_BYTES", "1GiB", "SLUICE_CHUNK_BYTES=1GiB: want at most 900MiB"},
 		{"SLUICE_CELONIS_REQUEST_TIMEOUT", "0s", "at least 1s"},
 	} {
@@ -99,6 +100,11 @@ func TestProblems(t *testing.T) {
 		if _, err := load(csv); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("csv: got %v, want %q", err, want)
 		}
+	}
+	grow := good()
+	grow["SLUICE_STRING_OVERFLOW"], grow["SLUICE_CELONIS_TABLE_SCHEMA"] = "grow", "false"
+	if _, err := load(grow); err == nil || !strings.Contains(err.Error(), "SLUICE_CELONIS_TABLE_SCHEMA=false: want true") {
+		t.Errorf("grow: %v", err)
 	}
 	both := good()
 	both["SLUICE_SCHEMA_REGISTRY_URL"], both["SLUICE_SCHEMA_REGISTRY_FRAMING"] = "http://apicurio:8080/apis/ccompat/v7", "apicurio"
