@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/debezium"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // order is a change of a row of twelve columns, as Debezium 3 tells it for
@@ -161,12 +162,12 @@ var parsedSchemas = sync.OnceValues(func() (key, value *avro.Type) {
 	return key, value
 })
 
-func orderSchemas(id uint64) (*avro.Type, error) {
+func orderSchemas(id frame.ID) (*frame.Schema, error) {
 	key, value := parsedSchemas()
-	if id == 1 {
-		return key, nil
+	if id.Number == 1 {
+		return &frame.Schema{Avro: key}, nil
 	}
-	return value, nil
+	return &frame.Schema{Avro: value}, nil
 }
 
 func avroWriter(b *testing.B) func(*order, *debezium.Record) {

@@ -35,7 +35,7 @@ type Options struct {
 	Exclusive  bool // one job at a time, over all tables
 	DeleteJobs bool // delete jobs that are DONE and committed
 
-	Registry *registry.Registry // of Avro's schemas; nil: there is none
+	Registry *registry.Registry // of schemas; nil: there is none
 
 	DeadLetterTopic string // "": a bad record holds its table
 	DeadLetterLimit int    // in a minute; more hold the table instead of flooding the topic

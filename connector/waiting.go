@@ -6,6 +6,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // schemaFetched says that the registry has answered about a schema that a partition
@@ -15,7 +16,7 @@ type schemaFetched struct{ part *partition }
 // awaitSchema stops a partition at a record whose schema is not known yet, and asks
 // the registry until it answers. What waits here no longer counts as waiting for a
 // decoder: other partitions go on.
-func (c *Connector) awaitSchema(p *partition, id uint64, rest []*kgo.Record) {
+func (c *Connector) awaitSchema(p *partition, id frame.ID, rest []*kgo.Record) {
 	later := p.queue
 	c.dequeue(p)
 	p.waiting = true

@@ -31,7 +31,8 @@ func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"schema":                     {},
 		"schema/avro":                {},
-		"schema/debezium":            {"schema", "schema/avro"},
+		"schema/frame":               {"schema/avro"},
+		"schema/debezium":            {"schema", "schema/avro", "schema/frame"},
 		"batcher":                    {"schema"},
 		"push":                       {"schema"},
 		"push/celonis":               {"schema", "push"},
@@ -39,11 +40,11 @@ func TestImports(t *testing.T) {
 		"push/pushtest":              {},
 		"connector/kafka":            {},
 		"connector/intent":           {},
-		"connector/registry":         {"schema/avro"},
-		"connector":                  {"schema", "schema/debezium", "batcher", "push", "connector/intent", "connector/kafka", "connector/registry"},
+		"connector/registry":         {"schema/avro", "schema/frame"},
+		"connector":                  {"schema", "schema/debezium", "schema/frame", "batcher", "push", "connector/intent", "connector/kafka", "connector/registry"},
 		"connector/admin":            {"connector"},
 		"cmd/sluice/internal/config": {"schema", "schema/debezium", "batcher", "push/celonis"},
-		"cmd/sluice":                 {"schema", "schema/debezium", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config"},
+		"cmd/sluice":                 {"schema", "schema/debezium", "schema/frame", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config"},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
 	if err != nil {

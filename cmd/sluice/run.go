@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/schema/debezium"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
@@ -145,8 +146,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Types:           cfg.ColumnType,
 			Rule:            cfg.ColumnRule,
 			HashKey:         []byte(hashKey),
-			Format:          map[string]debezium.Format{"json": debezium.JSON, "avro": debezium.Avro}[cfg.Format],
-			IDBytes:         map[string]int{"apicurio": 8}[cfg.Registry.Framing],
+			Format:          map[string]debezium.Format{"json": debezium.JSON, "registry": debezium.Framed}[cfg.Format],
+			Framing:         framing(cfg.Registry.Framing, cfg.Registry.ID),
 			Events:          map[string]debezium.Events{"envelope": debezium.EventsEnvelope, "flattened": debezium.EventsFlattened}[cfg.Events],
 			FlattenedPrefix: cfg.FlattenedPrefix,
 			KeepMetadata:    cfg.FlattenedMetadata == "keep",
@@ -227,13 +228,32 @@ func kafkaOptions(cfg *config.Config) (kafka.Options, error) {
 	return opt, err
 }
 
+// framing says what the ids are that a registry's serializers write: as Apicurio's do by
+// default, its version 3 in four bytes and those before in eight.
+func framing(name, id string) frame.Framing {
+	f := map[string]frame.Framing{
+		"confluent":      frame.Confluent,
+		"apicurio":       {Apicurio: true, Long: frame.GlobalID},
+		"apicurio-v3":    {Apicurio: true, Short: frame.ContentID},
+		"apicurio-mixed": {Apicurio: true, Short: frame.ContentID, Long: frame.GlobalID},
+	}[name]
+	space := map[string]frame.Space{"globalId": frame.GlobalID, "contentId": frame.ContentID}[id]
+	if space != 0 && f.Short != 0 {
+		f.Short = space
+	}
+	if space != 0 && f.Long != 0 {
+		f.Long = space
+	}
+	return f
+}
+
 // newRegistry returns the schema registry, nil if none is set.
 func newRegistry(cfg *config.Config, log *slog.Logger) (*registry.Registry, error) {
 	r := cfg.Registry
 	if len(r.URL) == 0 {
 		return nil, nil
 	}
-	opt := registry.Options{URLs: r.URL, Apicurio: r.Framing == "apicurio", Username: r.Username, Password: r.Password.Value, Logger: log}
+	opt := registry.Options{URLs: r.URL, Username: r.Username, Password: r.Password.Value, Logger: log}
 	if !r.Token.IsZero() {
 		opt.Token = r.Token.Value
 	}

@@ -1,7 +1,7 @@
-// Package registry knows the schemas under which Avro records were written, by the
-// ids in their frames. It asks a schema registry once for each: Confluent's, or one
-// with its API (https://docs.confluent.io/platform/current/schema-registry/develop/api.html),
-// or Apicurio's own (https://www.apicur.io/registry/docs/).
+// Package registry knows the schemas under which records were written, by the ids in
+// their frames. It asks a schema registry once for each: Confluent's, or one with its API
+// (https://docs.confluent.io/platform/current/schema-registry/develop/api.html), or
+// Apicurio's own (https://www.apicur.io/registry/docs/), as the id is one of theirs.
 package registry
 
 import (
@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,14 +20,12 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/twmb/franz-go/pkg/sr"
 
-	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // Options say where the registry is and who asks.
 type Options struct {
-	URLs []string
-	// Apicurio says that ids are Apicurio's global ids, and URLs its own API.
-	Apicurio bool
+	URLs     []string
 	Username string
 	Password func() (string, error) // asked for at each request, as is Token
 	Token    func() (string, error) // nil: basic authentication, if there is a user
@@ -49,15 +46,15 @@ type Registry struct {
 	servers []*server
 
 	mu      sync.Mutex
-	known   map[uint64]answer
-	asking  map[uint64]*question
-	trouble map[uint64]string // why the registry does not answer about an id
+	known   map[frame.ID]answer
+	asking  map[frame.ID]*question
+	trouble map[frame.ID]string // why the registry does not answer about an id
 }
 
 // answer is what the registry said of an id. A schema never changes; that an id is
 // unknown is believed for a while only.
 type answer struct {
-	schema *avro.Type
+	schema *frame.Schema
 	err    error
 	until  time.Time
 }
@@ -88,10 +85,10 @@ func New(opt Options) (*Registry, error) {
 		t.TLSClientConfig = opt.TLS
 		opt.Transport = t
 	}
-	r := &Registry{opt: opt, known: map[uint64]answer{}, asking: map[uint64]*question{}, trouble: map[uint64]string{}}
+	r := &Registry{opt: opt, known: map[frame.ID]answer{}, asking: map[frame.ID]*question{}, trouble: map[frame.ID]string{}}
 	client := &http.Client{Timeout: requestTimeout, Transport: authorized{opt.Transport, &r.opt}, CheckRedirect: sameServer}
 	for _, url := range opt.URLs {
-		s := &server{url: strings.TrimRight(url, "/"), http: client, apicurio: opt.Apicurio}
+		s := &server{url: strings.TrimRight(url, "/"), http: client}
 		var err error
 		if s.cl, err = sr.NewClient(sr.URLs(url), sr.HTTPClient(client), sr.UserAgent("sluice")); err != nil {
 			return nil, err
@@ -139,14 +136,14 @@ func sameServer(req *http.Request, via []*http.Request) error {
 
 // Schema returns what is known of an id, and nothing if Fetch must ask first. The
 // error says that the registry does not have it, or that it is of no use.
-func (r *Registry) Schema(id uint64) (*avro.Type, error) {
+func (r *Registry) Schema(id frame.ID) (*frame.Schema, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	a := r.fresh(id)
 	return a.schema, a.err
 }
 
-func (r *Registry) fresh(id uint64) answer {
+func (r *Registry) fresh(id frame.ID) answer {
 	a := r.known[id]
 	if a.err != nil && time.Now().After(a.until) {
 		return answer{}
@@ -157,7 +154,7 @@ func (r *Registry) fresh(id uint64) answer {
 // Fetch asks the registry until it has answered, whether it has the id or not, so
 // that Schema knows it. Those who ask for one id together share the asking, which ends
 // when nobody waits any longer. The error is ctx's.
-func (r *Registry) Fetch(ctx context.Context, id uint64) error {
+func (r *Registry) Fetch(ctx context.Context, id frame.ID) error {
 	r.mu.Lock()
 	if a := r.fresh(id); a.schema != nil || a.err != nil {
 		r.mu.Unlock()
@@ -197,7 +194,7 @@ func (r *Registry) Fetch(ctx context.Context, id uint64) error {
 }
 
 // settle asks until there is an answer, or ctx ends.
-func (r *Registry) settle(ctx context.Context, id uint64) {
+func (r *Registry) settle(ctx context.Context, id frame.ID) {
 	wait := &backoff.ExponentialBackOff{InitialInterval: 200 * time.Millisecond, MaxInterval: r.opt.MaxBackoff, RandomizationFactor: 0.3, Multiplier: 2}
 	wait.Reset()
 	var doubted time.Time // since when it says that it does not have it
@@ -234,10 +231,10 @@ func (r *Registry) settle(ctx context.Context, id uint64) {
 }
 
 // note keeps an answer, and forgets those that are not believed any more.
-func (r *Registry) note(id uint64, a answer) {
+func (r *Registry) note(id frame.ID, a answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	maps.DeleteFunc(r.known, func(_ uint64, a answer) bool { return a.err != nil && time.Now().After(a.until) })
+	maps.DeleteFunc(r.known, func(_ frame.ID, a answer) bool { return a.err != nil && time.Now().After(a.until) })
 	r.known[id] = a
 	delete(r.asking, id)
 	before := len(r.trouble)
@@ -247,11 +244,11 @@ func (r *Registry) note(id uint64, a answer) {
 	}
 }
 
-func (r *Registry) complain(id uint64, text string) {
+func (r *Registry) complain(id frame.ID, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.trouble) == 0 {
-		r.opt.Logger.Warn("the schema registry does not answer; records of schemas that are not known yet wait for it, and nothing is lost", "error", text, "schema", id)
+		r.opt.Logger.Warn("the schema registry does not answer; records of schemas that are not known yet wait for it, and nothing is lost", "error", text, "schema", id.String())
 	}
 	r.trouble[id] = text
 }
@@ -260,10 +257,13 @@ func (r *Registry) complain(id uint64, text string) {
 func (r *Registry) Trouble() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(r.trouble)) {
-		return fmt.Sprintf("schema %d: %s", id, r.trouble[id])
+	first := ""
+	for id, text := range r.trouble {
+		if line := fmt.Sprintf("schema %v: %s", id, text); first == "" || line < first {
+			first = line
+		}
 	}
-	return ""
+	return first
 }
 
 // finalError is an answer that asking again would not change; if it is that something
@@ -298,7 +298,7 @@ func explain(err error) string {
 
 // ask makes one try for a schema with all that it refers to, at one server after the
 // other until one answers.
-func (r *Registry) ask(ctx context.Context, id uint64) (t *avro.Type, err error) {
+func (r *Registry) ask(ctx context.Context, id frame.ID) (t *frame.Schema, err error) {
 	for _, s := range r.servers {
 		t, err = s.schema(ctx, id)
 		var final *finalError

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,7 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 	"github.com/twmb/franz-go/pkg/sr/srfake"
 
-	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // handler answers requests without a network.
@@ -29,7 +30,9 @@ func (h handler) RoundTrip(req *http.Request) (*http.Response, error) {
 
 func open(t *testing.T, opt Options, h http.Handler) *Registry {
 	t.Helper()
-	opt.URLs = []string{"http://registry:8081"}
+	if opt.URLs == nil {
+		opt.URLs = []string{"http://registry:8081"}
+	}
 	opt.Logger = slog.New(slog.DiscardHandler)
 	opt.Transport = handler{h}
 	if opt.Doubt == 0 {
@@ -43,18 +46,21 @@ func open(t *testing.T, opt Options, h http.Handler) *Registry {
 }
 
 // fetched asks for an id and returns what is known then.
-func fetched(t *testing.T, r *Registry, id uint64) (*avro.Type, error) {
+func fetched(t *testing.T, r *Registry, id frame.ID) (*frame.Schema, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if typ, err := r.Schema(id); typ != nil || err != nil {
-		t.Fatalf("schema %d was known before it was asked for: %v %v", id, typ, err)
+		t.Fatalf("schema %v was known before it was asked for: %v %v", id, typ, err)
 	}
 	if err := r.Fetch(ctx, id); err != nil {
-		t.Fatalf("schema %d: %v; %s", id, err, r.Trouble())
+		t.Fatalf("schema %v: %v; %s", id, err, r.Trouble())
 	}
 	return r.Schema(id)
 }
+
+// number is an id of Confluent's.
+func number(n uint64) frame.ID { return frame.Number(frame.SchemaID, n, 32) }
 
 const (
 	money = `{"type":"record","name":"Money","namespace":"shop","fields":[{"name":"cents","type":"long"}]}`
@@ -73,12 +79,12 @@ func TestSchemas(t *testing.T) {
 	fake.SeedSchema("broken", 1, 5, sr.Schema{Schema: `{"type":"record"}`})
 	r := open(t, Options{}, fake.Handler())
 	for id, name := range map[uint64]string{1: "shop.Money", 2: "shop.Line", 3: "shop.Order"} {
-		if typ, err := fetched(t, r, id); err != nil || typ.Name != name {
+		if typ, err := fetched(t, r, number(id)); err != nil || typ.Avro.Name != name {
 			t.Errorf("schema %d: %v, %v", id, typ, err)
 		}
 	}
 	for id, want := range map[uint64]string{4: "only Avro is supported", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
-		if _, err := fetched(t, r, id); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := fetched(t, r, number(id)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("schema %d: %v, want %q", id, err, want)
 		}
 	}
@@ -108,26 +114,26 @@ func TestAway(t *testing.T) {
 				}
 				fake.Handler().ServeHTTP(w, req)
 			}))
-			if err := r.Fetch(t.Context(), 2); err != nil {
+			if err := r.Fetch(t.Context(), number(2)); err != nil {
 				t.Fatal(err)
 			}
 			down, asked = true, 0
 			done := make(chan error, 1)
-			go func() { done <- r.Fetch(t.Context(), 1) }()
+			go func() { done <- r.Fetch(t.Context(), number(1)) }()
 			time.Sleep(5 * time.Minute)
 			if r.Trouble() == "" || !strings.Contains(r.Trouble(), "SLUICE_SCHEMA_REGISTRY_") && name != "503" {
 				t.Errorf("%s: the trouble is %q", name, r.Trouble())
 			}
-			if typ, err := r.Schema(2); typ == nil || err != nil {
+			if typ, err := r.Schema(number(2)); typ == nil || err != nil {
 				t.Errorf("%s: a known schema is forgotten: %v", name, err)
 			}
-			if typ, err := r.Schema(1); typ != nil || err != nil {
+			if typ, err := r.Schema(number(1)); typ != nil || err != nil {
 				t.Errorf("%s: unknown because the registry is away: %v", name, err)
 			}
 			if err := <-done; err != nil {
 				t.Fatal(err)
 			}
-			if typ, err := r.Schema(1); typ == nil || err != nil || r.Trouble() != "" {
+			if typ, err := r.Schema(number(1)); typ == nil || err != nil || r.Trouble() != "" {
 				t.Errorf("%s: %v, %v; trouble %q", name, typ, err, r.Trouble())
 			}
 			if asked > 100 {
@@ -142,12 +148,12 @@ func TestUnknownForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fake := srfake.NewRegistry()
 		r := open(t, Options{}, fake.Handler())
-		if _, err := fetched(t, r, 1); err == nil {
+		if _, err := fetched(t, r, number(1)); err == nil {
 			t.Fatal("an empty registry has a schema")
 		}
 		fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
 		time.Sleep(time.Minute)
-		if typ, err := fetched(t, r, 1); err != nil || typ == nil {
+		if typ, err := fetched(t, r, number(1)); err != nil || typ == nil {
 			t.Errorf("%v, %v", typ, err)
 		}
 	})
@@ -169,21 +175,21 @@ func TestCredentials(t *testing.T) {
 	give := func() (string, error) { return secret, nil }
 	basic := open(t, Options{Username: "me", Password: give}, guarded)
 	want = "Basic bWU6Zmlyc3Q="
-	if _, err := fetched(t, basic, 1); err != nil {
+	if _, err := fetched(t, basic, number(1)); err != nil {
 		t.Error(err)
 	}
 	secret, want = "second", "Basic bWU6c2Vjb25k" // rotated
-	if _, err := fetched(t, basic, 2); err != nil {
+	if _, err := fetched(t, basic, number(2)); err != nil {
 		t.Error(err)
 	}
 	want = "Bearer second"
-	if _, err := fetched(t, open(t, Options{Token: give}, guarded), 1); err != nil {
+	if _, err := fetched(t, open(t, Options{Token: give}, guarded), number(1)); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	wrong := open(t, Options{Username: "me", Password: give}, guarded)
 	done := make(chan error, 1)
-	go func() { done <- wrong.Fetch(ctx, 1) }()
+	go func() { done <- wrong.Fetch(ctx, number(1)) }()
 	for wrong.Trouble() == "" {
 		time.Sleep(time.Millisecond)
 	}
@@ -205,7 +211,7 @@ func TestRedirect(t *testing.T) {
 		}
 		http.Redirect(w, req, "http://elsewhere:8081/"+req.URL.Path, http.StatusFound)
 	}))
-	if _, err := r.ask(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "another server") || told {
+	if _, err := r.ask(t.Context(), number(1)); err == nil || !strings.Contains(err.Error(), "another server") || told {
 		t.Errorf("%v; the other server was asked: %v", err, told)
 	}
 }
@@ -221,10 +227,10 @@ func TestOneQuestion(t *testing.T) {
 			fake.Handler().ServeHTTP(w, req)
 		}))
 		for range 50 {
-			go r.Fetch(t.Context(), 1)
+			go r.Fetch(t.Context(), number(1))
 		}
 		time.Sleep(5 * time.Second)
-		if typ, _ := r.Schema(1); typ == nil || asked != 1 {
+		if typ, _ := r.Schema(number(1)); typ == nil || asked != 1 {
 			t.Errorf("%v after %d requests", typ, asked)
 		}
 	})
@@ -236,14 +242,14 @@ func TestDoubt(t *testing.T) {
 		fake := srfake.NewRegistry()
 		r := open(t, Options{Doubt: 5 * time.Second}, fake.Handler())
 		time.AfterFunc(3*time.Second, func() { fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money}) })
-		if err := r.Fetch(t.Context(), 1); err != nil {
+		if err := r.Fetch(t.Context(), number(1)); err != nil {
 			t.Fatal(err)
 		}
-		if typ, err := r.Schema(1); typ == nil || err != nil {
+		if typ, err := r.Schema(number(1)); typ == nil || err != nil {
 			t.Errorf("%v, %v", typ, err)
 		}
 		for id := range uint64(100) {
-			r.Fetch(t.Context(), 1000+id)
+			r.Fetch(t.Context(), number(1000+id))
 			time.Sleep(time.Minute)
 		}
 		if len(r.known) > 3 {
@@ -271,11 +277,15 @@ func TestAnswers(t *testing.T) {
 		{"bad gateway", true, 502, `<html>`, ""},
 		{"bad request", false, 400, `{"error_code":400,"message":"no"}`, ""},
 	} {
-		r := open(t, Options{Apicurio: tc.apicurio}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		id := number(1)
+		if tc.apicurio {
+			id = frame.Number(frame.GlobalID, 1, 64)
+		}
+		r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(tc.status)
 			fmt.Fprint(w, tc.body)
 		}))
-		_, err := r.ask(t.Context(), 1)
+		_, err := r.ask(t.Context(), id)
 		var final *finalError
 		if err == nil || errors.As(err, &final) != (tc.want != "") || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", tc.name, err)
@@ -293,7 +303,7 @@ func TestMissingReference(t *testing.T) {
 		w.WriteHeader(http.StatusNotFound)
 		fmt.Fprint(w, `{"error_code":40401,"message":"Subject 'money' not found."}`)
 	}))
-	if _, err := fetched(t, r, 2); err == nil || !strings.Contains(err.Error(), "shop.Money, version 1 of money") {
+	if _, err := fetched(t, r, number(2)); err == nil || !strings.Contains(err.Error(), "shop.Money, version 1 of money") {
 		t.Error(err)
 	}
 }
@@ -306,8 +316,8 @@ func TestReferencesMeet(t *testing.T) {
 	fake.SeedSchema("line", 1, 3, sr.Schema{Schema: line, References: []sr.SchemaReference{{Name: "shop.Money", Subject: "money", Version: 1}}})
 	fake.SeedSchema("order", 1, 4, sr.Schema{Schema: order, References: []sr.SchemaReference{
 		{Name: "shop.Money", Subject: "money", Version: 2}, {Name: "shop.Line", Subject: "line", Version: 1}}})
-	typ, err := fetched(t, open(t, Options{}, fake.Handler()), 4)
-	if err != nil || typ.Fields[1].Type.Fields[0].Name != "pence" {
+	typ, err := fetched(t, open(t, Options{}, fake.Handler()), number(4))
+	if err != nil || typ.Avro.Fields[1].Type.Fields[0].Name != "pence" {
 		t.Errorf("%v, %v", typ, err)
 	}
 }
@@ -326,30 +336,64 @@ func TestFailover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if typ, err := fetched(t, r, 1); err != nil || typ == nil {
+	if typ, err := fetched(t, r, number(1)); err != nil || typ == nil {
 		t.Errorf("%v, %v", typ, err)
 	}
 }
 
-// TestApicurio: global ids and their references by Apicurio's own API.
+// TestApicurio: each of its ids, and references, by Apicurio's own API.
 func TestApicurio(t *testing.T) {
-	answers := map[string]string{
-		"/ids/globalIds/4294967298":                  order,
-		"/ids/globalIds/4294967298/references":       `[{"groupId":null,"artifactId":"money","version":"1","name":"shop.Money"},{"groupId":"g","artifactId":"line","version":"7","name":"shop.Line"}]`,
-		"/groups/default/artifacts/money/versions/1": money, "/groups/default/artifacts/money/versions/1/references": `[]`,
-		"/groups/g/artifacts/line/versions/7": line, "/groups/g/artifacts/line/versions/7/references": `[{"artifactId":"money","version":"1","name":"shop.Money"}]`,
-	}
-	r := open(t, Options{Apicurio: true}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		if text, ok := answers[req.URL.Path]; ok {
-			fmt.Fprint(w, text)
-			return
+	hash := frame.Hash([]byte(strings.Repeat("0a", 32)))
+	references := `[{"groupId":null,"artifactId":"money","version":"1","name":"shop.Money"},{"groupId":"g","artifactId":"line","version":"7","name":"shop.Line"}]`
+	for _, version := range []struct{ url, content string }{{"http://r/apis/registry/v2", ""}, {"http://r/apis/registry/v3", "/content"}} {
+		at := strings.TrimPrefix(version.url, "http://r")
+		answers := map[string]string{
+			at + "/groups/default/artifacts/money/versions/1" + version.content: money, at + "/groups/default/artifacts/money/versions/1/references": `[]`,
+			at + "/groups/g/artifacts/line/versions/7" + version.content: line, at + "/groups/g/artifacts/line/versions/7/references": `[{"artifactId":"money","version":"1","name":"shop.Money"}]`,
 		}
-		http.Error(w, `{"message":"No artifact with ID found","error_code":404,"name":"ArtifactNotFoundException"}`, http.StatusNotFound)
-	}))
-	if typ, err := fetched(t, r, 4294967298); err != nil || typ.Name != "shop.Order" {
+		for _, path := range []string{"/ids/globalIds/4294967298", "/ids/contentIds/7", "/ids/contentHashes/" + strings.Repeat("0a", 32)} {
+			answers[at+path], answers[at+path+"/references"] = order, references
+		}
+		r := open(t, Options{URLs: []string{version.url}}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if text, ok := answers[req.URL.Path]; ok {
+				fmt.Fprint(w, text)
+				return
+			}
+			http.Error(w, `{"message":"No artifact with ID found","error_code":404,"name":"ArtifactNotFoundException"}`, http.StatusNotFound)
+		}))
+		for _, id := range []frame.ID{frame.Number(frame.GlobalID, 4294967298, 64), frame.Number(frame.ContentID, 7, 32), hash} {
+			if typ, err := fetched(t, r, id); err != nil || typ.Avro.Name != "shop.Order" {
+				t.Errorf("%v: %v, %v", id, typ, err)
+			}
+		}
+		for want, id := range map[string]frame.ID{"globalId 5": frame.Number(frame.GlobalID, 5, 64), "contentId 5": frame.Number(frame.ContentID, 5, 64), strings.Repeat("1b", 32): frame.Hash([]byte(strings.Repeat("1b", 32)))} {
+			if _, err := fetched(t, r, id); err == nil || !strings.Contains(err.Error(), "schema "+want+" is not in the registry") {
+				t.Errorf("an unknown id: %v", err)
+			}
+		}
+	}
+}
+
+// TestGUID: a GUID means the same as the id, references and all.
+func TestGUID(t *testing.T) {
+	fake := srfake.NewRegistry()
+	fake.SeedSchema("money", 1, 1, sr.Schema{Schema: money})
+	fake.SeedSchema("line", 1, 2, sr.Schema{Schema: line, References: []sr.SchemaReference{{Name: "shop.Money", Subject: "money", Version: 1}}})
+	seeded, _ := fake.GetSchema("line", 1)
+	raw, err := hex.DecodeString(strings.ReplaceAll(seeded.GUID, "-", ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, rest := frame.Confluent.Prefix(append([]byte{1}, raw...))
+	if len(rest) > 0 || id.String() != seeded.GUID {
+		t.Fatalf("read as %v, want %s", id, seeded.GUID)
+	}
+	r := open(t, Options{}, fake.Handler())
+	if typ, err := fetched(t, r, id); err != nil || typ.Avro.Name != "shop.Line" {
 		t.Errorf("%v, %v", typ, err)
 	}
-	if _, err := fetched(t, r, 5); err == nil || !strings.Contains(err.Error(), "schema 5 is not in the registry") {
-		t.Errorf("an unknown id: %v", err)
+	id.Hash[0]++
+	if _, err := fetched(t, r, id); err == nil || !strings.Contains(err.Error(), "schema "+id.String()+" is not in the registry") {
+		t.Errorf("an unknown GUID: %v", err)
 	}
 }

@@ -12,56 +12,105 @@ import (
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // server is one address of the registry.
 type server struct {
-	url      string
-	http     *http.Client
-	cl       *sr.Client
-	apicurio bool
+	url  string
+	http *http.Client
+	cl   *sr.Client
+}
+
+// document is a schema as the registry has it.
+type document struct {
+	name       string // under which another uses it
+	body       string
+	format     string // AVRO, as registries spell it
+	references []reference
+}
+
+// reference is how a schema names another: by the name under which it uses it, and where
+// that is.
+type reference struct {
+	name    string
+	subject string // or the path of an Apicurio artifact's version
+	version int
 }
 
 // schema asks for a schema by its id. Any error but a *finalError is worth another try.
-func (s *server) schema(ctx context.Context, id uint64) (*avro.Type, error) {
-	var found sr.Schema
-	var err error
-	if s.apicurio {
-		found, err = s.globalID(ctx, id)
-	} else {
-		found, err = s.cl.SchemaByID(ctx, int(id))
-	}
+func (s *server) schema(ctx context.Context, id frame.ID) (*frame.Schema, error) {
+	found, err := s.byID(ctx, id)
 	switch {
 	case err != nil:
-		return nil, s.judge(err, fmt.Sprintf("schema %d", id))
-	case found.Schema == "":
+		return nil, s.judge(err, isApicurio(id), fmt.Sprintf("schema %v", id))
+	case found.body == "":
 		return nil, fmt.Errorf("an answer without a schema at %s", s.url)
-	case found.Type != sr.TypeAvro:
-		return nil, &finalError{text: fmt.Sprintf("schema %d is %v; of a registry's schemas only Avro is supported", id, found.Type)}
 	}
-	var references []string
-	if err := s.collect(ctx, found.References, map[string]bool{}, &references); err != nil {
+	var used []document
+	if err := s.collect(ctx, found.references, isApicurio(id), map[string]bool{}, &used); err != nil {
 		return nil, err
 	}
-	t, err := avro.Parse(found.Schema, references...)
+	parsed, err := parse(found, used)
 	if err != nil {
-		return nil, &finalError{text: fmt.Sprintf("schema %d: %v", id, err)}
+		return nil, &finalError{text: fmt.Sprintf("schema %v: %v", id, err)}
 	}
-	return t, nil
+	return parsed, nil
+}
+
+// parse reads a schema with those that it uses, each of which stands after those that it
+// uses itself.
+func parse(t document, used []document) (*frame.Schema, error) {
+	if t.format != "AVRO" {
+		return nil, fmt.Errorf("it is %s; of a registry's schemas only Avro is supported", t.format)
+	}
+	var references []string
+	for _, u := range used {
+		references = append(references, u.body)
+	}
+	typ, err := avro.Parse(t.body, references...)
+	return &frame.Schema{Avro: typ}, err
+}
+
+// isApicurio tells the ids that Apicurio's own API has.
+func isApicurio(id frame.ID) bool { return id.Space != frame.SchemaID && id.Space != frame.GUID }
+
+func (s *server) byID(ctx context.Context, id frame.ID) (document, error) {
+	switch id.Space {
+	case frame.SchemaID:
+		found, err := s.cl.SchemaByID(ctx, int(id.Number))
+		return confluent(found), err
+	case frame.GUID:
+		found, err := s.cl.SchemaByGUID(ctx, id.String())
+		return confluent(found.Schema), err
+	case frame.ContentHash:
+		return s.artifact(ctx, "/ids/contentHashes/"+id.String(), "")
+	case frame.ContentID:
+		return s.artifact(ctx, fmt.Sprintf("/ids/contentIds/%d", id.Number), "")
+	}
+	return s.artifact(ctx, fmt.Sprintf("/ids/globalIds/%d", id.Number), "")
+}
+
+func confluent(s sr.Schema) document {
+	t := document{body: s.Schema, format: s.Type.String()}
+	for _, r := range s.References {
+		t.references = append(t.references, reference{r.Name, r.Subject, r.Version})
+	}
+	return t
 }
 
 // judge tells a registry that does not have something from a server that is no
 // registry: a wrong address must not make every record a bad one. Confluent's API has
 // codes for it (https://docs.confluent.io/platform/current/schema-registry/develop/api.html#errors),
 // Apicurio's own a name.
-func (s *server) judge(err error, what string) error {
+func (s *server) judge(err error, apicurio bool, what string) error {
 	var status *sr.ResponseError
 	if !errors.As(err, &status) || status.StatusCode != http.StatusNotFound {
 		return err
 	}
 	unknown := status.ErrorCode/100 == http.StatusNotFound // 40401, 40402, 40403
 	message := status.Message
-	if s.apicurio {
+	if apicurio {
 		var problem struct{ Name, Title, Detail string }
 		json.Unmarshal(status.Raw, &problem)
 		unknown = strings.HasSuffix(problem.Name, "NotFoundException")
@@ -77,28 +126,33 @@ func (s *server) judge(err error, what string) error {
 
 // collect appends the schemas that references name, each behind those that it uses. Of
 // one name the first is taken: it is the one that the outer schema means.
-func (s *server) collect(ctx context.Context, references []sr.SchemaReference, seen map[string]bool, to *[]string) error {
+func (s *server) collect(ctx context.Context, references []reference, apicurio bool, seen map[string]bool, to *[]document) error {
 	for _, ref := range references {
-		if seen[ref.Name] {
+		if seen[ref.name] {
 			continue
 		}
-		seen[ref.Name] = true
-		var found sr.Schema
+		seen[ref.name] = true
+		var found document
 		var err error
-		if s.apicurio {
-			found, err = s.artifact(ctx, ref) // whose path stands as the subject
+		if apicurio {
+			content := ""
+			if strings.Contains(s.url, "/v3") {
+				content = "/content"
+			}
+			found, err = s.artifact(ctx, ref.subject, content)
 		} else {
 			var one sr.SubjectSchema
-			one, err = s.cl.SchemaByVersion(sr.WithParams(ctx, sr.ShowDeleted), ref.Subject, ref.Version)
-			found = one.Schema
+			one, err = s.cl.SchemaByVersion(sr.WithParams(ctx, sr.ShowDeleted), ref.subject, ref.version)
+			found = confluent(one.Schema)
 		}
 		if err != nil {
-			return s.judge(err, fmt.Sprintf("%s, version %d of %s, to which a schema refers,", ref.Name, ref.Version, ref.Subject))
+			return s.judge(err, apicurio, fmt.Sprintf("%s, version %d of %s, to which a schema refers,", ref.name, ref.version, ref.subject))
 		}
-		if err := s.collect(ctx, found.References, seen, to); err != nil {
+		if err := s.collect(ctx, found.references, apicurio, seen, to); err != nil {
 			return err
 		}
-		*to = append(*to, found.Schema)
+		found.name = ref.name
+		*to = append(*to, found)
 	}
 	return nil
 }
@@ -123,46 +177,27 @@ func (s *server) get(ctx context.Context, path string) ([]byte, error) {
 	return body, err
 }
 
-// reference is how Apicurio names another artifact.
-type reference struct{ GroupID, ArtifactID, Version, Name string }
-
-func (s *server) globalID(ctx context.Context, id uint64) (sr.Schema, error) {
-	path := fmt.Sprintf("/ids/globalIds/%d", id)
-	text, err := s.get(ctx, path)
+// artifact reads a schema at a path of Apicurio's own API, and what it refers to.
+func (s *server) artifact(ctx context.Context, path, content string) (document, error) {
+	body, err := s.get(ctx, path+content)
 	if err != nil {
-		return sr.Schema{}, err
+		return document{}, err
 	}
-	return s.withReferences(ctx, text, path+"/references")
-}
-
-func (s *server) artifact(ctx context.Context, ref sr.SchemaReference) (sr.Schema, error) {
-	content := ref.Subject
-	if strings.Contains(s.url, "/v3") {
-		content += "/content"
-	}
-	text, err := s.get(ctx, content)
+	t := document{body: string(body), format: "AVRO"}
+	list, err := s.get(ctx, path+"/references")
 	if err != nil {
-		return sr.Schema{}, err
+		return t, err
 	}
-	return s.withReferences(ctx, text, ref.Subject+"/references")
-}
-
-func (s *server) withReferences(ctx context.Context, text []byte, path string) (sr.Schema, error) {
-	found := sr.Schema{Schema: string(text)}
-	list, err := s.get(ctx, path)
-	if err != nil {
-		return found, err
-	}
-	var refs []reference
+	var refs []struct{ GroupID, ArtifactID, Version, Name string }
 	if err := json.Unmarshal(list, &refs); err != nil {
-		return found, fmt.Errorf("references at %s: %w", path, err)
+		return t, fmt.Errorf("references at %s: %w", path, err)
 	}
 	for _, ref := range refs {
 		group := ref.GroupID
 		if group == "" {
 			group = "default"
 		}
-		found.References = append(found.References, sr.SchemaReference{Name: ref.Name, Subject: fmt.Sprintf("/groups/%s/artifacts/%s/versions/%s", group, ref.ArtifactID, ref.Version)})
+		t.references = append(t.references, reference{name: ref.Name, subject: fmt.Sprintf("/groups/%s/artifacts/%s/versions/%s", group, ref.ArtifactID, ref.Version)})
 	}
-	return found, nil
+	return t, nil
 }

@@ -1,7 +1,6 @@
 package debezium
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -62,54 +61,6 @@ type avroMember struct {
 	role role
 	plan *plan // of a row image
 	part int   // in positionMembers, of a source block
-}
-
-// openAvro takes the frame off a key or value: a zero byte and the schema's id
-// (Confluent, "Wire format"; Apicurio Registry, "Kafka serializers").
-func (d *Decoder) openAvro(raw []byte, isKey bool) (payload, error) {
-	size := 4
-	if d.opt.IDBytes == 8 {
-		size = 8
-	}
-	if raw[0] != 0 || len(raw) < 1+size {
-		return payload{}, fmt.Errorf("not Avro in a registry's frame: it begins with %#.2x; SLUICE_FORMAT and SLUICE_SCHEMA_REGISTRY_FRAMING say what is expected", raw[0])
-	}
-	var id uint64
-	if size == 4 {
-		id = uint64(binary.BigEndian.Uint32(raw[1:]))
-	} else {
-		id = binary.BigEndian.Uint64(raw[1:])
-	}
-	if id>>(8*size-1) != 0 {
-		return payload{}, fmt.Errorf("not Avro in a registry's frame: no schema has the id %d; SLUICE_FORMAT and SLUICE_SCHEMA_REGISTRY_FRAMING say what is expected", id)
-	}
-	at := 0
-	if isKey {
-		at = 1
-	}
-	p := d.avroPlans[at][id]
-	if p == nil {
-		if d.opt.Schema == nil {
-			return payload{}, errors.New("it is Avro, and SLUICE_SCHEMA_REGISTRY_URL is not set")
-		}
-		t, err := d.opt.Schema(id)
-		switch {
-		case err != nil:
-			return payload{}, err
-		case t == nil:
-			return payload{}, &NeedSchema{id}
-		}
-		p = d.opt.compileAvro(t, isKey)
-		if d.avroPlans[at] == nil {
-			d.avroPlans[at] = map[uint64]*plan{}
-		}
-		d.avroPlans[at][id] = p
-	}
-	r := avro.Reader{Data: raw[1+size:]}
-	if !p.avro.root.present(&r) {
-		return payload{}, nil
-	}
-	return payload{plan: p, data: r.Data[r.At:]}, nil
 }
 
 // compileAvro makes the plan of a key, or of an envelope and its row images.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // avroColumns are one column of every type that Avro's converters write, required
@@ -171,14 +172,25 @@ func newAvroRig(t interface{ Fatal(...any) }, key, value string) *avroRig {
 
 const keySchema = `{"type":"record","name":"Key","namespace":"p.public.t","fields":[{"name":"id","type":"long"}]}`
 
+// avroSchemas is a registry's answer, by Confluent's ids.
+func avroSchemas(types map[uint64]*avro.Type) func(frame.ID) (*frame.Schema, error) {
+	return func(id frame.ID) (*frame.Schema, error) {
+		if t := types[id.Number]; t != nil && id.Space == frame.SchemaID {
+			return &frame.Schema{Avro: t}, nil
+		}
+		return nil, nil
+	}
+}
+
 func (r *avroRig) options() Options {
 	opt := testOptions()
 	opt.Decimals = DecimalsText
-	opt.Schema = func(id uint64) (*avro.Type, error) { return r.types[id], nil }
+	opt.Schema = avroSchemas(r.types)
 	return opt
 }
 
-func frame(id byte, body []byte) []byte { return append([]byte{0, 0, 0, 0, id}, body...) }
+// framedAs puts a body in Confluent's frame.
+func framedAs(id byte, body []byte) []byte { return append([]byte{0, 0, 0, 0, id}, body...) }
 
 func (r *avroRig) record(t interface{ Fatal(...any) }, id int64, value map[string]any) Record {
 	key, err := r.key.BinaryFromNative(nil, map[string]any{"id": id})
@@ -189,7 +201,7 @@ func (r *avroRig) record(t interface{ Fatal(...any) }, id int64, value map[strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Record{Key: frame(1, key), Value: frame(2, body)}
+	return Record{Key: framedAs(1, key), Value: framedAs(2, body)}
 }
 
 // TestAvroAgainstGoavro writes rows of every type by goavro, reads them back by
@@ -340,7 +352,7 @@ func TestAvroRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if class, err := NewDecoder("p.public.t", r.options()).Decode(Record{Key: frame(1, key), Value: frame(2, []byte{2})}); err != nil || class != Heartbeat {
+	if class, err := NewDecoder("p.public.t", r.options()).Decode(Record{Key: framedAs(1, key), Value: framedAs(2, []byte{2})}); err != nil || class != Heartbeat {
 		t.Errorf("a heartbeat: %v, %v", class, err)
 	}
 
@@ -351,9 +363,9 @@ func TestAvroRefused(t *testing.T) {
 	without := r.options()
 	without.Schema = nil
 	unknown := r.options()
-	unknown.Schema = func(uint64) (*avro.Type, error) { return nil, fmt.Errorf("the registry does not know it") }
+	unknown.Schema = func(frame.ID) (*frame.Schema, error) { return nil, fmt.Errorf("the registry does not know it") }
 	long := r.options()
-	long.IDBytes = 8
+	long.Framing = frame.Framing{Apicurio: true, Long: frame.GlobalID}
 	for _, tc := range []struct {
 		name string
 		opt  Options
@@ -375,9 +387,9 @@ func TestAvroRefused(t *testing.T) {
 	}
 
 	later := r.options()
-	later.Schema = func(uint64) (*avro.Type, error) { return nil, nil }
+	later.Schema = func(frame.ID) (*frame.Schema, error) { return nil, nil }
 	_, err = NewDecoder("p.public.t", later).Decode(rec)
-	if need, ok := err.(*NeedSchema); !ok || need.ID != 1 {
+	if need, ok := err.(*NeedSchema); !ok || need.ID != frame.Number(frame.SchemaID, 1, 32) {
 		t.Errorf("a schema that is not there yet: %v", err)
 	}
 }
@@ -395,7 +407,7 @@ func FuzzAvro(f *testing.F) {
 	key := r.record(f, 1, map[string]any{"before": nil, "after": row, "source": avroSource(), "transaction": nil, "op": "c", "ts_ms": nil}).Key
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := NewDecoder("p.public.t", r.options())
-		class, err := d.Decode(Record{Key: key, Value: frame(2, data)})
+		class, err := d.Decode(Record{Key: key, Value: framedAs(2, data)})
 		native, rest, reference := r.value.NativeFromBinary(data)
 		misfit := err != nil && strings.Contains(err.Error(), errAvro.Error())
 		switch {
@@ -445,11 +457,11 @@ func TestAvroCorners(t *testing.T) {
 		}
 		opt := testOptions()
 		opt.Decimals = DecimalsText
-		opt.Schema = func(id uint64) (*avro.Type, error) { return r[id], nil }
+		opt.Schema = avroSchemas(r)
 		d := NewDecoder("p.public.t", opt)
 		body := append([]byte{0, 2, 2}, value...) // no before; after: id 1 and the column
 		body = append(body, 2, 2, 't', 2, 2, 'C')
-		if _, err := d.Decode(Record{Key: frame(1, []byte{2}), Value: frame(2, body)}); err != nil {
+		if _, err := d.Decode(Record{Key: framedAs(1, []byte{2}), Value: framedAs(2, body)}); err != nil {
 			return said(err)
 		}
 		rows := d.Take(nil)[0]
@@ -477,12 +489,15 @@ func TestAvroCorners(t *testing.T) {
 		}
 	}
 	opt := testOptions()
-	opt.Schema = func(uint64) (*avro.Type, error) { t.Fatal("asked for an id that no registry gives"); return nil, nil }
-	for _, size := range []int{4, 8} {
-		opt.IDBytes = size
-		rec := append([]byte{0, 0xff}, make([]byte, size)...)
-		if _, err := NewDecoder("p.public.t", opt).Decode(Record{Value: rec}); err == nil || !strings.Contains(err.Error(), "no schema has the id") {
-			t.Errorf("%d bytes: %v", size, err)
+	opt.Schema = func(frame.ID) (*frame.Schema, error) {
+		t.Fatal("asked for an id that no registry gives")
+		return nil, nil
+	}
+	for _, f := range []frame.Framing{frame.Confluent, {Apicurio: true, Long: frame.GlobalID}} {
+		opt.Framing = f
+		rec := append([]byte{0, 0xff}, make([]byte, 8)...)
+		if _, err := NewDecoder("p.public.t", opt).Decode(Record{Value: rec}); err == nil || !strings.Contains(err.Error(), "SLUICE_SCHEMA_REGISTRY_FRAMING") {
+			t.Errorf("%+v: %v", f, err)
 		}
 	}
 }

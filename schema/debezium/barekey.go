@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // A transform such as ExtractField$Key leaves of a record's key one value without a
@@ -48,7 +49,7 @@ func (p payload) bare() bool { return p.plan != nil && p.plan.bare != notBare }
 // openBare returns a key that is not in the format of the others.
 func (d *Decoder) openBare(raw []byte) (payload, bool) {
 	switch {
-	case d.opt.BareKeys == BareText && raw[0] != '{' && raw[0] != 0:
+	case d.opt.BareKeys == BareText && raw[0] != '{' && !frame.Framed(raw):
 		return payload{plan: textKey, data: raw}, true
 	case d.opt.BareKeys == BareLong && len(raw) == 8:
 		return payload{plan: longKey, data: raw}, true

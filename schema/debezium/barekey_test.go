@@ -177,7 +177,7 @@ func TestBareAvroKeys(t *testing.T) {
 		row := map[string]any{"id": int64(5), "a": goavro.Union("string", "x")}
 		value := map[string]any{"before": nil, "after": goavro.Union("p.public.t.Value", row), "source": avroSource(), "transaction": nil, "op": "c", "ts_ms": nil}
 		rec := r.record(t, 5, value)
-		rec.Key = frame(1, key)
+		rec.Key = framedAs(1, key)
 		for _, one := range []Record{rec, {Offset: 1, Key: rec.Key}} {
 			if _, err := d.Decode(one); err != nil {
 				t.Fatal(schemaText, err)

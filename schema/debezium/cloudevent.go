@@ -81,11 +81,15 @@ func (d *Decoder) avroData(ev change, data []byte) (change, error) {
 	if len(data) == 0 {
 		return ev, errors.New("a CloudEvent without data")
 	}
-	value, err := d.openAvro(data, false)
+	id, body := d.opt.Framing.Prefix(data)
+	if id.Space == 0 {
+		return ev, fmt.Errorf("data of the CloudEvent: %w", d.noFrame(data))
+	}
+	value, err := d.openFramed(framed{id: id, data: body}, false)
 	if err != nil {
 		return ev, err
 	}
-	if value.plan == nil || value.plan.avro.form != formImages {
+	if value.plan == nil || value.plan.avro == nil || value.plan.avro.form != formImages {
 		return ev, errors.New("data of the CloudEvent: no record of before and after")
 	}
 	r := avro.Reader{Data: value.data}

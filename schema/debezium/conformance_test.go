@@ -267,9 +267,9 @@ func asAvro(t *testing.T, opt Options, c *connectType, data []byte) string {
 		t.Fatalf("%s: %v", column, err)
 	}
 	key, _ := avro.Parse(keySchema)
-	opt.Schema = func(id uint64) (*avro.Type, error) { return map[uint64]*avro.Type{1: key, 2: typ}[id], nil }
+	opt.Schema = avroSchemas(map[uint64]*avro.Type{1: key, 2: typ})
 	body := append(append([]byte{0, 2, 2}, data...), "\x0cpublic\x02t\x02c"...)
-	return became(opt, Record{Key: frame(1, []byte{2}), Value: frame(2, body)})
+	return became(opt, Record{Key: framedAs(1, []byte{2}), Value: framedAs(2, body)})
 }
 
 func became(opt Options, rec Record) string {

@@ -1,6 +1,6 @@
 // Package debezium turns Debezium's change events into rows of typed columns.
 //
-// Decoder is the way in. It reads JSON with and without schema, and Avro under the
+// Decoder is the way in. It reads JSON with and without schema, and what is under the
 // schemas of a registry; what Debezium sends is described in its documentation,
 // "Data change events" of each connector, in Kafka Connect's JsonConverter, and in
 // AvroData of the Avro converters.
@@ -13,7 +13,7 @@ import (
 	"hash"
 
 	"github.com/sluice-cdc/sluice/schema"
-	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // Record is a Kafka record, as far as decoding needs it. The bytes are read
@@ -81,12 +81,11 @@ type Options struct {
 	Metadata func(table string) []MetadataColumn
 
 	Format Format
-	// IDBytes is the length of the schema id in an Avro record's frame: 4, as
-	// Confluent's serializers write it, or 8, as Apicurio's older ones do. 0 is 4.
-	IDBytes int
+	// Framing is how schema ids are written; zero is frame.Confluent.
+	Framing frame.Framing
 	// Schema returns the writer's schema of an id; nil without an error means that
 	// it is not known yet, and Decode returns a *NeedSchema.
-	Schema func(id uint64) (*avro.Type, error)
+	Schema func(frame.ID) (*frame.Schema, error)
 
 	Decimals      Decimals
 	Binary        Binary
@@ -119,9 +118,9 @@ type Options struct {
 type Format uint8
 
 const (
-	Auto Format = iota // Avro where the first byte is 0, with which no JSON begins
-	JSON
-	Avro
+	Auto   Format = iota // Framed where a header says so or the first byte is 0 or 1, JSON otherwise
+	JSON                 // in no frame
+	Framed               // as a registry says, by the id in the record
 )
 
 // Decimals says what a decimal with a scale becomes. (Without a scale it is an
@@ -242,13 +241,13 @@ type Decoder struct {
 	overlong   bool         // the row at hand has a string for which a column must grow
 
 	keyPlans, valuePlans wrappers
-	avroPlans            [2]map[uint64]*plan // of values, of keys
-	name, text, raw      []byte              // scratch
-	documents            []byte              // those of the record at hand, unescaped
-	collections          bool                // there were documents: the topic is MongoDB's
-	relaxed              []byte              // a value of a document in plain JSON
-	data                 []byte              // of the CloudEvent at hand
-	twin                 schema.Values       // a row's own value of its bare key
+	framed               [2]framedPlans // of values, of keys
+	name, text, raw      []byte         // scratch
+	documents            []byte         // those of the record at hand, unescaped
+	collections          bool           // there were documents: the topic is MongoDB's
+	relaxed              []byte         // a value of a document in plain JSON
+	data                 []byte         // of the CloudEvent at hand
+	twin                 schema.Values  // a row's own value of its bare key
 	twinCol              schema.Column
 
 	mac         hash.Hash     // of Options.HashKey
@@ -264,6 +263,9 @@ type Decoder struct {
 // NewDecoder returns a decoder for a partition of topic.
 func NewDecoder(topic string, opt Options) *Decoder {
 	opt.TimeUnit = max(opt.TimeUnit, 1)
+	if opt.Framing == (frame.Framing{}) {
+		opt.Framing = frame.Confluent
+	}
 	if opt.FlattenedPrefix == "" {
 		opt.FlattenedPrefix = "__"
 	}
@@ -289,9 +291,9 @@ func (d *Decoder) Take(dst []*schema.Rows) []*schema.Rows {
 
 // NeedSchema is the error of a record whose writer's schema is not known yet. The
 // record has left no trace; decode it again once Options.Schema knows the id.
-type NeedSchema struct{ ID uint64 }
+type NeedSchema struct{ ID frame.ID }
 
-func (e *NeedSchema) Error() string { return fmt.Sprintf("schema %d is not known yet", e.ID) }
+func (e *NeedSchema) Error() string { return fmt.Sprintf("schema %v is not known yet", e.ID) }
 
 // Decode appends the change in a record to the run of its table, or says which
 // class of record it is that changes no table. An error is a *NeedSchema or a
@@ -334,11 +336,11 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 func (d *Decoder) excluded(table string) bool { return d.opt.Exclude != nil && d.opt.Exclude(table) }
 
 func (d *Decoder) decode(rec Record) (Class, *shape, error) {
-	key, err := d.open(rec.Key, true)
+	key, err := d.open(&rec, rec.Key, true)
 	if err != nil {
 		return Row, nil, fmt.Errorf("key: %w", err)
 	}
-	value, err := d.open(rec.Value, false)
+	value, err := d.open(&rec, rec.Value, false)
 	if err != nil {
 		return Row, nil, err
 	}
@@ -424,9 +426,9 @@ func (p payload) schemaName() string {
 	return p.plan.name
 }
 
-// open takes the wrapping off a key or value: the registry's frame of Avro, or the
-// JSON object that carries its schema.
-func (d *Decoder) open(raw []byte, isKey bool) (payload, error) {
+// open takes the wrapping off a key or value: the frame of a registry, or the JSON
+// object that carries its schema.
+func (d *Decoder) open(rec *Record, raw []byte, isKey bool) (payload, error) {
 	if len(raw) == 0 {
 		return payload{}, nil
 	}
@@ -435,8 +437,14 @@ func (d *Decoder) open(raw []byte, isKey bool) (payload, error) {
 			return key, nil
 		}
 	}
-	if d.opt.Format == Avro || (d.opt.Format == Auto && raw[0] == 0) {
-		return d.openAvro(raw, isKey)
+	if d.opt.Format != JSON {
+		f, err := d.frameOf(rec, raw, isKey)
+		if err != nil {
+			return payload{}, err
+		}
+		if f.id.Space != 0 {
+			return d.openFramed(f, isKey)
+		}
 	}
 	known := &d.valuePlans
 	if isKey {

@@ -179,7 +179,7 @@ func TestDocumentsUnderSchemas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := d.Decode(Record{Offset: int64(i), Key: frame(1, id), Value: frame(2, body)}); err != nil {
+		if _, err := d.Decode(Record{Offset: int64(i), Key: framedAs(1, id), Value: framedAs(2, body)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestDocumentsUnderSchemas(t *testing.T) {
 		t.Errorf("Avro: got\n%swant\n%s", got, want)
 	}
 	d = NewDecoder("p.shop.t", r.options())
-	if _, err := d.Decode(Record{Key: frame(1, id)}); err != nil {
+	if _, err := d.Decode(Record{Key: framedAs(1, id)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := text(d.Take(nil)); got != "shop_t(_id*:STRING)\n  0 delete \"7\"\n" {

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 func TestNames(t *testing.T) {
@@ -74,7 +74,7 @@ func TestExcluded(t *testing.T) {
 	if runs := d.Take(nil); len(runs) > 0 {
 		t.Errorf("rows of it: %s", text(runs))
 	}
-	opt.Schema = func(uint64) (*avro.Type, error) { return nil, nil }
+	opt.Schema = func(frame.ID) (*frame.Schema, error) { return nil, nil }
 	d = NewDecoder("p.public.t", opt)
 	if class, err := d.Decode(Record{Value: []byte{0, 0, 0, 0, 9, 1}}); class != Excluded || err != nil {
 		t.Errorf("an unknown schema: %v, %v", class, err)

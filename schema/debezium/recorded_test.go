@@ -84,7 +84,7 @@ func replay(t *testing.T, base string, isAvro bool) {
 			}
 			types[s.ID] = typ
 		}
-		opt.Schema = func(id uint64) (*avro.Type, error) { return types[id], nil }
+		opt.Schema = avroSchemas(types)
 	}
 	decoders := map[string]*Decoder{}
 	var changes strings.Builder

@@ -66,7 +66,7 @@ func (d *Decoder) keyOf(sh *shape, text []byte) []byte {
 			return nil
 		}
 	}
-	key, err := d.open(text, true)
+	key, err := d.open(&Record{}, text, true)
 	if err != nil || key.data == nil {
 		return nil
 	}

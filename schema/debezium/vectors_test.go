@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // Records that other projects captured or documented, where they are at hand: see the
@@ -173,7 +174,7 @@ func TestVectorsAvro(t *testing.T) {
 	if p := opt.compileAvro(types[9], false); p.avro.form != formEnvelope {
 		t.Errorf("the schema of a MySQL connector's envelope makes form %d", p.avro.form)
 	}
-	opt.Schema = func(id uint64) (*avro.Type, error) { return types[id], nil }
+	opt.Schema = avroSchemas(types)
 	d := NewDecoder("postgres.public.orders", opt)
 	var got []string
 	for i := range 6 {
@@ -282,7 +283,7 @@ var allVectors = []vector{
 	}},
 	{file: "debezium/docs/cloudevents.jsonl", key: `{"pk":1}`, want: "2× upsert s1.a 1", opt: func(o *Options) {
 		images, err := avro.Parse(strings.NewReplacer(`"id"`, `"pk"`, `["null","string"]`, `"string"`).Replace(imagesSchema))
-		o.Schema = func(uint64) (*avro.Type, error) { return images, err }
+		o.Schema = func(frame.ID) (*frame.Schema, error) { return &frame.Schema{Avro: images}, err }
 	}},
 
 	// What a console printed of Avro: unions by the name of their branch. Nobody sends that.

@@ -61,7 +61,7 @@ type Config struct {
 		} `env:", prefix=SASL_"`
 	} `env:", prefix=KAFKA_"`
 
-	Format            string `env:"FORMAT, default=auto" oneof:"auto,json,avro" help:"of keys and values; auto takes what begins with a zero byte for Avro"`
+	Format            string `env:"FORMAT, default=auto" oneof:"auto,json,registry" help:"of keys and values: json without a registry, registry under the schema whose id is in front or in a header, auto by what each has"`
 	Events            string `env:"EVENTS, default=auto" oneof:"auto,envelope,flattened" help:"what a change is: a Debezium envelope or CloudEvent; with auto also a row that ExtractNewRecordState took out of its envelope, where its schema's name or its fields __op or __deleted show that; with flattened every record that is nothing else"`
 	FlattenedPrefix   string `env:"FLATTENED_PREFIX, default=__" help:"the transform's add.fields.prefix"`
 	FlattenedMetadata string `env:"FLATTENED_METADATA, default=drop" oneof:"drop,keep" help:"whether the fields that the transform adds to a row, such as __op, become columns"`
@@ -69,7 +69,8 @@ type Config struct {
 	MongoDBGone       string `env:"MONGODB_GONE, default=hold" oneof:"hold,skip" help:"an update of MongoDB without its document: hold its table; or, under capture.mode=change_streams_update_full, skip it, for its document is deleted and the delete follows"`
 	Registry          struct {
 		URL      []string `env:"URL" help:"schema registries, separated by commas, with the path of their API, such as http://registry:8081 or http://apicurio:8080/apis/ccompat/v7"`
-		Framing  string   `env:"FRAMING, default=confluent" oneof:"confluent,apicurio" help:"the id in front of Avro: four bytes, or with apicurio the eight bytes of a global id, asked for at Apicurio's own API, such as http://apicurio:8080/apis/registry/v2"`
+		Framing  string   `env:"FRAMING, default=confluent" oneof:"confluent,apicurio,apicurio-v3,apicurio-mixed" help:"confluent: an id of four bytes or a GUID, in front or in the header __value_schema_id; apicurio: eight bytes, apicurio-v3: four, apicurio-mixed: eight where the first four are zero, or each in Apicurio's headers, with URL Apicurio's own API, such as http://apicurio:8080/apis/registry/v3"`
+		ID       string   `env:"ID" oneof:"globalId,contentId" help:"the ids that Apicurio's converter puts in front (apicurio.registry.use-id); not set: contentId of four bytes, globalId of eight"`
 		Username string   `env:"USERNAME" help:"user of basic authentication"`
 		Password Secret   `env:"PASSWORD" help:"password of basic authentication"`
 		Token    Secret   `env:"TOKEN" help:"bearer token, instead of user and password"`
@@ -493,15 +494,17 @@ func (c *Config) check(e *Error) {
 			problem("SLUICE_KAFKA_SASL_TOKEN_URL, _CLIENT_ID, _CLIENT_SECRET: not set; OAUTHBEARER needs all three")
 		}
 	}
-	if c.Format == "avro" && len(c.Registry.URL) == 0 {
-		problem("SLUICE_SCHEMA_REGISTRY_URL: not set; SLUICE_FORMAT=avro needs it")
+	if c.Format == "registry" && len(c.Registry.URL) == 0 {
+		problem("SLUICE_SCHEMA_REGISTRY_URL: not set; SLUICE_FORMAT=registry needs it")
 	}
 	if r := c.Registry; len(r.URL) == 0 {
-		if r.Username != "" || !r.Password.IsZero() || !r.Token.IsZero() || r.CAFile != "" || r.Framing == "apicurio" {
+		if r.Username != "" || !r.Password.IsZero() || !r.Token.IsZero() || r.CAFile != "" || r.Framing != "confluent" || r.ID != "" {
 			problem("SLUICE_SCHEMA_REGISTRY_URL: not set, but other SLUICE_SCHEMA_REGISTRY_ settings are")
 		}
-	} else if r.Framing == "apicurio" && strings.Contains(r.URL[0], "/ccompat/") {
-		problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want Apicurio's own API, such as http://apicurio:8080/apis/registry/v2, for SLUICE_SCHEMA_REGISTRY_FRAMING=apicurio", redacted(r.URL[0]))
+	} else if r.Framing != "confluent" && strings.Contains(r.URL[0], "/ccompat/") {
+		problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want Apicurio's own API, such as http://apicurio:8080/apis/registry/v3, for SLUICE_SCHEMA_REGISTRY_FRAMING=%s", redacted(r.URL[0]), r.Framing)
+	} else if r.Framing == "confluent" && r.ID != "" {
+		problem("SLUICE_SCHEMA_REGISTRY_ID=%s: it is for Apicurio's ids; set SLUICE_SCHEMA_REGISTRY_FRAMING to one of apicurio's, or leave it out", r.ID)
 	}
 	if r := c.Registry; (r.Username == "") != r.Password.IsZero() || r.Username != "" && !r.Token.IsZero() {
 		problem("SLUICE_SCHEMA_REGISTRY_USERNAME, _PASSWORD, _TOKEN: set the first two, or the third, or none")

@@ -111,6 +111,11 @@ func TestProblems(t *testing.T) {
 	if _, err := load(both); err == nil || !strings.Contains(err.Error(), "want Apicurio's own API") {
 		t.Errorf("Apicurio's framing at the other API: %v", err)
 	}
+	mixed := good()
+	mixed["SLUICE_SCHEMA_REGISTRY_URL"], mixed["SLUICE_SCHEMA_REGISTRY_ID"] = "http://registry:8081", "contentId"
+	if _, err := load(mixed); err == nil || !strings.Contains(err.Error(), "SLUICE_SCHEMA_REGISTRY_ID=contentId: it is for Apicurio's ids") {
+		t.Errorf("Apicurio's ids in Confluent's framing: %v", err)
+	}
 	empty := good() // as a template leaves it
 	empty["SLUICE_CELONIS_APP_KEY_FILE"], empty["SLUICE_KAFKA_SASL_PASSWORD"] = "", ""
 	if _, err := load(empty); err != nil {
