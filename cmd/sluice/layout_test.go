@@ -31,6 +31,7 @@ func TestImports(t *testing.T) {
 	allowed := map[string][]string{
 		"schema":                     {},
 		"schema/avro":                {},
+		"schema/jsonschema":          {},
 		"schema/frame":               {"schema/avro"},
 		"schema/debezium":            {"schema", "schema/avro", "schema/frame"},
 		"batcher":                    {"schema"},
@@ -40,7 +41,7 @@ func TestImports(t *testing.T) {
 		"push/pushtest":              {},
 		"connector/kafka":            {},
 		"connector/intent":           {},
-		"connector/registry":         {"schema/avro", "schema/frame"},
+		"connector/registry":         {"schema/avro", "schema/frame", "schema/jsonschema"},
 		"connector":                  {"schema", "schema/debezium", "schema/frame", "batcher", "push", "connector/intent", "connector/kafka", "connector/registry"},
 		"connector/admin":            {"connector"},
 		"cmd/sluice/internal/config": {"schema", "schema/debezium", "batcher", "push/celonis"},

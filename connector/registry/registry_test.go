@@ -77,13 +77,18 @@ func TestSchemas(t *testing.T) {
 		{Name: "shop.Money", Subject: "money", Version: 1}, {Name: "shop.Line", Subject: "line", Version: 1}}})
 	fake.SeedSchema("proto", 1, 4, sr.Schema{Schema: `syntax = "proto3";`, Type: sr.TypeProtobuf})
 	fake.SeedSchema("broken", 1, 5, sr.Schema{Schema: `{"type":"record"}`})
+	fake.SeedSchema("cents", 1, 7, sr.Schema{Schema: `{"type":"integer","connect.type":"int16"}`, Type: sr.TypeJSON})
+	fake.SeedSchema("row", 1, 6, sr.Schema{Schema: `{"type":"object","title":"Row","properties":{"a":{"$ref":"cents.json"}}}`, Type: sr.TypeJSON, References: []sr.SchemaReference{{Name: "cents.json", Subject: "cents", Version: 1}}})
 	r := open(t, Options{}, fake.Handler())
+	if s, err := fetched(t, r, number(6)); err != nil || string(s.Connect) != `{"type":"struct","optional":false,"name":"Row","fields":[{"type":"int16","optional":false,"field":"a"}]}` {
+		t.Errorf("JSON: %s, %v", s.Connect, err)
+	}
 	for id, name := range map[uint64]string{1: "shop.Money", 2: "shop.Line", 3: "shop.Order"} {
 		if typ, err := fetched(t, r, number(id)); err != nil || typ.Avro.Name != name {
 			t.Errorf("schema %d: %v, %v", id, typ, err)
 		}
 	}
-	for id, want := range map[uint64]string{4: "only Avro is supported", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
+	for id, want := range map[uint64]string{4: "of a registry's schemas Avro and JSON are supported", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
 		if _, err := fetched(t, r, number(id)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("schema %d: %v, want %q", id, err, want)
 		}
@@ -370,6 +375,42 @@ func TestApicurio(t *testing.T) {
 			if _, err := fetched(t, r, id); err == nil || !strings.Contains(err.Error(), "schema "+want+" is not in the registry") {
 				t.Errorf("an unknown id: %v", err)
 			}
+		}
+	}
+}
+
+// TestApicurioFormats: what a schema is of is as the registry says, or as it looks.
+func TestApicurioFormats(t *testing.T) {
+	for _, tc := range []struct{ said, body, want string }{
+		{"AVRO", money, "avro"}, {"", money, "avro"}, {"", `"string"`, "avro"}, {"", `["null","string"]`, "avro"},
+		{"JSON", `{"type":"string"}`, `{"type":"string","optional":false}`},
+		{"", `{"type":"object","properties":{}}`, `{"type":"struct","optional":false}`},
+		{"", `{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}`, `{"type":"string","optional":false}`},
+		{"KCONNECT", `{"type":"string"}`, `{"type":"string"}`}, {"", `{"type":"struct","fields":[]}`, `{"type":"struct","fields":[]}`},
+		{"XSD", `<xml/>`, "it is XSD"},
+	} {
+		r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if tc.said != "" && req.URL.Query().Get("returnArtifactType") == "true" {
+				w.Header().Set("X-Registry-ArtifactType", tc.said)
+			}
+			if strings.HasSuffix(req.URL.Path, "/references") {
+				fmt.Fprint(w, `[]`)
+				return
+			}
+			fmt.Fprint(w, tc.body)
+		}))
+		s, err := fetched(t, r, frame.Number(frame.ContentID, 1, 32))
+		got := ""
+		switch {
+		case err != nil:
+			got = err.Error()
+		case s.Avro != nil:
+			got = "avro"
+		default:
+			got = string(s.Connect)
+		}
+		if got != tc.want && (err == nil || !strings.Contains(got, tc.want)) {
+			t.Errorf("%s %s: %s, want %s", tc.said, tc.body, got, tc.want)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/jsonschema"
 )
 
 // server is one address of the registry.
@@ -26,7 +27,7 @@ type server struct {
 type document struct {
 	name       string // under which another uses it
 	body       string
-	format     string // AVRO, as registries spell it
+	format     string // AVRO, JSON, …, as registries spell it
 	references []reference
 }
 
@@ -60,16 +61,27 @@ func (s *server) schema(ctx context.Context, id frame.ID) (*frame.Schema, error)
 
 // parse reads a schema with those that it uses, each of which stands after those that it
 // uses itself.
-func parse(t document, used []document) (*frame.Schema, error) {
-	if t.format != "AVRO" {
-		return nil, fmt.Errorf("it is %s; of a registry's schemas only Avro is supported", t.format)
+func parse(d document, used []document) (s *frame.Schema, err error) {
+	s = &frame.Schema{}
+	switch d.format {
+	case "AVRO":
+		var references []string
+		for _, u := range used {
+			references = append(references, u.body)
+		}
+		s.Avro, err = avro.Parse(d.body, references...)
+	case "JSON":
+		references := map[string]string{}
+		for _, u := range used {
+			references[u.name] = u.body
+		}
+		s.Connect, err = jsonschema.Connect(d.body, references)
+	case "KCONNECT": // Apicurio's ExtJsonConverter
+		s.Connect = []byte(d.body)
+	default:
+		err = fmt.Errorf("it is %s; of a registry's schemas Avro and JSON are supported", d.format)
 	}
-	var references []string
-	for _, u := range used {
-		references = append(references, u.body)
-	}
-	typ, err := avro.Parse(t.body, references...)
-	return &frame.Schema{Avro: typ}, err
+	return s, err
 }
 
 // isApicurio tells the ids that Apicurio's own API has.
@@ -157,34 +169,49 @@ func (s *server) collect(ctx context.Context, references []reference, apicurio b
 	return nil
 }
 
-// get reads from Apicurio's own API.
-func (s *server) get(ctx context.Context, path string) ([]byte, error) {
+// get reads from Apicurio's own API, which may say of what format a schema is.
+func (s *server) get(ctx context.Context, path string) (body []byte, format string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	resp, err := s.http.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxSchema))
+	body, err = io.ReadAll(io.LimitReader(resp.Body, maxSchema))
 	if err == nil && resp.StatusCode != http.StatusOK {
 		e := &sr.ResponseError{Method: http.MethodGet, URL: req.URL.String(), StatusCode: resp.StatusCode, Raw: body}
 		json.Unmarshal(body, e) // what is no registry's error stays as it came
 		err = e
 	}
-	return body, err
+	return body, resp.Header.Get("X-Registry-ArtifactType"), err
+}
+
+// guessed tells the format of a schema whose registry does not, as Apicurio's version 2.
+func guessed(body []byte) string {
+	var connect struct{ Type string }
+	switch json.Unmarshal(body, &connect); {
+	case connect.Type == "struct":
+		return "KCONNECT"
+	case jsonschema.Is(body):
+		return "JSON"
+	}
+	return "AVRO"
 }
 
 // artifact reads a schema at a path of Apicurio's own API, and what it refers to.
 func (s *server) artifact(ctx context.Context, path, content string) (document, error) {
-	body, err := s.get(ctx, path+content)
+	body, format, err := s.get(ctx, path+content+"?returnArtifactType=true")
 	if err != nil {
 		return document{}, err
 	}
-	t := document{body: string(body), format: "AVRO"}
-	list, err := s.get(ctx, path+"/references")
+	t := document{body: string(body), format: format}
+	if format == "" {
+		t.format = guessed(body)
+	}
+	list, _, err := s.get(ctx, path+"/references")
 	if err != nil {
 		return t, err
 	}

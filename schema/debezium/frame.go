@@ -142,7 +142,14 @@ func (d *Decoder) openFramed(f framed, isKey bool) (payload, error) {
 		}
 		known.last, known.plan = f.id, p
 	}
-	return d.openAvro(known.plan, f)
+	p := known.plan
+	switch {
+	case p.avro != nil:
+		return d.openAvro(p, f)
+	case isNull(bytes.TrimSpace(f.data)):
+		return payload{}, nil
+	}
+	return payload{plan: p, data: f.data}, nil
 }
 
 func (d *Decoder) planOf(id frame.ID, isKey bool) (*plan, error) {
@@ -156,7 +163,14 @@ func (d *Decoder) planOf(id frame.ID, isKey bool) (*plan, error) {
 	case s == nil:
 		return nil, &NeedSchema{id}
 	}
-	return d.opt.compileAvro(s.Avro, isKey), nil
+	if s.Avro != nil {
+		return d.opt.compileAvro(s.Avro, isKey), nil
+	}
+	root, err := parseConnectSchema(s.Connect)
+	if err != nil {
+		return nil, err
+	}
+	return d.opt.compile(root, isKey), nil
 }
 
 // openAvro takes the union of a nullable key or value off.

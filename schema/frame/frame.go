@@ -49,7 +49,8 @@ func (id ID) String() string {
 
 // Schema is what a registry has under an ID: one of its fields is set.
 type Schema struct {
-	Avro *avro.Type
+	Avro    *avro.Type
+	Connect []byte // of JSON: Connect's schema as JsonConverter writes it
 }
 
 // Framing is how ids are written in a topic. Both of Apicurio's lengths may be in use;
