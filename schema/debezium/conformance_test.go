@@ -379,7 +379,7 @@ func optionsOf(t *testing.T, words string) Options {
 		case "length":
 			opt.MaxLength, _ = strconv.Atoi(value)
 		case "overflow":
-			opt.Overflow = map[string]Overflow{"truncate": OverflowCut}[value]
+			opt.Overflow = map[string]Overflow{"cut": OverflowCut}[value]
 		default:
 			t.Fatalf("unknown option %s", w)
 		}
