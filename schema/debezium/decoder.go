@@ -491,7 +491,11 @@ func (d *Decoder) shapeOf(o origin, key payload) (*shape, error) {
 	if len(o.table) == 0 {
 		return nil, errors.New("source does not name a table")
 	}
-	sh, err := d.learn(o.identity(d.topic), key)
+	id, err := o.identity(d.topic)
+	if err != nil {
+		return nil, err
+	}
+	sh, err := d.learn(id, key)
 	if err == nil {
 		d.last = sh
 		d.lastOrigin = [3][]byte{bytes.Clone(o.db), bytes.Clone(o.schema), bytes.Clone(o.table)}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Class says what a record is. A Row changes a table; the others change none and are
@@ -220,18 +221,24 @@ type origin struct {
 	cassandra         bool
 }
 
-// name returns the text of one of the names.
-func (o *origin) name(raw []byte) string {
-	if o.json {
-		if text, err := unescape(nil, raw); err == nil {
-			return string(text)
+// identity unescapes the names that tell the table.
+func (o *origin) identity(topic string) (id Identity, err error) {
+	id.Topic = topic
+	for _, name := range []struct {
+		to  *string
+		raw []byte
+	}{{&id.Database, o.db}, {&id.Schema, o.schema}, {&id.Table, o.table}} {
+		text := name.raw
+		if o.json {
+			if text, err = unescape(nil, text); err != nil {
+				return id, fmt.Errorf("source: %w", err)
+			}
+		}
+		if *name.to = string(text); !utf8.Valid(text) {
+			return id, fmt.Errorf("source: the name %.80q is not valid UTF-8", text)
 		}
 	}
-	return string(raw)
-}
-
-func (o *origin) identity(topic string) Identity {
-	return Identity{Topic: topic, Database: o.name(o.db), Schema: o.name(o.schema), Table: o.name(o.table)}
+	return id, nil
 }
 
 // role is what a member says of a change.

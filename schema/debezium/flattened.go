@@ -245,18 +245,22 @@ func (d *Decoder) findRow(o origin, key, value payload) (*shape, error) {
 	} else if n := key.schemaName(); strings.HasSuffix(n, ".Key") {
 		name = strings.TrimSuffix(n, ".Key")
 	}
+	told, err := o.identity(d.topic)
+	if err != nil {
+		return nil, err
+	}
 	id, known := fromName(d.topic, name)
-	if len(o.table) > 0 {
-		if table := o.name(o.table); !known || id.Table != table {
-			id = Identity{Topic: d.topic, Table: table}
+	if told.Table != "" {
+		if !known || id.Table != told.Table {
+			id = Identity{Topic: d.topic, Table: told.Table}
 		}
-		if len(o.schema) > 0 {
-			id.Schema = o.name(o.schema)
+		if told.Schema != "" {
+			id.Schema = told.Schema
 		}
 		known = true
 	}
-	if len(o.db) > 0 {
-		id.Database = o.name(o.db)
+	if told.Database != "" {
+		id.Database = told.Database
 		if id.Schema == id.Database && len(o.schema) == 0 {
 			id.Schema = "" // it was the database that stood in the schema's place
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -165,8 +166,6 @@ func (u undo) do(d *Decoder, sh *shape) {
 
 // arrange puts the columns of a new table in the order of its first row image.
 func (d *Decoder) arrange(sh *shape, image payload) error {
-	sh.plain.shape = sh
-	sh.plain.version = -1
 	var names []string
 	if p := image.plan; p != nil && !p.open {
 		for i := range p.fields {
@@ -183,6 +182,9 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 				break
 			}
 			if !d.leavesOut(p, name) && !d.leaves(sh, string(name)) {
+				if !utf8.Valid(name) {
+					return errName(name)
+				}
 				names = append(names, string(name))
 			}
 			if _, err = s.skip(); err == nil {
@@ -193,6 +195,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 			return err
 		}
 	}
+	sh.plain.shape, sh.plain.version = sh, -1
 	if len(names) == 0 || len(sh.cols) > len(sh.keys) {
 		return nil
 	}
@@ -445,7 +448,7 @@ func (d *Decoder) typed(sh *shape, run *schema.Rows, col int, untyped bool) {
 // newMember makes room for a member of plain JSON that was not there before.
 func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 	if !p.open {
-		return 0, fmt.Errorf("column %.80s is not in the record's schema", name)
+		return 0, fmt.Errorf("column %.80q is not in the record's schema", name)
 	}
 	if d.leavesOut(p, name) {
 		at := p.add(string(name), codec{wire: wireMetadata})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -96,6 +97,9 @@ func (sh *shape) isKey(col int) bool { return slices.Contains(sh.keys, col) }
 // add gives the table a column for one of the source's, under the name that it has
 // at the target. Rows of the run so far are NULL there.
 func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
+	if !utf8.ValidString(source) {
+		return -1, errName([]byte(source))
+	}
 	rule := Rule{}
 	if c.Name == "" {
 		c.Name = source
@@ -123,6 +127,10 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 	}
 	sh.version++
 	return len(sh.cols) - 1, nil
+}
+
+func errName(name []byte) error {
+	return fmt.Errorf("the column name %.80q is not valid UTF-8", name)
 }
 
 // declare gives a column the type that a schema declares. It reports whether the
@@ -289,7 +297,7 @@ func notAppended(table string, op byte) error {
 
 // newInKey is the error of a key that has a column which it had not before.
 func newInKey(name string) error {
-	return &fault{fmt.Sprintf("key: column %.80s is new in it; a table's key cannot change while it is loaded", name),
+	return &fault{fmt.Sprintf("key: column %.80q is new in it; a table's key cannot change while it is loaded", name),
 		"drop the target table and load it anew under its new key, with the group's offset moved to where that begins; then restart"}
 }
 

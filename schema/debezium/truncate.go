@@ -24,7 +24,10 @@ func (d *Decoder) truncate(offset int64, e *change) (Class, error) {
 	if len(e.from.table) == 0 {
 		return Row, errors.New("source does not name a table")
 	}
-	id := e.from.identity(d.topic)
+	id, err := e.from.identity(d.topic)
+	if err != nil {
+		return Row, err
+	}
 	table := d.opt.Table(id)
 	policy := TruncateHold
 	if d.opt.Truncate != nil {
