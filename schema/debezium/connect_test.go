@@ -78,6 +78,8 @@ func TestTypes(t *testing.T) {
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30.123456+02:00"`, "DATETIME 2016-11-04T09:51:30.123456"},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30Z"`, "DATETIME 2016-11-04T11:51:30"},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2023-02-29T00:00:00Z"`, "bad: not an ISO 8601 date-time"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30+70:00"`, "bad: not an ISO 8601 date-time"},
+		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2016-11-04T11:51:30+02:60"`, "bad: not an ISO 8601 date-time"},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"infinity"`, "bad: infinite"},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"+21016-11-04T06:51:30.000000Z"`, "bad: outside the years"},
 		{typed("string", "io.debezium.data.Uuid", ""), `"e58ed763-928c-4155-bee9-fdbaaadc15f3"`, `STRING "e58ed763-928c-4155-bee9-fdbaaadc15f3"`},

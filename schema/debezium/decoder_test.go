@@ -150,6 +150,11 @@ public_t(id*:INTEGER a:STRING b:STRING)
 		}, `public_t(id*:INTEGER a:STRING)
   0 upsert 1 "90071992547409.93"
 `},
+		{"a number so small that no double has its digits", []message{
+			{`{"id":1}`, event("c", "null", `{"id":1,"a":1e-400,"b":1.2345678e-320,"c":5e-324,"d":0e-400}`)},
+		}, `public_t(id*:INTEGER a:STRING b:STRING c:FLOAT d:FLOAT)
+  0 upsert 1 "1e-400" "1.2345678e-320" 5e-324 0
+`},
 		{"seventeen digits that are a double's", []message{
 			{`{"id":1}`, event("c", "null", `{"id":1,"a":0.30000000000000004}`)},
 		}, `public_t(id*:INTEGER a:FLOAT)

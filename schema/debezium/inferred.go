@@ -128,8 +128,11 @@ func doubleHolds(lit []byte) bool {
 		return false // an integer beyond 64 bits
 	}
 	f, err := strconv.ParseFloat(string(lit), 64)
-	if err != nil || math.IsInf(f, 0) || n <= 15 {
-		return err == nil && !math.IsInf(f, 0)
+	if err != nil || math.IsInf(f, 0) {
+		return false
+	}
+	if n == 0 || n <= 15 && math.Abs(f) >= 0x1p-1022 {
+		return true // nearer to zero, doubles have fewer digits, and then none
 	}
 	var buf [32]byte
 	kept := strconv.AppendFloat(buf[:0], math.Abs(f), 'e', n-1, 64) // d.ddd…e±xx

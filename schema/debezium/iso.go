@@ -134,14 +134,15 @@ func (p *digitsOf) offset() int64 {
 		p.bad = true
 		return 0
 	}
-	s := p.two(0) * 3600
+	hours, minutes, seconds := p.two(0), int64(0), int64(0)
 	if p.take(':') {
-		s += p.two(0) * 60
+		minutes = p.two(0)
 		if p.take(':') {
-			s += p.two(0)
+			seconds = p.two(0)
 		}
 	}
-	return sign * s
+	p.bad = p.bad || hours > 18 || minutes > 59 || seconds > 59 // as java.time has it
+	return sign * (hours*3600 + minutes*60 + seconds)
 }
 
 // dayOf returns a day of the proleptic Gregorian calendar as days since 1970-01-01; ok
