@@ -2,6 +2,7 @@ package connector
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,6 +11,10 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sr"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // badRecords are what a partition may hold between good records. TABLE stands for the
@@ -206,4 +211,29 @@ func (w *world) deadLetters(n int) map[string]*kgo.Record {
 		}
 	}
 	return all
+}
+
+// TestDeadLettersCountAsMemory: records on their way to a dead-letter topic that does not
+// answer keep others from being read once they fill the memory (I5).
+func TestDeadLettersCountAsMemory(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "dead")
+	opt := w.options("shop.public.a")
+	opt.DeadLetterTopic, opt.DeadLetterLimit, opt.MemoryLimit = "dead", 5, 1<<20
+	c := w.idle(opt)
+	p := &partition{Partition: kafka.Partition{Topic: "shop.public.a"}}
+	c.ledger.Assign(p.Partition)
+	bad := badRecord{&kgo.Record{Topic: p.Topic, Value: make([]byte, 600_000)}, &debezium.BadRecord{Err: errors.New("bad")}}
+	c.deadLetter(p, bad)
+	if c.full() {
+		t.Error("full of one")
+	}
+	bad.rec.Offset = 1
+	c.deadLetter(p, bad)
+	if !c.full() {
+		t.Error("more than the limit are on their way, and others are read")
+	}
+	c.onDeadLettered(deadLettered{part: p.Partition, offset: 1, holder: 2, bytes: 600_000})
+	if c.full() {
+		t.Error("full of what was written")
+	}
 }

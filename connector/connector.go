@@ -87,6 +87,7 @@ type Connector struct {
 	totals       Totals
 	deadLetters  *rate.Limiter // shared with the decoders
 	deadInFlight int           // records on their way to the dead-letter topic
+	deadBytes    int64         // of them
 	discarding   int           // workers that delete finished jobs
 	holds        []Hold
 
@@ -216,7 +217,10 @@ func (c *Connector) starved() bool {
 }
 
 // full reports whether the memory limit is reached.
-func (c *Connector) full() bool { return c.memory()+c.queued+c.parked >= c.opt.MemoryLimit }
+func (c *Connector) full() bool { return c.memory()+c.waiting() >= c.opt.MemoryLimit }
+
+// waiting is what records hold that are not rows yet, or never will be.
+func (c *Connector) waiting() int64 { return c.queued + c.parked + c.deadBytes }
 
 // memory is what open, sealed and in-flight batches hold.
 func (c *Connector) memory() int64 { return c.batcher.Bytes() + c.inflight }

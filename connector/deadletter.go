@@ -19,6 +19,7 @@ type deadLettered struct {
 	part   kafka.Partition
 	offset int64
 	holder Holder
+	bytes  int64
 	err    error
 }
 
@@ -41,10 +42,12 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.ledger.Took(p.Partition, id, 1, 0)
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
 	part := p.Partition
+	size := kafka.Size([]*kgo.Record{b.rec})
 	c.deadInFlight++
+	c.deadBytes += size
 	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
 	c.worker(func() any {
-		return deadLettered{part, at, id, c.writeDeadLetter(rec)}
+		return deadLettered{part, at, id, size, c.writeDeadLetter(rec)}
 	})
 }
 
@@ -89,6 +92,7 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 
 func (c *Connector) onDeadLettered(d deadLettered) {
 	c.deadInFlight--
+	c.deadBytes -= d.bytes
 	if d.err == nil {
 		c.totals.DeadLettered++
 		c.metrics.deadLettered(d.part.Topic)

@@ -54,7 +54,7 @@ type Status struct {
 type MemoryStatus struct {
 	Open     int64 `json:"open"`
 	InFlight int64 `json:"inFlight"`
-	Waiting  int64 `json:"waiting"` // records that wait for a decoder or a schema
+	Waiting  int64 `json:"waiting"` // records that wait for a decoder, a schema or the dead-letter topic
 	Limit    int64 `json:"limit"`
 	Paused   bool  `json:"fetchingPaused"`
 }
@@ -114,7 +114,7 @@ func (c *Connector) picture() {
 	left, resets := c.opt.Pusher.Budget.Left(c.now)
 	s := &Status{
 		State: c.state(), At: c.now, Partitions: len(c.parts), Kafka: "ok", Target: "ok", Totals: c.totals,
-		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.queued + c.parked, Limit: c.opt.MemoryLimit, Paused: c.full()},
+		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.waiting(), Limit: c.opt.MemoryLimit, Paused: c.full()},
 		Budget: BudgetStatus{left, resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
 	}
 	if c.opt.Registry != nil {

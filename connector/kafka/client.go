@@ -73,8 +73,9 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(withoutEpochs),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
-		// A dead letter may be as large as any record; the brokers have the last word.
-		kgo.ProducerBatchMaxBytes(64 << 20),
+		// A dead letter may be as large as any record, and a request of brokers that are not
+		// told otherwise (socket.request.max.bytes); they have the last word.
+		kgo.ProducerBatchMaxBytes(100 << 20),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),

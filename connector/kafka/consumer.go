@@ -160,10 +160,13 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 	return f
 }
 
-// Size is how many bytes of keys and values records have.
+// Size is how many bytes of keys, values and headers records have.
 func Size(recs []*kgo.Record) (n int64) {
 	for _, r := range recs {
 		n += int64(len(r.Key) + len(r.Value))
+		for _, h := range r.Headers {
+			n += int64(len(h.Key) + len(h.Value))
+		}
 	}
 	return n
 }
