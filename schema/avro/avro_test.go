@@ -172,24 +172,6 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// FuzzReader walks over arbitrary bytes; it must neither panic nor run on.
-func FuzzReader(f *testing.F) {
-	typ, err := Parse(`{"type":"record","name":"R","fields":[{"name":"a","type":{"type":"array","items":"null"}},
-		{"name":"m","type":{"type":"map","values":["null","R","string"]}},{"name":"x","type":{"type":"fixed","name":"X","size":3}},
-		{"name":"e","type":{"type":"enum","name":"E","symbols":["A","B"]}},{"name":"d","type":"double"},{"name":"s","type":"bytes"}]}`)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add([]byte{0, 0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6, 7, 8, 2, 9})
-	f.Add([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		r := Reader{Data: data}
-		if got := r.Skip(typ); !r.Failed && len(got)+r.Left() != len(data) {
-			t.Error("bytes got lost")
-		}
-	})
-}
-
 // TestEmptyRecords: a schema of records within records that hold nothing is walked
 // over at once, though it names two to the power of forty of them.
 func TestEmptyRecords(t *testing.T) {
