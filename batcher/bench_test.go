@@ -28,6 +28,7 @@ var forms = []struct {
 	{"json", batchRows, func(*testing.B) func(*order, *debezium.Record) { return plainJSON }},
 	{"jsonschema", 20_000, func(*testing.B) func(*order, *debezium.Record) { return jsonWithSchema }},
 	{"avro", batchRows, avroWriter},
+	{"protobuf", batchRows, protobufWriter},
 }
 
 func newDecoder() *debezium.Decoder {
@@ -61,7 +62,7 @@ func BenchmarkDecode(b *testing.B) {
 // BenchmarkEventToParquet measures the hot path, decode → fold → encode, in
 // batches of 100,000 events; an op is an event.
 func BenchmarkEventToParquet(b *testing.B) {
-	for _, tc := range []struct{ form, compression int }{{0, 0}, {0, 1}, {1, 0}, {2, 0}} {
+	for _, tc := range []struct{ form, compression int }{{0, 0}, {0, 1}, {1, 0}, {2, 0}, {3, 0}} {
 		form, compression := forms[tc.form], []string{"snappy", "zstd"}[tc.compression]
 		b.Run(form.name+"/"+compression, func(b *testing.B) {
 			enc := &batcher.Encoder{Compression: compression, MaxChunkBytes: 64 << 20, PageBytes: 1 << 20, WithDictionary: true}

@@ -3,6 +3,7 @@ package batcher_test
 import (
 	"encoding/base64"
 	"fmt"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"strings"
@@ -10,10 +11,12 @@ import (
 	"testing"
 
 	"github.com/linkedin/goavro/v2"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // order is a change of a row of twelve columns, as Debezium 3 tells it for
@@ -164,10 +167,13 @@ var parsedSchemas = sync.OnceValues(func() (key, value *avro.Type) {
 
 func orderSchemas(id frame.ID) (*frame.Schema, error) {
 	key, value := parsedSchemas()
-	if id.Number == 1 {
+	switch id.Number {
+	case 1:
 		return &frame.Schema{Avro: key}, nil
+	case 2:
+		return &frame.Schema{Avro: value}, nil
 	}
-	return &frame.Schema{Avro: value}, nil
+	return &frame.Schema{Protobuf: protobufSchema()}, nil
 }
 
 func avroWriter(b *testing.B) func(*order, *debezium.Record) {
@@ -201,6 +207,68 @@ func avroWriter(b *testing.B) func(*order, *debezium.Record) {
 			b.Fatal(err)
 		}
 		rec.Value = body
+	}
+}
+
+// protobufSchema is the schema that Confluent's Protobuf converter makes of the same, were
+// the names of Debezium's types kept; the key's message is the second.
+var protobufSchema = sync.OnceValue(func() *protobuf.File {
+	var row []string
+	for i, c := range columns {
+		typ, params := c.typ, []string{}
+		if c.typ == "boolean" {
+			typ = "bool"
+		}
+		if c.connectName != "" {
+			params = append(params, fmt.Sprintf(`{key: "connect.name", value: %q}`, c.connectName))
+		}
+		if c.typ == "bytes" {
+			typ, params = "confluent.type.Decimal", []string{`{key: "scale", value: "2"}`, `{key: "precision", value: "12"}`}
+		}
+		if c.name == "note" || c.name == "ship_date" {
+			typ = "optional " + typ
+		}
+		row = append(row, fmt.Sprintf("%s %s = %d [(confluent.field_meta) = {params: [%s]}];", typ, c.name, i+1, strings.Join(params, ", ")))
+	}
+	f, err := protobuf.Parse(`syntax = "proto3"; package shop.public.orders; import "confluent/meta.proto"; import "confluent/type/decimal.proto";
+		message Envelope { Value before = 1; Value after = 2; Source source = 3; string op = 5; optional int64 ts_ms = 6;
+			message Value {`+strings.Join(row, "\n")+`}
+			message Source { string version = 1; string connector = 2; string name = 3; int64 ts_ms = 4; optional string snapshot = 5; string db = 6; optional string sequence = 7; string schema = 10; string table = 11; optional int64 txId = 12; optional int64 lsn = 13; } }
+		message Key { int64 id = 1; }`, nil)
+	if err != nil {
+		panic(err)
+	}
+	return f
+})
+
+func protobufWriter(*testing.B) func(*order, *debezium.Record) {
+	text := func(b []byte, n protowire.Number, s string) []byte {
+		return protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+	}
+	number := func(b []byte, n protowire.Number, v int64) []byte {
+		return protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(v))
+	}
+	return func(o *order, rec *debezium.Record) {
+		row, image := number(nil, 1, o.id), protowire.Number(1)
+		if o.op != "d" {
+			image = 2
+			row = text(text(number(row, 2, o.customer), 3, o.status), 4, o.reference)
+			if o.note != nil {
+				row = text(row, 5, *o.note)
+			}
+			row = text(row, 6, string(number(number(text(nil, 1, string(o.amount)), 2, 12), 3, 2)))
+			row = protowire.AppendFixed64(protowire.AppendTag(row, 7, protowire.Fixed64Type), math.Float64bits(o.price))
+			row = number(number(number(row, 8, int64(protowire.EncodeBool(o.paid))), 9, o.created), 10, o.updated)
+			if o.ship != nil {
+				row = number(row, 11, int64(*o.ship))
+			}
+			row = text(row, 12, o.attrs)
+		}
+		source := number(text(text(text(nil, 1, "3.0.0.Final"), 2, "postgresql"), 3, "shop"), 4, o.at/1000)
+		source = text(text(text(source, 5, "false"), 6, "shop"), 7, fmt.Sprintf(`["%d","%d"]`, o.at, o.at+8))
+		source = number(number(text(text(source, 10, "public"), 11, "orders"), 12, o.serial), 13, o.at)
+		rec.Key = number([]byte{0, 0, 0, 0, 3, 2, 2}, 1, o.id)
+		rec.Value = number(text(text(text([]byte{0, 0, 0, 0, 3, 0}, image, string(row)), 3, string(source)), 5, o.op), 6, o.at/1000+3)
 	}
 }
 

@@ -75,7 +75,10 @@ func TestSchemas(t *testing.T) {
 	fake.SeedSchema("line", 1, 2, sr.Schema{Schema: line, References: []sr.SchemaReference{{Name: "shop.Money", Subject: "money", Version: 1}}})
 	fake.SeedSchema("order", 1, 3, sr.Schema{Schema: order, References: []sr.SchemaReference{
 		{Name: "shop.Money", Subject: "money", Version: 1}, {Name: "shop.Line", Subject: "line", Version: 1}}})
-	fake.SeedSchema("proto", 1, 4, sr.Schema{Schema: `syntax = "proto3";`, Type: sr.TypeProtobuf})
+	fake.SeedSchema("empty", 1, 4, sr.Schema{Schema: `syntax = "proto3";`, Type: sr.TypeProtobuf})
+	fake.SeedSchema("cents.proto", 1, 8, sr.Schema{Schema: `syntax = "proto3"; package shop; message Cents { int64 n = 1; }`, Type: sr.TypeProtobuf})
+	fake.SeedSchema("proto", 1, 9, sr.Schema{Schema: `syntax = "proto3"; package shop; import "shop/cents.proto"; import "confluent/meta.proto"; message Row { .shop.Cents price = 1; }`, Type: sr.TypeProtobuf,
+		References: []sr.SchemaReference{{Name: "shop/cents.proto", Subject: "cents.proto", Version: 1}}})
 	fake.SeedSchema("broken", 1, 5, sr.Schema{Schema: `{"type":"record"}`})
 	fake.SeedSchema("cents", 1, 7, sr.Schema{Schema: `{"type":"integer","connect.type":"int16"}`, Type: sr.TypeJSON})
 	fake.SeedSchema("row", 1, 6, sr.Schema{Schema: `{"type":"object","title":"Row","properties":{"a":{"$ref":"cents.json"}}}`, Type: sr.TypeJSON, References: []sr.SchemaReference{{Name: "cents.json", Subject: "cents", Version: 1}}})
@@ -83,12 +86,15 @@ func TestSchemas(t *testing.T) {
 	if s, err := fetched(t, r, number(6)); err != nil || string(s.Connect) != `{"type":"struct","optional":false,"name":"Row","fields":[{"type":"int16","optional":false,"field":"a"}]}` {
 		t.Errorf("JSON: %s, %v", s.Connect, err)
 	}
+	if s, err := fetched(t, r, number(9)); err != nil || s.Protobuf.Messages[0].Fields[0].Message.Name != "shop.Cents" {
+		t.Errorf("Protobuf: %v", err)
+	}
 	for id, name := range map[uint64]string{1: "shop.Money", 2: "shop.Line", 3: "shop.Order"} {
 		if typ, err := fetched(t, r, number(id)); err != nil || typ.Avro.Name != name {
 			t.Errorf("schema %d: %v, %v", id, typ, err)
 		}
 	}
-	for id, want := range map[uint64]string{4: "of a registry's schemas Avro and JSON are supported", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
+	for id, want := range map[uint64]string{4: "no message in it", 5: "avro schema", 77: "schema 77 is not in the registry at http://registry:8081"} {
 		if _, err := fetched(t, r, number(id)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("schema %d: %v, want %q", id, err, want)
 		}
@@ -387,6 +393,7 @@ func TestApicurioFormats(t *testing.T) {
 		{"", `{"type":"object","properties":{}}`, `{"type":"struct","optional":false}`},
 		{"", `{"$schema":"http://json-schema.org/draft-07/schema#","type":"string"}`, `{"type":"string","optional":false}`},
 		{"KCONNECT", `{"type":"string"}`, `{"type":"string"}`}, {"", `{"type":"struct","fields":[]}`, `{"type":"struct","fields":[]}`},
+		{"PROTOBUF", `message M {}`, "protobuf"}, {"", `syntax = "proto3"; message M {}`, "protobuf"},
 		{"XSD", `<xml/>`, "it is XSD"},
 	} {
 		r := open(t, Options{}, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
@@ -406,6 +413,8 @@ func TestApicurioFormats(t *testing.T) {
 			got = err.Error()
 		case s.Avro != nil:
 			got = "avro"
+		case s.Protobuf != nil:
+			got = "protobuf"
 		default:
 			got = string(s.Connect)
 		}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/frame"
 	"github.com/sluice-cdc/sluice/schema/jsonschema"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // server is one address of the registry.
@@ -71,17 +73,23 @@ func parse(d document, used []document) (s *frame.Schema, err error) {
 		}
 		s.Avro, err = avro.Parse(d.body, references...)
 	case "JSON":
-		references := map[string]string{}
-		for _, u := range used {
-			references[u.name] = u.body
-		}
-		s.Connect, err = jsonschema.Connect(d.body, references)
+		s.Connect, err = jsonschema.Connect(d.body, byName(used))
+	case "PROTOBUF":
+		s.Protobuf, err = protobuf.Parse(d.body, byName(used))
 	case "KCONNECT": // Apicurio's ExtJsonConverter
 		s.Connect = []byte(d.body)
 	default:
-		err = fmt.Errorf("it is %s; of a registry's schemas Avro and JSON are supported", d.format)
+		err = fmt.Errorf("it is %s; of a registry's schemas Avro, JSON and Protobuf are supported", d.format)
 	}
 	return s, err
+}
+
+func byName(used []document) map[string]string {
+	m := map[string]string{}
+	for _, u := range used {
+		m[u.name] = u.body
+	}
+	return m
 }
 
 // isApicurio tells the ids that Apicurio's own API has.
@@ -197,6 +205,8 @@ func guessed(body []byte) string {
 		return "KCONNECT"
 	case jsonschema.Is(body):
 		return "JSON"
+	case bytes.Contains(body, []byte("message ")) && !json.Valid(body):
+		return "PROTOBUF"
 	}
 	return "AVRO"
 }

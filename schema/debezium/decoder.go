@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // Record is a Kafka record, as far as decoding needs it. The bytes are read
@@ -243,11 +244,12 @@ type Decoder struct {
 	keyPlans, valuePlans wrappers
 	framed               [2]framedPlans // of values, of keys
 	name, text, raw      []byte         // scratch
-	documents            []byte         // those of the record at hand, unescaped
-	collections          bool           // there were documents: the topic is MongoDB's
-	relaxed              []byte         // a value of a document in plain JSON
-	data                 []byte         // of the CloudEvent at hand
-	twin                 schema.Values  // a row's own value of its bare key
+	protoValues          []protobuf.Value
+	documents            []byte        // those of the record at hand, unescaped
+	collections          bool          // there were documents: the topic is MongoDB's
+	relaxed              []byte        // a value of a document in plain JSON
+	data                 []byte        // of the CloudEvent at hand
+	twin                 schema.Values // a row's own value of its bare key
 	twinCol              schema.Column
 
 	mac         hash.Hash     // of Options.HashKey
@@ -474,8 +476,11 @@ type change struct {
 
 func (d *Decoder) change(key, value payload) (change, error) {
 	d.documents = d.documents[:0]
-	if value.plan != nil && value.plan.avro != nil {
+	switch p := value.plan; {
+	case p != nil && p.avro != nil:
 		return d.avroChange(value)
+	case p != nil && p.proto != nil:
+		return d.protobufChange(value)
 	}
 	return d.jsonChange(key, value)
 }

@@ -217,6 +217,7 @@ type origin struct {
 	millis            int64
 	block             []byte       // the whole, as it came
 	members           []avroMember // of an Avro block
+	proto             *protoPlan   // of the envelope of a Protobuf block
 	documents         bool         // of MongoDB, whose tables are collections of documents
 	cassandra         bool
 }
@@ -259,6 +260,7 @@ const (
 	roleConnector
 	roleDeleted
 	roleData
+	roles
 )
 
 // sourceRole returns what a member of the source block says. Which of them a database

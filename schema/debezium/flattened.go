@@ -94,6 +94,9 @@ func (o *Options) flatten(p *plan) {
 		if p.avro != nil {
 			p.avro.members = append(p.avro.members, avroMember{avroField: f.avro, role: r})
 		}
+		if p.proto != nil {
+			p.proto.roles = append(p.proto.roles, r)
+		}
 		if added && !o.KeepMetadata {
 			f.codec = codec{wire: wireMetadata}
 		}

@@ -14,6 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/jsonschema"
 )
 
 // rowChange is a change of a row of id, name and n, which may be NULL.
@@ -80,7 +82,41 @@ type form struct {
 	write func(t fataler, c rowChange) (key, value string)
 }
 
+// protobuf writes an event, or with flat the row alone.
+func (c rowChange) protobuf(t fataler, r protobufRig, flat bool) (key, value string) {
+	row, k := r.message("Value"), r.message("Key")
+	setField(row, "id", c.id)
+	setField(k, "id", c.id)
+	if c.name != nil {
+		setField(row, "name", *c.name)
+	}
+	if c.n != nil {
+		setField(row, "n", *c.n)
+	}
+	var body []byte
+	if flat {
+		setField(row, "__op", c.op)
+		setField(row, "__deleted", strconv.FormatBool(c.op == "d"))
+		body = append([]byte{4, 0, 0}, r.bytes(t, row)...)
+	} else {
+		if c.op == "d" {
+			row = nil
+		}
+		body = r.record(t, c.op, row).Value[5:]
+	}
+	return string(framedAs(1, append([]byte{2, 2}, r.bytes(t, k)...))), string(framedAs(1, body))
+}
+
 func allForms(t *testing.T) []form {
+	proto := newProtobufRig(t, protobufText(`int64 id = 1; optional string name = 2; optional int64 n = 3; string __op = 4; string __deleted = 5;`))
+	protoRow := newProtobufRig(t, protobufText(`int64 id = 1; optional string name = 2; optional int64 n = 3;`))
+	registered := func(id frame.ID) (*frame.Schema, error) {
+		image := `{"oneOf":[{"type":"null"},{"type":"object","title":"p.public.t.Value","properties":{"id":{"type":"integer","connect.type":"int64"},
+			"name":{"oneOf":[{"type":"null"},{"type":"string"}]},"n":{"oneOf":[{"type":"null"},{"type":"integer","connect.type":"int64"}]}}}]}`
+		connect, err := jsonschema.Connect(map[uint64]string{1: `{"type":"object","title":"p.public.t.Key","properties":{"id":{"type":"integer","connect.type":"int64"}}}`,
+			2: `{"type":"object","title":"p.public.t.Envelope","properties":{"before":` + image + `,"after":` + image + `}}`}[id.Number], nil)
+		return &frame.Schema{Connect: connect}, err
+	}
 	rows := newAvroRig(t, keySchema, avroEnvelope(formColumns))
 	flat := newAvroRig(t, keySchema, `{"type":"record","name":"Value","namespace":"p.public.t","fields":[`+formColumns+`,{"name":"__op","type":"string"},{"name":"__deleted","type":"string"}]}`)
 	data := newAvroRig(t, keySchema, `{"type":"record","name":"Data","namespace":"p.public.t","fields":[
@@ -104,6 +140,11 @@ func allForms(t *testing.T) []form {
 			rec := rows.record(t, c.id, value)
 			return string(rec.Key), string(rec.Value)
 		}},
+		{"JSON of a registry", func(o *Options) { o.Schema = registered }, func(_ fataler, c rowChange) (string, string) {
+			return string(framedAs(1, []byte(key(c)))), string(framedAs(2, []byte(envelope(c))))
+		}},
+		{"Protobuf", func(o *Options) { o.Schema = protoRow.opt.Schema }, func(t fataler, c rowChange) (string, string) { return c.protobuf(t, protoRow, false) }},
+		{"flattened Protobuf", func(o *Options) { o.Schema = proto.opt.Schema }, func(t fataler, c rowChange) (string, string) { return c.protobuf(t, proto, true) }},
 		{"flattened", nil, func(_ fataler, c rowChange) (string, string) {
 			return key(c), fmt.Sprintf(`{%s,"__op":%q,"__deleted":"%v"}`, c.json("id"), c.op, c.op == "d")
 		}},
@@ -143,6 +184,13 @@ func allForms(t *testing.T) []form {
 		}, func(_ fataler, c rowChange) (string, string) { return strconv.FormatInt(c.id, 10), envelope(c) }},
 		{"long key", func(o *Options) { keyed(o); o.BareKeys = BareLong }, func(_ fataler, c rowChange) (string, string) {
 			return string(binary.BigEndian.AppendUint64(nil, uint64(c.id))), envelope(c)
+		}},
+		{"text key of Protobuf", func(o *Options) {
+			keyed(o)
+			o.Schema, o.BareKeys, o.Types = protoRow.opt.Schema, BareText, func(_, source string) schema.Kind { return map[string]schema.Kind{"id": schema.Integer}[source] }
+		}, func(t fataler, c rowChange) (string, string) {
+			_, value := c.protobuf(t, protoRow, false)
+			return strconv.FormatInt(c.id, 10), value
 		}},
 		{"configured key", keyed, func(_ fataler, c rowChange) (string, string) { return "", envelope(c) }},
 	}

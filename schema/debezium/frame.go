@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // framed is a key or value whose schema is in a registry.
@@ -146,6 +147,8 @@ func (d *Decoder) openFramed(f framed, isKey bool) (payload, error) {
 	switch {
 	case p.avro != nil:
 		return d.openAvro(p, f)
+	case p.proto != nil:
+		return d.openProtobuf(p, f, isKey)
 	case isNull(bytes.TrimSpace(f.data)):
 		return payload{}, nil
 	}
@@ -163,8 +166,11 @@ func (d *Decoder) planOf(id frame.ID, isKey bool) (*plan, error) {
 	case s == nil:
 		return nil, &NeedSchema{id}
 	}
-	if s.Avro != nil {
+	switch {
+	case s.Avro != nil:
 		return d.opt.compileAvro(s.Avro, isKey), nil
+	case s.Protobuf != nil:
+		return &plan{proto: &protoPlan{file: s.Protobuf, messages: map[*protobuf.Message]*plan{}}}, nil
 	}
 	root, err := parseConnectSchema(s.Connect)
 	if err != nil {

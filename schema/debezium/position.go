@@ -52,9 +52,12 @@ type positionPart struct {
 // or its connector is not known.
 func (d *Decoder) position(dst []byte) []byte {
 	var parts [32]positionPart
-	if d.from.json {
+	switch {
+	case d.from.json:
 		d.jsonPosition(&parts)
-	} else {
+	case d.from.proto != nil:
+		d.protobufPosition(&parts)
+	default:
 		avroPosition(d.from.block, d.from.members, &parts)
 	}
 	lists := positions[string(parts[positionMembers["connector"]].text)]

@@ -277,6 +277,8 @@ func (d *Decoder) fillKey(sh *shape, run *schema.Rows, key payload) (col int, er
 		return d.fillBareKey(sh, run, key)
 	case p != nil && p.avro != nil:
 		return d.fillAvroKey(sh, run, key)
+	case p != nil && p.proto != nil:
+		return d.fillProtobufKey(sh, run, key)
 	}
 	n := run.Len()
 	s := scanner{b: key.data}
@@ -366,8 +368,11 @@ func (sh *shape) findKey(name []byte, hint int) int {
 // fillImage appends the columns of a row image; of a deleted row only the key.
 func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image payload) (col int, err error) {
 	p := image.plan
-	if p.avro != nil {
+	switch {
+	case p.avro != nil:
 		return d.fillAvroImage(sh, run, op, image)
+	case p.proto != nil:
+		return d.fillProtobufImage(sh, run, op, image)
 	}
 	n := run.Len()
 	keyed := sh.keyed(run)

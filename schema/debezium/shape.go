@@ -303,7 +303,7 @@ func newInKey(name string) error {
 
 // keyNames lists the columns of a key in order.
 func (d *Decoder) keyNames(key payload) (names []string, err error) {
-	if key.plan != nil && key.plan.avro != nil {
+	if key.plan != nil && (key.plan.avro != nil || key.plan.proto != nil) {
 		for i := range key.plan.fields {
 			names = append(names, key.plan.fields[i].name)
 		}

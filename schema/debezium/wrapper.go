@@ -8,8 +8,9 @@ import (
 // plan is what a schema says of the rows under it, compiled once: the fields of
 // its row image in the order in which the converter writes them.
 type plan struct {
-	name   string    // the schema's name, "" for plain JSON
-	avro   *avroPlan // nil for JSON
+	name   string     // the schema's name, "" for plain JSON
+	avro   *avroPlan  // nil for others than Avro
+	proto  *protoPlan // nil for others than Protobuf
 	fields []field
 	byName map[string]int
 	open   bool     // of plain JSON: fields are added as they come,

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/sluice-cdc/sluice/schema/avro"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // Space is one of the spaces from which registries take the names of their schemas. One
@@ -49,8 +50,9 @@ func (id ID) String() string {
 
 // Schema is what a registry has under an ID: one of its fields is set.
 type Schema struct {
-	Avro    *avro.Type
-	Connect []byte // of JSON: Connect's schema as JsonConverter writes it
+	Avro     *avro.Type
+	Protobuf *protobuf.File
+	Connect  []byte // of JSON: Connect's schema as JsonConverter writes it
 }
 
 // Framing is how ids are written in a topic. Both of Apicurio's lengths may be in use;
