@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/linkedin/goavro/v2"
+	"github.com/twmb/franz-go/pkg/sr"
+
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
@@ -76,5 +79,81 @@ func TestEvolution(t *testing.T) {
 			}
 			w.eventually("the status to say "+tc.says, func() bool { return strings.Contains(said(), tc.says) && (tc.says != "" || said() == "") })
 		})
+	}
+}
+
+// TestRollingUpgrade: while some writers have the table's new Avro schema and some still the
+// old one, rows of both arrive whole, in whatever order they come, and again after a restart.
+func TestRollingUpgrade(t *testing.T) {
+	t.Parallel()
+	a, opt := newAvroWorld(t, "shop.public.a")
+	// Version 2 widens n and lets it be NULL, adds s, and drops o.
+	envelope := func(fields string) string {
+		return strings.Replace(avroEnvelope, `{"name":"v","type":"string"}`, fields, 1)
+	}
+	texts := map[int]string{
+		3: envelope(`{"name":"n","type":"int"},{"name":"o","type":"string"}`),
+		4: envelope(`{"name":"s","type":["null","string"],"default":null},{"name":"n","type":["double","null"],"default":0}`),
+	}
+	codecs := map[int]*goavro.Codec{}
+	for id, text := range texts {
+		a.fake.SeedSchema("v", id, id, sr.Schema{Schema: text})
+		var err error
+		if codecs[id], err = goavro.NewCodec(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[int64]string{}
+	put := func(schemaID int, id int64) {
+		row := map[string]any{"id": id}
+		switch {
+		case schemaID == 3:
+			row["n"], row["o"] = int32(id), "old"
+			want[id] = fmt.Sprintf("n:%d o:old s:<nil>", id)
+		case id%2 == 0:
+			row["n"], row["s"] = goavro.Union("double", float64(id)+0.5), goavro.Union("string", "new")
+			want[id] = fmt.Sprintf("n:%d.5 o:<nil> s:new", id)
+		default:
+			row["n"], row["s"] = nil, nil
+			want[id] = "n:<nil> o:<nil> s:<nil>"
+		}
+		key, err := a.key.BinaryFromNative(nil, map[string]any{"id": id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := codecs[schemaID].BinaryFromNative(nil, map[string]any{"before": nil, "op": "c", "after": goavro.Union("shop.public.a.Value", row),
+			"source": map[string]any{"ts_ms": int64(1), "db": "shop", "schema": "public", "table": "a"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.produce("shop.public.a", int32(id/3%2), framed(1, key), framed(uint32(schemaID), value))
+	}
+	for _, ids := range [][2]int64{{1, 9}, {9, 30}, {30, 40}} {
+		for id := ids[0]; id < ids[1]; id++ {
+			schemaID := 3
+			if id > 8 && id*7%5 < 3 { // both, mixed
+				schemaID = 4
+			}
+			put(schemaID, id)
+		}
+		_, stop := a.run(opt)
+		a.eventually("lag zero", func() bool { return a.lag("shop.public.a") == 0 })
+		stop()
+	}
+	table := a.emu.Snapshot("public_a")
+	got := map[int64]string{}
+	for _, row := range table.Rows {
+		cells := map[string]any{"n": nil, "o": nil, "s": nil}
+		for i, c := range table.Columns {
+			if i < len(row) {
+				cells[c.Name] = row[i]
+			}
+		}
+		id := cells["id"].(int64)
+		delete(cells, "id")
+		got[id] = strings.Trim(fmt.Sprint(cells), "map[]")
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("the table is\n%v\nwant\n%v", got, want)
 	}
 }

@@ -165,7 +165,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Decimals:        map[string]debezium.Decimals{"string": debezium.DecimalsText, "decimal": debezium.DecimalsExact}[cfg.Decimal],
 			Binary:          map[string]debezium.Binary{"hex": debezium.BinaryHex, "drop": debezium.BinaryDrop}[cfg.Binary],
 			MaxLength:       cfg.Celonis.FallbackVarcharLength,
-			LengthLimit:     celonis.MaxLength,
+			LengthLimit:     cfg.LengthLimit(),
 			LengthInBytes:   cfg.Celonis.LengthUnit == "bytes",
 			Overflow:        map[string]debezium.Overflow{"cut": debezium.OverflowCut, "grow": debezium.OverflowGrow, "pass": debezium.OverflowPass}[cfg.StringOverflow],
 			TimeUnit:        map[string]int64{"millis": 1000}[cfg.Timestamp],

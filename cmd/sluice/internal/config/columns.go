@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -228,4 +229,13 @@ func (c *Config) checkNames(problem func(string, ...any)) {
 			check("tables."+name, c.MetadataOf(name), t.Columns)
 		}
 	}
+}
+
+// LengthLimit is the most that a column can be declared with: the platform's limit is in
+// bytes, and a character of UTF-8 takes up to four of them.
+func (c *Config) LengthLimit() int {
+	if c.Celonis.LengthUnit == "bytes" {
+		return celonis.MaxLength
+	}
+	return max(celonis.MaxLength/utf8.UTFMax, c.Celonis.FallbackVarcharLength)
 }
