@@ -117,7 +117,7 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_BINARY", "drop", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryDrop }},
 		{"SLUICE_STRING_OVERFLOW", "cut", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowCut }},
 		{"SLUICE_STRING_OVERFLOW", "grow", func(o connector.Options) bool {
-			return o.Decoder.Overflow == debezium.OverflowGrow && o.Decoder.LengthLimit == 65000
+			return o.Decoder.Overflow == debezium.OverflowGrow && o.Decoder.LengthLimit == 16250
 		}},
 		{"SLUICE_STRING_OVERFLOW", "pass", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowPass }},
 		{"SLUICE_TIMESTAMP", "millis", func(o connector.Options) bool { return o.Decoder.TimeUnit == 1000 }},
