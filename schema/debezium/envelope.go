@@ -180,7 +180,7 @@ func (d *Decoder) jsonChange(key, value payload) (ev change, err error) {
 // imagesOf completes a change by its op, a JSON string, and the row images in e.
 func (d *Decoder) imagesOf(ev change, e *envelope, op []byte, rows *plan) (change, error) {
 	if len(op) != 3 || op[0] != '"' {
-		return ev, fmt.Errorf("unknown op %.20s", op)
+		return ev, fmt.Errorf("unknown op %.20q", bytes.Trim(op, `"`))
 	}
 	if ev.op = op[1] | 0x20; ev.op == 'm' {
 		return change{class: Message}, nil
