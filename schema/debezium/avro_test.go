@@ -105,6 +105,33 @@ var avroColumns = []struct {
 	{"js", `{"type":"string","connect.name":"io.debezium.data.Json"}`, func(t *rapid.T) any { return `{"a":[1,null]}` }, quoted},
 	{"enm", `{"type":"string","connect.name":"io.debezium.data.Enum","connect.parameters":{"allowed":"a,b"}}`, func(t *rapid.T) any { return "b" }, quoted},
 	{"uuid", `{"type":"string","connect.name":"io.debezium.data.Uuid"}`, func(t *rapid.T) any { return "6f1c2b9e-0000-4000-8000-00000000000a" }, quoted},
+	{"arr", `{"type":"array","items":["null","long"]}`, func(t *rapid.T) any {
+		list := []any{}
+		for _, n := range rapid.SliceOfN(rapid.Ptr(rapid.Int64(), true), 0, 4).Draw(t, "arr") {
+			if n == nil {
+				list = append(list, nil)
+			} else {
+				list = append(list, goavro.Union("long", *n))
+			}
+		}
+		return list
+	}, func(v any) string {
+		var texts []string
+		for _, item := range v.([]any) {
+			text := "null"
+			if union, ok := item.(map[string]any); ok {
+				text = fmt.Sprint(union["long"])
+			}
+			texts = append(texts, text)
+		}
+		return strconv.Quote("[" + strings.Join(texts, ",") + "]")
+	}},
+	{"sub", `{"type":"record","name":"Sub","fields":[{"name":"n","type":"long"},{"name":"b","type":"boolean"}]}`, func(t *rapid.T) any {
+		return map[string]any{"n": rapid.Int64().Draw(t, "n"), "b": rapid.Bool().Draw(t, "b")}
+	}, func(v any) string {
+		m := v.(map[string]any)
+		return strconv.Quote(fmt.Sprintf(`{"n":%v,"b":%v}`, m["n"], m["b"]))
+	}},
 }
 
 func clockText(v any) string {
@@ -270,6 +297,10 @@ func branchName(typ string) string {
 		_, base, _ := strings.Cut(typ, `{"type":"`)
 		base, _, _ = strings.Cut(base, `"`)
 		return base + "." + logical
+	case strings.Contains(typ, `"Sub"`):
+		return "p.public.t.Sub"
+	case strings.HasPrefix(typ, `{"type":"array"`):
+		return "array"
 	case strings.Contains(typ, `"Dfx"`):
 		return "p.public.t.Dfx"
 	case strings.Contains(typ, `"fixed"`):

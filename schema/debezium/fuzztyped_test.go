@@ -27,7 +27,7 @@ var typedColumns = []struct {
 	{"i64", "int64", "", "", integerOf(64)},
 	{"f32", "float", "", "", floatOf},
 	{"f64", "double", "", "", floatOf},
-	{"b", "boolean", "", "", func(v any) (string, bool) { b, ok := v.(bool); return strconv.FormatBool(b), ok }},
+	{"b", "boolean", "", "", boolOf},
 	{"s", "string", "", "", textOf},
 	{"uuid", "string", "io.debezium.data.Uuid", "", textOf},
 	{"raw", "bytes", "", "", func(v any) (string, bool) {
@@ -48,7 +48,79 @@ var typedColumns = []struct {
 	{"us", "int64", "io.debezium.time.MicroTimestamp", "", instantOf(schema.DateTime, time.Microsecond)},
 	{"ns", "int64", "io.debezium.time.NanoTimestamp", "", instantOf(schema.DateTime, time.Nanosecond)},
 	{"zoned", "string", "io.debezium.time.ZonedTimestamp", "", zonedOf},
+	{"ints", `{"type":"array","items":{"type":"int32","optional":true}}`, "", "", nestedOf(listOf(integerOf(32)))},
+	{"texts", `{"type":"array","items":{"type":"array","items":{"type":"string"}}}`, "", "", nestedOf(listOf(listOf(textOf)))},
+	{"map", `{"type":"map","keys":{"type":"string"},"values":{"type":"boolean"}}`, "", "", nestedOf(func(v any) (string, bool) {
+		m, ok := v.(map[string]any)
+		parts := map[string]json.RawMessage{}
+		for name, v := range m {
+			text, fits := orNull(boolOf)(v)
+			parts[name], ok = json.RawMessage(text), ok && fits
+		}
+		all, _ := json.Marshal(parts)
+		return string(all), ok
+	})},
+	{"struct", `{"type":"struct","fields":[{"type":"int8","field":"n"},{"type":"string","field":"s"}]}`, "", "", nestedOf(func(v any) (string, bool) {
+		m, ok := v.(map[string]any)
+		n, nOK := orNull(integerOf(8))(m["n"])
+		s, sOK := orNull(textOf)(m["s"])
+		for name := range m {
+			ok = ok && (name == "n" || name == "s")
+		}
+		return `{"n":` + n + `,"s":` + s + `}`, ok && nOK && sOK
+	})},
 }
+
+// nestedOf makes the cell of a nested value of the JSON that it is.
+func nestedOf(read func(any) (string, bool)) func(any) (string, bool) {
+	return func(v any) (string, bool) {
+		text, ok := read(v)
+		return strconv.Quote(canonical(text)), ok
+	}
+}
+
+func listOf(elem func(any) (string, bool)) func(any) (string, bool) {
+	return func(v any) (string, bool) {
+		list, ok := v.([]any)
+		texts := make([]string, len(list))
+		for i := range list {
+			var fits bool
+			texts[i], fits = orNull(elem)(list[i])
+			ok = ok && fits
+		}
+		return "[" + strings.Join(texts, ",") + "]", ok
+	}
+}
+
+// orNull reads a part of a nested value as JSON.
+func orNull(read func(any) (string, bool)) func(any) (string, bool) {
+	return func(v any) (string, bool) {
+		if v == nil {
+			return "null", true
+		}
+		if s, ok := v.(string); ok {
+			if _, text := read("x"); text { // a type of text
+				b, _ := json.Marshal(s)
+				return string(b), ok
+			}
+		}
+		return read(v)
+	}
+}
+
+// canonical writes JSON as encoding/json does.
+func canonical(text string) string {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return err.Error()
+	}
+	b, _ := json.Marshal(v)
+	return string(b)
+}
+
+func boolOf(v any) (string, bool) { b, ok := v.(bool); return strconv.FormatBool(b), ok }
 
 // written returns the text of an integer as a number or, as some producers write them,
 // in a string.
@@ -174,6 +246,10 @@ func zonedOf(v any) (string, bool) {
 func FuzzTyped(f *testing.F) {
 	var fields []string
 	for _, c := range typedColumns {
+		if nested, ok := strings.CutSuffix(c.typ, "}"); ok {
+			fields = append(fields, nested+`,"field":"`+c.name+`"}`)
+			continue
+		}
 		fields = append(fields, strings.Replace(typed(c.typ, c.semantic, c.parameters), `"field":"v"`, `"field":"`+c.name+`"`, 1))
 	}
 	_, value := withSchema(strings.Join(fields, ","), "ROW")
@@ -182,6 +258,8 @@ func FuzzTyped(f *testing.F) {
 		`{"i8":-128,"i16":"32767","i32":null,"i64":9223372036854775807,"f32":1.5,"f64":"-1e300","b":true,"s":"\u00e9","uuid":""}`,
 		`{"raw":"AAEC/w==","dec":"JxA=","dneg":1200,"dint":"A+g=","day":-1,"cday":0,"tms":86399999,"tus":1}`,
 		`{"dec":-1.5e1,"ms":-1,"us":1700000000123456,"ns":-1,"zoned":"2016-11-04T11:51:30.123456+02:00"}`,
+		`{"ints":[1,null,"-2"],"texts":[["a","\u00e9\u2028"],[]],"map":{"b":true,"a":null},"struct":{"s":"x","n":-128}}`,
+		`{"struct":{"n":null},"map":{},"ints":[2147483648],"texts":[[1]]}`,
 	} {
 		f.Add([]byte(row))
 	}
@@ -244,8 +322,12 @@ func FuzzTyped(f *testing.F) {
 			if got.States[0] == schema.Missing {
 				continue // a placeholder, see FuzzDecode
 			}
-			if !ok || cell(got, 0) != want {
-				t.Fatalf("%s: %s for %s, want %s, %v", c.name, cell(got, 0), raw, want, ok)
+			have := cell(got, 0)
+			if c.typ[0] == '{' && v != nil {
+				have = strconv.Quote(canonical(string(got.Bytes(0))))
+			}
+			if !ok || have != want {
+				t.Fatalf("%s: %s for %s, want %s, %v", c.name, have, raw, want, ok)
 			}
 		}
 	})
