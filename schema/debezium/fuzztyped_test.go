@@ -342,10 +342,11 @@ func extreme(number string) bool {
 
 // stricter reports whether a value that the reference reads is refused on purpose: an
 // integer in a string with a plus or more digits than 64 bits have, a decimal of more
-// bytes than any database has, and a fraction finer than nanoseconds or with a comma.
+// bytes than any database has, a fraction finer than nanoseconds or with a comma, the
+// nanoseconds that Debezium writes for infinity, and a map with a key twice.
 func stricter(raw []byte, reason string) bool {
 	switch {
-	case strings.Contains(reason, "infinite"): // what Debezium writes for such nanoseconds
+	case strings.Contains(reason, "infinite"), strings.Contains(reason, "a key twice in a map"):
 		return true
 	case strings.Contains(reason, "int"), strings.Contains(reason, "io.debezium.time"), strings.Contains(reason, "connect.data.Date"):
 		return raw[0] == '"'

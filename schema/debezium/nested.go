@@ -3,6 +3,7 @@ package debezium
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -84,7 +85,10 @@ func (d *Decoder) nestJSON(dst []byte, s *scanner, c *codec) ([]byte, error) {
 				more, err = s.next()
 			}
 		}
-		return all.appendTo(dst, c), err
+		if err != nil {
+			return dst, err
+		}
+		return all.appendTo(dst, c)
 	case c.wire == wireMap && open == '[':
 		var all entries
 		more, err := s.openList()
@@ -93,7 +97,10 @@ func (d *Decoder) nestJSON(dst []byte, s *scanner, c *codec) ([]byte, error) {
 				more, err = s.nextItem()
 			}
 		}
-		return all.appendTo(dst, c), err
+		if err != nil {
+			return dst, err
+		}
+		return all.appendTo(dst, c)
 	case c.wire == wireStruct || c.wire == wireArray || c.wire == wireMap:
 		lit, quoted, err := d.literal(s)
 		if err == nil {
@@ -216,7 +223,10 @@ func (d *Decoder) nestAvro(dst []byte, r *avro.Reader, c *codec, f *avroField) (
 			all.value()
 			return err
 		})
-		return all.appendTo(dst, c), err
+		if err != nil {
+			return dst, err
+		}
+		return all.appendTo(dst, c)
 	}
 	d.leaf.Reset(c.kind)
 	if err := d.appendPresent(r, &d.leaf, c, f); err != nil || r.Failed {
@@ -258,7 +268,8 @@ func (e *entries) key(text []byte) { e.text, e.ends = text, append(e.ends, len(t
 func (e *entries) value()          { e.ends = append(e.ends, len(e.text)) }
 
 // appendTo appends the entries by their keys: numbers ascending, else texts by their bytes.
-func (e *entries) appendTo(dst []byte, c *codec) []byte {
+// A key twice is refused, for readers differ in which of its values they take.
+func (e *entries) appendTo(dst []byte, c *codec) ([]byte, error) {
 	type entry struct{ key, value []byte }
 	all := make([]entry, 0, len(e.ends)/2)
 	from := 0
@@ -281,6 +292,9 @@ func (e *entries) appendTo(dst []byte, c *codec) []byte {
 	dst = append(dst, brackets[0])
 	for i := range all {
 		if i > 0 {
+			if bytes.Equal(all[i].key, all[i-1].key) {
+				return dst, errors.New("a key twice in a map")
+			}
 			dst = append(dst, ',')
 		}
 		if c.of.named {
@@ -289,7 +303,7 @@ func (e *entries) appendTo(dst []byte, c *codec) []byte {
 			dst = append(append(append(append(append(dst, '['), all[i].key...), ','), all[i].value...), ']')
 		}
 	}
-	return append(dst, brackets[1])
+	return append(dst, brackets[1]), nil
 }
 
 func appendName(dst []byte, i int, name string) []byte {
