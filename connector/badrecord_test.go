@@ -54,7 +54,7 @@ var badRecords = []struct {
 	{name: "a column that its schema has not", value: badTyped(`{"type":"int32","field":"other"}`, `1`), want: "is not in the record's schema"},
 	{name: "a schema that is none", value: `{"schema":{"type":7},"payload":{}}`, want: "schema of the record"},
 	{name: "an unknown schema", key: badAvroKey, value: framed(77, []byte{0}), want: "schema 77 is not in the registry"},
-	{name: "a schema of no id", key: badAvroKey, value: "\x00\xff\xff\xff\xff\x00", want: "not Avro in a registry's frame"},
+	{name: "a schema of no id", key: badAvroKey, value: "\x00\xff\xff\xff\xff\x00", want: "not in the frame of a registry"},
 	{name: "Avro cut short", key: badAvroKey, value: framed(2, []byte{0, 2, 2}), want: "do not fit their Avro schema"},
 	{name: "a union's branch below zero", key: badAvroKey, value: framed(2, []byte{0, 1, 2, 0}), want: "do not fit their Avro schema"},
 	{name: "a length beyond the record", key: badAvroKey, value: framed(2, []byte{0, 2, 2, 0xfe, 0xff, 0xff, 0xff, 0x0f}), want: "do not fit their Avro schema"},
