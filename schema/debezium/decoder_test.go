@@ -276,6 +276,7 @@ func TestBadRecords(t *testing.T) {
 		{"broken number in a row", `{"id":1}`, event("c", "null", `{"id":1,"a":01}`), "malformed number"},
 		{"broken JSON within a value", `{"id":1}`, event("c", "null", `{"id":1,"a":[1 2]}`), "invalid JSON"},
 		{"broken UTF-8", `{"id":1}`, event("c", "null", "{\"id\":1,\"a\":\"\xff\"}"), "column a: a string that is not valid UTF-8"},
+		{"more columns than any table has", `{"id":1}`, event("c", "null", `{"id":1`+manyMembers(20_000)+`}`), "more than 10000 columns"},
 		{"broken UTF-8 in a column's name", `{"id":1}`, event("c", "null", "{\"id\":1,\"b\xff\":1}"), `the column name "b\xff" is not valid UTF-8`},
 		{"broken UTF-8 in a table's name", `{"id":1}`, strings.Replace(event("c", "null", `{"id":1}`), `"t"`, "\"\xff\"", 1), `the name "\xff" is not valid UTF-8`},
 		{"half a surrogate pair in a table's name", `{"id":1}`, strings.Replace(event("c", "null", `{"id":1}`), `"t"`, `"\ud83d"`, 1), "source: invalid JSON: half"},
@@ -320,6 +321,34 @@ func TestBadRecords(t *testing.T) {
 				t.Errorf("it left a trace:\n%s", got)
 			}
 		})
+	}
+}
+
+func manyMembers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"c%d":%d`, i, i)
+	}
+	return b.String()
+}
+
+// TestManyColumns: a row of many columns, all of which widen, is read again for each of
+// them, and none is lost.
+func TestManyColumns(t *testing.T) {
+	d := NewDecoder("p.public.t", testOptions())
+	for i, row := range []string{`{"id":1` + manyMembers(300) + `}`, `{"id":1` + strings.ReplaceAll(manyMembers(300), ",", `.5,`)[2:] + `.5}`} {
+		if _, err := d.Decode(Record{Offset: int64(i), Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", row))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runs := d.Take(nil)
+	if len(runs) != 2 || runs[1].Len() != 1 || len(runs[1].Columns) != 301 {
+		t.Fatalf("%d runs", len(runs))
+	}
+	for i := range 300 {
+		if got, want := cell(&runs[1].Values[i+1], 0), fmt.Sprintf("%d.5", i); got != want {
+			t.Fatalf("column %d: %s, want %s", i, got, want)
+		}
 	}
 }
 

@@ -292,6 +292,10 @@ func TestHugeString(t *testing.T) {
 	opt.MaxLength = 16250
 	within(t, 1<<16, 0, 0, func() {
 		d := NewDecoder("p.public.t", opt)
+		if _, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(head + tail)}); err != nil {
+			t.Fatal(err)
+		}
+		d.Take(nil)
 		_, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: value})
 		if bad := refused(t, d, err); bad.Column != "a" || !strings.Contains(err.Error(), "104857600 characters where 16250") {
 			t.Fatal(err)

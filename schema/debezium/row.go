@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -71,6 +72,12 @@ func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
 func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload) error {
 	if image.data != nil {
 		image.plan = sh.planOf(image.plan)
+		if image.plan.open && len(image.data) > maxColumns*len(`"":0,`) {
+			s := scanner{b: image.data}
+			if n, err := s.members(&d.name); err != nil || n > maxColumns {
+				return cmp.Or(err, errColumns) // before one of them is a column
+			}
+		}
 	}
 	if sh.plain.shape == nil {
 		// The table's columns stand in the order of its rows, so note their names
@@ -201,6 +208,8 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 	}
 	keys := sh.sources // the key columns are all that there is so far
 	sh.cols, sh.sources, sh.rules = nil, nil, nil
+	clear(sh.at)
+	clear(sh.taken)
 	for _, name := range append(names, keys...) {
 		if sh.index(name) >= 0 {
 			continue

@@ -134,6 +134,19 @@ func (s *scanner) nextItem() (more bool, err error) {
 	return false, s.fail("expected ',' or ']'")
 }
 
+// members counts the members of the object at the cursor.
+func (s *scanner) members(buf *[]byte) (n int, err error) {
+	more, err := s.open()
+	for ; more && err == nil; n++ {
+		if _, err = s.name(buf); err == nil {
+			if _, err = s.skip(); err == nil {
+				more, err = s.next()
+			}
+		}
+	}
+	return n, err
+}
+
 // str reads the string at the cursor and returns what is between its quotes.
 func (s *scanner) str() (raw []byte, escaped bool, err error) {
 	s.i++

@@ -14,12 +14,13 @@ import (
 // shape is what a decoder knows of one table: its columns so far, which of them
 // are the key, and the run of rows being filled.
 type shape struct {
-	table   string
-	id      Identity
-	cols    []schema.Column // under their names at the target
-	sources []string        // their names at the source, parallel to cols
-	rules   []Rule          // parallel to cols
-	keys    []int           // positions of the key columns, in key order
+	table     string
+	id        Identity
+	cols      []schema.Column // under their names at the target
+	sources   []string        // their names at the source, parallel to cols
+	at, taken map[string]int  // positions in cols by source's name and by target's: a search would take its time with their square
+	rules     []Rule          // parallel to cols
+	keys      []int           // positions of the key columns, in key order
 	// metadata are the columns that the source does not have.
 	metadata []metadata
 	complete bool // metadata has them all
@@ -62,7 +63,7 @@ var runs = sync.Pool{New: func() any { return new(schema.Rows) }}
 func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
-	sh := &shape{table: table, mode: d.opt.mode(table), declared: map[int]codec{}, fromRow: fromRow, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
+	sh := &shape{table: table, mode: d.opt.mode(table), declared: map[int]codec{}, fromRow: fromRow, at: map[string]int{}, taken: map[string]int{}, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
 	for _, k := range keys {
 		if err := d.checkKey(table, k); err != nil {
 			return nil, err
@@ -86,7 +87,12 @@ func (sh *shape) current() *schema.Rows {
 }
 
 // index returns the position of a source column, or -1.
-func (sh *shape) index(source string) int { return slices.Index(sh.sources, source) }
+func (sh *shape) index(source string) int {
+	if i, ok := sh.at[source]; ok {
+		return i
+	}
+	return -1
+}
 
 // replaces reports whether rows take the place of those of their key, and are not each
 // known by where its record stands.
@@ -110,7 +116,10 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 			c.Name = d.opt.Column(sh.table, source)
 		}
 	}
-	if at := slices.IndexFunc(sh.cols, func(have schema.Column) bool { return have.Name == c.Name }); at >= 0 {
+	if len(sh.cols) == maxColumns {
+		return -1, errColumns
+	}
+	if at, ok := sh.taken[c.Name]; ok {
 		return -1, &fault{fmt.Sprintf("columns %q and %q are both named %q at the target", sh.sources[at], source, c.Name),
 			fmt.Sprintf("give one of them another name under tables.%s.columns in the tables file and restart", sh.table)}
 	}
@@ -119,6 +128,7 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 			c.Type = schema.Type{Kind: k, Inferred: true}
 		}
 	}
+	sh.at[source], sh.taken[c.Name] = len(sh.cols), len(sh.cols)
 	sh.cols = append(sh.cols, c)
 	sh.sources = append(sh.sources, source)
 	sh.rules = append(sh.rules, rule)
@@ -128,6 +138,11 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 	sh.version++
 	return len(sh.cols) - 1, nil
 }
+
+// maxColumns is more than any database has in a table.
+const maxColumns = 10_000
+
+var errColumns = fmt.Errorf("more than %d columns", maxColumns)
 
 func errName(name []byte) error {
 	return fmt.Errorf("the column name %.80q is not valid UTF-8", name)
