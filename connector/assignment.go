@@ -270,6 +270,9 @@ func (c *Connector) sayLost(p *partition, lost debezium.Lost) {
 		{lost.Strings, &p.said.Strings, c.metrics.truncated, "strings longer than their column are cut, here or by the target, as SLUICE_STRING_OVERFLOW says; sluice.strings.truncated counts them"},
 		{lost.Values, &p.said.Values, c.metrics.dropped, "columns of bytes are left out, as SLUICE_BINARY says; sluice.values.dropped counts their values"},
 		{lost.Digits, &p.said.Digits, c.metrics.rounded, "digits are cut that the files do not hold, as SLUICE_DECIMAL and SLUICE_TIMESTAMP say; sluice.values.rounded counts the values"},
+		{lost.Nulled, &p.said.Nulled, c.metrics.nulled, "dates, times or floats that the target cannot hold become NULL, as SLUICE_OUT_OF_RANGE says; sluice.values.nulled counts them"},
+		{lost.Clamped, &p.said.Clamped, c.metrics.clamped, "dates, times or floats that the target cannot hold become the nearest that it can, as SLUICE_OUT_OF_RANGE says; sluice.values.clamped counts them"},
+		{lost.Unknown, &p.said.Unknown, c.metrics.unknown, "columns of a type that is not known are read as its base type; sluice.columns.unknown counts them, sluice types lists what is known"},
 	} {
 		if kind.n == 0 {
 			continue

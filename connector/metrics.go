@@ -13,10 +13,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded, noMetadata, compacted, gap, residual, absent metric.Int64Counter
-	holds                                                                                                             metric.Int64UpDownCounter
-	duration                                                                                                          metric.Float64Histogram
-	last                                                                                                              atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded, nulled, clamped, unknown, noMetadata, compacted, gap, residual, absent metric.Int64Counter
+	holds                                                                                                                                       metric.Int64UpDownCounter
+	duration                                                                                                                                    metric.Float64Histogram
+	last                                                                                                                                        atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -45,6 +45,9 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings longer than their column that a setting lets be cut, by source topic.")
 	x.absent = counter("sluice.values.unavailable", "{value}", "Values that the source did not send, by table and outcome: filled from an earlier change, null, or kept as the target has them.")
 	x.rounded = counter("sluice.values.rounded", "{value}", "Decimals and times of which the files do not hold every digit, by source topic.")
+	x.nulled = counter("sluice.values.nulled", "{value}", "Values out of the target's range that a setting makes NULL, by source topic.")
+	x.clamped = counter("sluice.values.clamped", "{value}", "Values out of the target's range that a setting makes the nearest in it, by source topic.")
+	x.unknown = counter("sluice.columns.unknown", "{column}", "Columns of a type that is not known, read as its base type, by source topic; each schema counts.")
 	var e error
 	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
 	note(e)

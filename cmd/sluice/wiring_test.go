@@ -48,7 +48,7 @@ tables:
     keys: [a, b]
     exclude: true
     columns: {a: z}
-    types: {p: FLOAT}
+    types: {p: FLOAT, w: timestamp-micros}
     maskColumns: {m: null}
     metadataColumns: {source_ts: _ts}
     maxRows: 7
@@ -83,7 +83,7 @@ func TestWiring(t *testing.T) {
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || o.Decoder.Mode("public_log") != debezium.ModeAppend || o.Decoder.Mode("past") != debezium.ModeHistory || o.Decoder.Mode("soft") != debezium.ModeSoftDelete || !o.Decoder.WholeBefore("soft") || o.Decoder.WholeBefore("past") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Mode("public_t") != debezium.ModeUpsert ||
-		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
+		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Wire("public_t", "w") == nil || o.Decoder.Wire("public_t", "p") != nil || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
 		!slices.Equal(o.Decoder.Metadata("public_t"), []debezium.MetadataColumn{{What: debezium.SourceTime, Name: "_ts"}}) || o.Decoder.Metadata("x") != nil {
 		t.Error("the tables file is not wired to the decoder")
 	}
@@ -113,6 +113,10 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_MONGODB_GONE", "skip", func(o connector.Options) bool { return o.Decoder.SkipGone }},
 		{"SLUICE_DECIMAL", "string", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsText }},
 		{"SLUICE_DECIMAL", "decimal", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsExact }},
+		{"SLUICE_OUT_OF_RANGE", "hold", func(o connector.Options) bool { return o.Decoder.OutOfRange == debezium.RangeHold }},
+		{"SLUICE_OUT_OF_RANGE", "null", func(o connector.Options) bool { return o.Decoder.OutOfRange == debezium.RangeNull }},
+		{"SLUICE_OUT_OF_RANGE", "clamp", func(o connector.Options) bool { return o.Decoder.OutOfRange == debezium.RangeClamp }},
+		{"SLUICE_OUT_OF_RANGE", "string", func(o connector.Options) bool { return o.Decoder.OutOfRange == debezium.RangeText }},
 		{"SLUICE_BINARY", "hex", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryHex }},
 		{"SLUICE_BINARY", "drop", func(o connector.Options) bool { return o.Decoder.Binary == debezium.BinaryDrop }},
 		{"SLUICE_STRING_OVERFLOW", "cut", func(o connector.Options) bool { return o.Decoder.Overflow == debezium.OverflowCut }},

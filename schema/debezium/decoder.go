@@ -77,6 +77,9 @@ type Options struct {
 	// Types returns the kind of a column of plain JSON that is not to be inferred
 	// from values, Unknown for the others; nil: all are.
 	Types func(table, source string) schema.Kind
+	// Wire returns how a column of plain JSON is written, nil if its values tell; nil: all
+	// do.
+	Wire func(table, source string) *WireType
 	// Metadata returns the columns that a target table has besides those of its source;
 	// nil: none has any.
 	Metadata func(table string) []MetadataColumn

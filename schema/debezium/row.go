@@ -91,6 +91,11 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 			return &BadRecord{Table: sh.table, Err: err}
 		}
 		sh.complete = true
+		for _, k := range sh.keys { // for keys of plain JSON
+			if c, ok := d.given(sh, sh.sources[k], true); ok {
+				sh.declared[k] = c
+			}
+		}
 	}
 	d.undo = d.undo[:0]
 	for {
@@ -481,7 +486,11 @@ func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 	if sh.isKey(col) && !sh.fromRow {
 		col = -1
 	}
-	at := p.add(string(name), codec{wire: p.member})
+	c, err := d.giveMember(sh, p, string(name), col)
+	if err != nil {
+		return 0, err
+	}
+	at := p.add(string(name), c)
 	p.fields[at].col = col
 	p.shape, p.version = sh, sh.version
 	return at, nil

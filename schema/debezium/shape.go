@@ -123,10 +123,8 @@ func (d *Decoder) add(sh *shape, source string, c schema.Column) (int, error) {
 		return -1, &fault{fmt.Sprintf("columns %q and %q are both named %q at the target", sh.sources[at], source, c.Name),
 			fmt.Sprintf("give one of them another name under tables.%s.columns in the tables file and restart", sh.table)}
 	}
-	if c.Type.Kind == schema.Unknown && d.opt.Types != nil {
-		if k := d.opt.Types(sh.table, source); k != schema.Unknown {
-			c.Type = schema.Type{Kind: k, Inferred: true}
-		}
+	if c.Type.Kind == schema.Unknown {
+		c.Type = d.givenType(sh, source, c.Key)
 	}
 	sh.at[source], sh.taken[c.Name] = len(sh.cols), len(sh.cols)
 	sh.cols = append(sh.cols, c)

@@ -54,7 +54,10 @@ tables:
     maskColumns: {phone: "***"} # a fixed text in the place of every value, or null for NULL
     metadataColumns: {op: _op}  # instead of SLUICE_METADATA_COLUMNS; {} is none
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
-                                # else have the type of the values since the start
+                                # else have the type of the values since the start; or how they are written,
+                                # where values do not tell: date-days, date-iso, time-millis, time-micros,
+                                # time-nanos, time-iso, timestamp-millis, timestamp-micros, timestamp-nanos,
+                                # timestamp-iso, timestamp-zoned, decimal(10,2)
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own (or with the
                                 # column that Debezium's ByLogicalTableRouter adds to the keys)

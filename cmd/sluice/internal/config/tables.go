@@ -32,7 +32,7 @@ type Table struct {
 	Append   bool              `yaml:"append"`   // rows without a key, which are only ever added
 	Mode     Mode              `yaml:"mode"`     // what changes become at the target
 	Columns  map[string]string `yaml:"columns"`  // target names of source columns
-	Types    map[string]Kind   `yaml:"types"`    // of columns of plain JSON
+	Types    map[string]Type   `yaml:"types"`    // of columns of plain JSON
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
 	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
 	Truncate Truncate          `yaml:"truncate"` // what becomes of a TRUNCATE
@@ -169,23 +169,35 @@ func (t *Truncate) UnmarshalYAML(text []byte) error {
 	return nil
 }
 
-// Kind is a type that a column of plain JSON can be given.
-type Kind schema.Kind
+// Type is a type that a column of plain JSON can be given: a kind, or how it is written.
+type Type struct {
+	kind schema.Kind
+	wire *debezium.WireType
+}
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
-func (k *Kind) UnmarshalYAML(text []byte) error {
+func (t *Type) UnmarshalYAML(text []byte) (err error) {
+	name := strings.Trim(strings.TrimSpace(string(text)), `"'`)
 	for _, kind := range []schema.Kind{schema.Integer, schema.Float, schema.Boolean, schema.String} {
-		if strings.TrimSpace(string(text)) == kind.String() {
-			*k = Kind(kind)
+		if name == kind.String() {
+			t.kind = kind
 			return nil
 		}
 	}
-	return fmt.Errorf("%.40s: want INTEGER, FLOAT, BOOLEAN or STRING", text)
+	if t.wire, err = debezium.ParseWireType(name); err != nil {
+		return fmt.Errorf("%.40s: want INTEGER, FLOAT, BOOLEAN, STRING, decimal(precision,scale), %s", name, strings.Join(debezium.WireTypes(), ", "))
+	}
+	return nil
 }
 
-// ColumnType returns the type that a column of plain JSON is given, Unknown if none is.
+// ColumnType returns the kind that a column of plain JSON is given, Unknown if none is.
 func (c *Config) ColumnType(table, source string) schema.Kind {
-	return schema.Kind(c.Tables.Tables[table].Types[source])
+	return c.Tables.Tables[table].Types[source].kind
+}
+
+// ColumnWire returns how a column of plain JSON is written, nil if that is not given.
+func (c *Config) ColumnWire(table, source string) *debezium.WireType {
+	return c.Tables.Tables[table].Types[source].wire
 }
 
 // ColumnName returns the target's name of a table's source column.
