@@ -80,7 +80,8 @@ Push API, waits for DONE, and only then commits the Kafka offsets.
 
 See it work, with nothing to install:   sluice demo
 Try it with your own Kafka, no tenant:  sluice emulator, then sluice run
-All settings:                           sluice config`,
+All settings:                           sluice config
+What becomes of a column's type:        sluice types`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -147,7 +148,18 @@ Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).`,
 	cmd.Flags().Float64Var(&emu.faults, "faults", 0, "share of calls that fail at random, 0 to 1")
 	root.AddCommand(cmd)
 
-	root.AddCommand(&cobra.Command{
+	var markdown bool
+	cmd = &cobra.Command{
+		Use:   "types",
+		Short: "Print what becomes of each column type of a source",
+		Long: `Print each type that Debezium's connectors and Kafka Connect's converters write,
+how it is written, and the type of its column at the target, unless a setting that
+the note names says otherwise.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return fail(writeTypes(out, markdown)) },
+	}
+	cmd.Flags().BoolVar(&markdown, "markdown", false, "as a table of Markdown")
+	root.AddCommand(cmd, &cobra.Command{
 		Use:   "config",
 		Short: "Print all settings: variable, default, what it accepts, purpose",
 		Args:  cobra.NoArgs,
