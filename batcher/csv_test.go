@@ -143,14 +143,14 @@ func TestCSVAllocations(t *testing.T) {
 func TestCSVOfEmptiedTable(t *testing.T) {
 	b := New(anyPolicy)
 	r := newRun("t", col("s", schema.String))
-	batch, err := b.Add(epoch, r.add(schema.Upsert, 1, "x").Rows, 0)
-	if err != nil {
+	if _, err := b.Add(epoch, r.add(schema.Upsert, 1, "x").Rows, 0); err != nil {
 		t.Fatal(err)
 	}
 	empty := new(schema.Rows)
 	empty.Reset("t", nil)
 	empty.Ops, empty.Offsets, empty.KeyEnds = []schema.Op{schema.Truncate}, []int64{1}, []uint32{0}
-	if batch, err = b.Add(epoch, empty, 0); err != nil {
+	batch, err := b.Add(epoch, empty, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	b.Seal(batch)

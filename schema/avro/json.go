@@ -16,7 +16,7 @@ import (
 func AppendJSON(dst []byte, t *Type, text []byte) ([]byte, error) {
 	dst, err := appendJSON(dst, t, text, 0)
 	if err != nil {
-		return nil, fmt.Errorf("Avro in JSON: %w", err)
+		return nil, fmt.Errorf("JSON of Avro: %w", err)
 	}
 	return dst, nil
 }

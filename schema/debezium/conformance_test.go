@@ -466,7 +466,7 @@ func (tc *typeVector) want(t *testing.T, way OutOfRange) func(got string) bool {
 		}
 		quoted := strconv.Quote(text)
 		// Fractions have no trailing zeros where they are compared.
-		short := text
+		var short string
 		if head, fraction, ok := strings.Cut(strings.TrimSuffix(text, "Z"), "."); ok {
 			if short = head; strings.TrimRight(fraction, "0") != "" {
 				short += "." + strings.TrimRight(fraction, "0")

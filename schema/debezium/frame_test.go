@@ -149,7 +149,7 @@ func TestFramesRefused(t *testing.T) {
 		{"eight bytes where four are expected", v3, Auto, with(append([]byte{0}, int64Bytes(2)...)), "SLUICE_SCHEMA_REGISTRY_FRAMING want 00 and an id of four bytes"},
 		{"JSON where a frame is expected", frame.Confluent, Framed, with([]byte(`{"op":"c"}`)), "it begins with 0x7b226f70223a226322, where SLUICE_FORMAT and SLUICE_SCHEMA_REGISTRY_FRAMING want 00 and an id of four bytes, or 01 and a GUID"},
 		{"a frame where JSON is expected", frame.Confluent, JSON, with(append([]byte{0, 0, 0, 0, 2}, f.rec.Value...)), "JSON"},
-		{"no JSON under a header that says so", v3, Auto, with(f.rec.Value, Header{"apicurio.value.globalId", int64Bytes(2)}, Header{"apicurio.value.encoding", []byte("JSON")}), "Avro in JSON"},
+		{"no JSON under a header that says so", v3, Auto, with(f.rec.Value, Header{"apicurio.value.globalId", int64Bytes(2)}, Header{"apicurio.value.encoding", []byte("JSON")}), "JSON of Avro"},
 	} {
 		opt := f.opt
 		opt.Framing, opt.Format = tc.framing, tc.format
