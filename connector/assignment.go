@@ -118,6 +118,7 @@ type decoded struct {
 	read    int64 // records that were taken
 	gaps    int64 // offsets that the brokers skipped before and between them
 	lost    debezium.Lost
+	left    []debezium.Left
 	need    *debezium.NeedSchema // of the first of rest, which were not decoded
 	rest    []*kgo.Record
 	next    int64 // the offset after the last record that was taken
@@ -172,7 +173,7 @@ func (c *Connector) decode(p *partition) {
 			d.next = at
 		}
 		d.lost = p.decoder.Lost.Sub(lost)
-		d.runs = p.decoder.Take(nil)
+		d.runs, d.left = p.decoder.Take(nil), p.decoder.TakeLeft()
 		return d
 	})
 }
@@ -208,6 +209,9 @@ func (c *Connector) onDecoded(d decoded) {
 		}
 	}
 	c.sayLost(p, d.lost)
+	for _, column := range d.left {
+		c.left(column)
+	}
 	bad := d.bad
 	if d.stopped {
 		bad = bad[:len(bad)-1]

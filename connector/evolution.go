@@ -2,9 +2,11 @@ package connector
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // ColumnChange is a change of a table's columns that its readers can see.
@@ -32,8 +34,24 @@ func (c *Connector) evolved(l *lane, before, after *schema.Table) {
 		default:
 			continue
 		}
-		l.changes = append(l.changes, ColumnChange{c.now, col.Name, text})
-		l.changes = l.changes[max(0, len(l.changes)-keptChanges):]
+		l.changed(ColumnChange{c.now, col.Name, text})
 		c.log.Info("a column changed", "table", l.table, "column", col.Name, "change", text)
 	}
+}
+
+func (l *lane) changed(change ColumnChange) {
+	l.changes = append(l.changes, change)
+	l.changes = l.changes[max(0, len(l.changes)-keptChanges):]
+}
+
+// left notes that a column of plain JSON is no longer in the rows. This process still has
+// it in each file, as NULL; the next one will not know that it was there.
+func (c *Connector) left(column debezium.Left) {
+	l := c.lane(column.Table)
+	text := fmt.Sprintf("left the rows and is NULL from now on; a restart forgets it, unless it stands under tables.%s.types in the tables file", column.Table)
+	if l.held != "" || slices.ContainsFunc(l.changes, func(have ColumnChange) bool { return have.Column == column.Column && have.Change == text }) {
+		return // another partition has told it
+	}
+	l.changed(ColumnChange{c.now, column.Column, text})
+	c.log.Warn("a column left the rows", "table", column.Table, "column", column.Column, "change", text)
 }

@@ -82,6 +82,35 @@ func TestEvolution(t *testing.T) {
 	}
 }
 
+// TestColumnLeaves: a column that the rows of plain JSON had once stays in the files, and
+// the status says what a restart would forget.
+func TestColumnLeaves(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	put := func(id int, rest string) {
+		w.produce("shop.public.a", int32(id%2), fmt.Sprintf(`{"id":%d}`, id),
+			fmt.Sprintf(`{"before":null,"after":{"id":%d%s},"source":{"db":"shop","schema":"public","table":"a"},"op":"c"}`, id, rest))
+	}
+	c, _ := w.run(w.options("shop.public.a"))
+	for id, rest := range []string{`,"a":1,"b":2`, `,"a":1,"b":2`, `,"b":3`, `,"b":4`, `,"b":null`} {
+		put(id, rest)
+	}
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	var said []string
+	w.eventually("the status to say it", func() bool {
+		said = nil
+		for _, table := range c.Status().Tables {
+			for _, change := range table.Changes {
+				said = append(said, change.Column+": "+change.Change)
+			}
+		}
+		return len(said) > 0
+	})
+	if len(said) != 1 || !strings.HasPrefix(said[0], "a: left the rows") || !strings.Contains(said[0], "tables.public_a.types") {
+		t.Errorf("the status says %q", said)
+	}
+}
+
 // TestRollingUpgrade: while some writers have the table's new Avro schema and some still the
 // old one, rows of both arrive whole, in whatever order they come, and again after a restart.
 func TestRollingUpgrade(t *testing.T) {

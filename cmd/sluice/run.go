@@ -145,6 +145,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 			Column:          cfg.ColumnName,
 			Types:           cfg.ColumnType,
 			Wire:            cfg.ColumnWire,
+			Columns:         cfg.TypedColumns,
 			Rule:            cfg.ColumnRule,
 			HashKey:         []byte(hashKey),
 			Format:          map[string]debezium.Format{"json": debezium.JSON, "registry": debezium.Framed}[cfg.Format],

@@ -83,7 +83,7 @@ func TestWiring(t *testing.T) {
 	}
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || o.Decoder.Mode("public_log") != debezium.ModeAppend || o.Decoder.Mode("past") != debezium.ModeHistory || o.Decoder.Mode("soft") != debezium.ModeSoftDelete || !o.Decoder.WholeBefore("soft") || o.Decoder.WholeBefore("past") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Mode("public_t") != debezium.ModeUpsert ||
-		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Wire("public_t", "w") == nil || o.Decoder.Wire("public_t", "p") != nil || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
+		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Wire("public_t", "w") == nil || o.Decoder.Wire("public_t", "p") != nil || !slices.Equal(o.Decoder.Columns("public_t"), []string{"p", "w"}) || len(o.Decoder.Columns("x")) > 0 || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
 		!slices.Equal(o.Decoder.Metadata("public_t"), []debezium.MetadataColumn{{What: debezium.SourceTime, Name: "_ts"}}) || o.Decoder.Metadata("x") != nil {
 		t.Error("the tables file is not wired to the decoder")
 	}

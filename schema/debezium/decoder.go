@@ -77,6 +77,9 @@ type Options struct {
 	// Types returns the kind of a column of plain JSON that is not to be inferred
 	// from values, Unknown for the others; nil: all are.
 	Types func(table, source string) schema.Kind
+	// Columns returns the columns that a table of plain JSON has in any case, whether or
+	// not its rows do, under Types or Wire; nil: none.
+	Columns func(table string) []string
 	// Wire returns how a column of plain JSON is written, nil if its values tell; nil: all
 	// do.
 	Wire func(table, source string) *WireType
@@ -242,7 +245,8 @@ type Decoder struct {
 	deleted    []byte // the key of the last record if it was a delete, else empty
 	undo       undo
 	absent     schema.State // of values that the record at hand does not bring
-	overlong   bool         // the row at hand has a string for which a column must grow
+	left       []Left
+	overlong   bool // the row at hand has a string for which a column must grow
 
 	keyPlans, valuePlans wrappers
 	framed               [2]framedPlans // of values, of keys

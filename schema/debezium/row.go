@@ -206,6 +206,13 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 		if err != nil {
 			return err
 		}
+		if d.opt.Columns != nil && p.member == wireInferred {
+			for _, name := range d.opt.Columns(sh.table) {
+				if !d.leaves(sh, name) {
+					names = append(names, name)
+				}
+			}
+		}
 	}
 	sh.plain.shape, sh.plain.version = sh, -1
 	if len(names) == 0 || len(sh.cols) > len(sh.keys) {
@@ -395,6 +402,7 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 	if err != nil {
 		return -1, err
 	}
+	members := 0
 	for hint := 0; more; hint++ {
 		name, err := s.name(&d.name)
 		if err != nil {
@@ -408,6 +416,9 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 		}
 		f := &p.fields[at]
 		hint = at
+		if f.col >= 0 {
+			members++
+		}
 		switch {
 		case f.col < 0 || (op == schema.Delete && !sh.isKey(f.col)):
 			val, err := s.skip()
@@ -440,7 +451,37 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 			return -1, err
 		}
 	}
+	if p.open && p.member == wireInferred && op == schema.Upsert && members < p.live {
+		d.leave(sh, run, p)
+	}
 	return -1, s.end()
+}
+
+// leave notes the columns that a row of plain JSON does not have though earlier ones did:
+// they were dropped at the source. Nothing tells a process of them that starts now, but
+// for the tables file.
+func (d *Decoder) leave(sh *shape, run *schema.Rows, p *plan) {
+	for i := range p.fields {
+		f := &p.fields[i]
+		if f.left || f.col < 0 || run.Values[f.col].Len() > run.Len() {
+			continue
+		}
+		f.left = true
+		p.live--
+		if !sh.isKey(f.col) && d.givenType(sh, f.name, false).Kind == schema.Unknown {
+			d.left = append(d.left, Left{sh.table, f.name})
+		}
+	}
+}
+
+// Left is a column of plain JSON that has left the rows of its table.
+type Left struct{ Table, Column string }
+
+// TakeLeft returns the columns that have left their rows since the last call.
+func (d *Decoder) TakeLeft() []Left {
+	left := d.left
+	d.left = nil
+	return left
 }
 
 // appendColumn reads the value at the cursor into a column, whose type it may be the
@@ -491,7 +532,9 @@ func (d *Decoder) newMember(sh *shape, p *plan, name []byte) (int, error) {
 		return 0, err
 	}
 	at := p.add(string(name), c)
-	p.fields[at].col = col
+	if p.fields[at].col = col; col >= 0 {
+		p.live++
+	}
 	p.shape, p.version = sh, sh.version
 	return at, nil
 }

@@ -15,6 +15,7 @@ type plan struct {
 	byName map[string]int
 	open   bool     // of plain JSON: fields are added as they come,
 	member wire     // to be read like this
+	live   int      // fields with a column of their own that have not left the rows
 	flat   bool     // of rows without an envelope, with metadata among the columns
 	bare   bareForm // of a key that is one value without a name: fields has that alone
 
@@ -29,6 +30,7 @@ type field struct {
 	codec codec
 	avro  avroField
 	told  bool // that its type is not known
+	left  bool // it has left the rows, which was noted
 	col   int  // in the shape; -1: dropped, or a key column, filled from the record's key
 }
 

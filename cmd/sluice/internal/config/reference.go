@@ -57,7 +57,8 @@ tables:
                                 # else have the type of the values since the start; or how they are written,
                                 # where values do not tell: date-days, date-iso, time-millis, time-micros,
                                 # time-nanos, time-iso, timestamp-millis, timestamp-micros, timestamp-nanos,
-                                # timestamp-iso, timestamp-zoned, decimal(10,2)
+                                # timestamp-iso, timestamp-zoned, decimal(10,2); a column that stands
+                                # here is in each file, also if it was dropped at the source
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own (or with the
                                 # column that Debezium's ByLogicalTableRouter adds to the keys)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -193,6 +194,11 @@ func (t *Type) UnmarshalYAML(text []byte) (err error) {
 // ColumnType returns the kind that a column of plain JSON is given, Unknown if none is.
 func (c *Config) ColumnType(table, source string) schema.Kind {
 	return c.Tables.Tables[table].Types[source].kind
+}
+
+// TypedColumns returns the source columns of a table that are given a type, sorted.
+func (c *Config) TypedColumns(table string) []string {
+	return slices.Sorted(maps.Keys(c.Tables.Tables[table].Types))
 }
 
 // ColumnWire returns how a column of plain JSON is written, nil if that is not given.
