@@ -276,6 +276,7 @@ func TestBadRecords(t *testing.T) {
 		{"broken number in a row", `{"id":1}`, event("c", "null", `{"id":1,"a":01}`), "malformed number"},
 		{"broken JSON within a value", `{"id":1}`, event("c", "null", `{"id":1,"a":[1 2]}`), "invalid JSON"},
 		{"broken UTF-8", `{"id":1}`, event("c", "null", "{\"id\":1,\"a\":\"\xff\"}"), "column a: a string that is not valid UTF-8"},
+		{"an image twice", `{"id":1}`, `{"after":{"id":1},` + event("c", "null", `{"id":2}`)[1:], `member "after" twice`},
 		{"more columns than any table has", `{"id":1}`, event("c", "null", `{"id":1`+manyMembers(20_000)+`}`), "more than 10000 columns"},
 		{"broken UTF-8 in a column's name", `{"id":1}`, event("c", "null", "{\"id\":1,\"b\xff\":1}"), `the column name "b\xff" is not valid UTF-8`},
 		{"broken UTF-8 in a table's name", `{"id":1}`, strings.Replace(event("c", "null", `{"id":1}`), `"t"`, "\"\xff\"", 1), `the name "\xff" is not valid UTF-8`},

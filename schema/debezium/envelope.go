@@ -45,7 +45,8 @@ type envelope struct {
 	members              int
 }
 
-// parseEnvelope notes where the members of a value are; it decodes none.
+// parseEnvelope notes where the members of a value are; it decodes none. One twice is
+// refused, for readers differ in which they take.
 func (d *Decoder) parseEnvelope(text []byte) (e envelope, err error) {
 	s := scanner{b: text}
 	more, err := s.open()
@@ -60,6 +61,9 @@ func (d *Decoder) parseEnvelope(text []byte) (e envelope, err error) {
 		}
 		e.members++
 		if to != nil {
+			if *to != nil {
+				return e, fmt.Errorf("member %.80q twice", name)
+			}
 			*to = val
 		}
 		more, err = s.next()

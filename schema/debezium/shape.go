@@ -200,7 +200,7 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 				return err
 			}
 		case sh.isKey(col) && !sh.fromRow:
-			if !c.inferred() {
+			if !c.inferred() && c.wire != wireRefused { // keys without a schema tell their type themselves
 				sh.declared[col] = c
 			}
 			col = -1
