@@ -123,6 +123,7 @@ func eventually(t *testing.T, what string, within time.Duration, ok func() bool)
 type pipeline struct {
 	t                  *testing.T
 	db, format, prefix string
+	settings           string // of the connector, members of JSON
 	emu                *emulator.Emulator
 	env                map[string]string
 	cmd                *exec.Cmd
@@ -188,7 +189,7 @@ func (p *pipeline) logTo(name string) {
 // connect starts the connector, and ends it with the test.
 func (p *pipeline) connect() {
 	p.t.Helper()
-	stack(p.t, "connect", p.db, p.format, p.prefix)
+	stack(p.t, "connect", p.db, p.format, p.prefix, p.settings)
 	p.t.Cleanup(func() { exec.Command("./stack", "disconnect", p.prefix).Run() })
 }
 

@@ -23,18 +23,22 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-var record = flag.Bool("record", false, "TestRecord writes into schema/debezium/testdata")
+var record = flag.Bool("record", false, "TestRecord and TestEveryType write into schema/debezium/testdata")
 
-// event is a record as Debezium wrote it. JSON stands as text, Avro as base64.
+// event is a record as Debezium wrote it. JSON stands as text, Avro as base64. JSON with
+// schema, which is {"schema":…,"payload":…}, stands as the number of the schema, which many
+// share, and the payload.
 type event struct {
-	Topic     string      `json:"topic"`
-	Partition int32       `json:"partition"`
-	Offset    int64       `json:"offset"`
-	Headers   [][2]string `json:"headers,omitempty"`
-	Key       *string     `json:"key,omitempty"`
-	Value     *string     `json:"value,omitempty"`
-	KeyAvro   []byte      `json:"keyAvro,omitempty"`
-	ValueAvro []byte      `json:"valueAvro,omitempty"`
+	Topic       string      `json:"topic"`
+	Partition   int32       `json:"partition"`
+	Offset      int64       `json:"offset"`
+	Headers     [][2]string `json:"headers,omitempty"`
+	KeySchema   uint32      `json:"keySchema,omitempty"`
+	Key         *string     `json:"key,omitempty"`
+	ValueSchema uint32      `json:"valueSchema,omitempty"`
+	Value       *string     `json:"value,omitempty"`
+	KeyAvro     []byte      `json:"keyAvro,omitempty"`
+	ValueAvro   []byte      `json:"valueAvro,omitempty"`
 }
 
 // answer is what the database held in the end: a table's columns, and its rows as
@@ -46,17 +50,9 @@ type answer struct {
 	Rows    [][]*string `json:"rows"`
 }
 
-// TestRecord has Debezium write the events of a small workload in every format and
-// keeps them as they are, with the schemas of the registry and what the database
-// answers in the end. Then the tests of schema/debezium must be able to replay them.
+// TestRecord keeps the events of a small workload in every format. Those of every type
+// are kept by TestEveryType.
 func TestRecord(t *testing.T) {
-	dir := t.TempDir()
-	if *record {
-		dir = filepath.Join("..", "..", "schema", "debezium", "testdata")
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, db := range databases {
 		for _, format := range formats {
 			create(t, db)
@@ -69,25 +65,52 @@ func TestRecord(t *testing.T) {
 			p.settle(time.Minute, customers, items)
 			p.stop()
 
-			base := filepath.Join(dir, db+"-"+format)
-			events := p.events()
-			writeLines(t, base+".jsonl", events)
-			if format == "avro" {
-				writeLines(t, base+".schemas.jsonl", p.schemas(events))
-			}
-			var answers []answer
-			for _, tb := range []table{customers, items} {
-				answers = append(answers, p.answer(tb))
-			}
-			writeLines(t, base+".tables.jsonl", answers)
-			t.Logf("%s: %d records", filepath.Base(base), len(events))
+			p.keep(recordings(t), db+"-"+format, []table{customers, items})
 		}
 	}
+}
+
+// recordings is the folder that events are kept in.
+func recordings(t *testing.T) string {
+	if !*record {
+		return t.TempDir()
+	}
+	return filepath.Join("..", "..", "schema", "debezium", "testdata")
+}
+
+// keep writes the events of a pipeline's topics as they are, their schemas, and what the
+// database answers now; the tests of schema/debezium must be able to replay them.
+func (p *pipeline) keep(dir, name string, tables []table) {
+	t := p.t
+	t.Helper()
+	base := filepath.Join(dir, name)
+	events := p.events()
+	var schemas []writerSchema
+	switch p.format {
+	case "avro":
+		schemas = p.schemas(events)
+	case "jsonschema":
+		for i := range events {
+			e := &events[i]
+			e.KeySchema, e.Key = takeSchema(&schemas, e.Key)
+			e.ValueSchema, e.Value = takeSchema(&schemas, e.Value)
+		}
+	}
+	writeLines(t, base+".jsonl", events)
+	if schemas != nil {
+		writeLines(t, base+".schemas.jsonl", schemas)
+	}
+	var answers []answer
+	for _, tb := range tables {
+		answers = append(answers, p.answer(tb))
+	}
+	writeLines(t, base+".tables.jsonl", answers)
+	t.Logf("%s: %d records", name, len(events))
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "test", "../../schema/debezium", "-run", "TestRecorded", "-count=1", "-recorded", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "../../schema/debezium", "-run", "TestRecorded/^"+name+"$", "-count=1", "-recorded", dir).CombinedOutput(); err != nil {
 		t.Errorf("replay: %v\n%s", err, out)
 	}
 }
@@ -168,10 +191,26 @@ func (p *pipeline) events() (all []event) {
 	return all
 }
 
-// writerSchema is a schema of the registry.
+// writerSchema is a schema of the registry, or one that came with JSON.
 type writerSchema struct {
 	ID     uint32 `json:"id"`
 	Schema string `json:"schema"`
+}
+
+// takeSchema takes the schema out of JSON that has one, where the text can be put together
+// again from it as it was.
+func takeSchema(all *[]writerSchema, text *string) (uint32, *string) {
+	var whole struct{ Schema, Payload json.RawMessage }
+	if text == nil || json.Unmarshal([]byte(*text), &whole) != nil || fmt.Sprintf(`{"schema":%s,"payload":%s}`, whole.Schema, whole.Payload) != *text {
+		return 0, text
+	}
+	id := 1 + slices.IndexFunc(*all, func(s writerSchema) bool { return s.Schema == string(whole.Schema) })
+	if id == 0 {
+		id = len(*all) + 1
+		*all = append(*all, writerSchema{uint32(id), string(whole.Schema)})
+	}
+	payload := string(whole.Payload)
+	return uint32(id), &payload
 }
 
 // schemas fetches the schemas that the frames name, with plain HTTP.

@@ -227,14 +227,14 @@ func TestForms(t *testing.T) {
 				f.opt(&opt)
 			}
 			d := NewDecoder("p.public.t", opt)
-			tables := map[string]map[string]map[string]string{}
+			tables := target{}
 			decode := func(rec Record) {
 				if _, err := d.Decode(rec); err != nil {
 					t.Fatalf("%s: %v\n%s", f.name, err, rec.Value)
 				}
 				for _, rows := range d.Take(nil) {
 					for i := range rows.Len() {
-						fold(tables, rows, i)
+						tables.fold(rows, i)
 					}
 				}
 			}
@@ -247,7 +247,7 @@ func TestForms(t *testing.T) {
 			}
 			got := map[string]map[string]string{}
 			for _, table := range tables {
-				maps.Copy(got, table)
+				maps.Copy(got, table.rows)
 			}
 			if len(got) != len(want) || len(tables) > 1 {
 				t.Fatalf("%s: %v, want %v", f.name, tables, want)
