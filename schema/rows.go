@@ -14,6 +14,11 @@ type Rows struct {
 	Keys    []byte
 	KeyEnds []uint32
 
+	// Positions holds each row's position (see Before) up to its PositionEnds entry, in
+	// tables that are ordered by it. In others both are empty.
+	Positions    []byte
+	PositionEnds []uint32
+
 	// Partial says that some value may be Unavailable or Missing.
 	Partial bool
 	// Moves are the rows whose key changed, ascending. One change makes two rows, which
@@ -46,7 +51,8 @@ func (r *Rows) Key(i int) []byte {
 
 // Size is the memory held, in bytes.
 func (r *Rows) Size() int64 {
-	n := int64(cap(r.Ops)) + 8*int64(cap(r.Offsets)) + int64(cap(r.Keys)) + 4*int64(cap(r.KeyEnds))
+	n := int64(cap(r.Ops)) + 8*int64(cap(r.Offsets)) + int64(cap(r.Keys)) + 4*int64(cap(r.KeyEnds)) +
+		int64(cap(r.Positions)) + 4*int64(cap(r.PositionEnds))
 	for i := range r.Values {
 		n += r.Values[i].Size()
 	}
@@ -64,6 +70,13 @@ func (r *Rows) Truncate(n int) {
 		end = r.KeyEnds[n-1]
 	}
 	r.Keys = r.Keys[:end]
+	if n < len(r.PositionEnds) {
+		end = 0
+		if n > 0 {
+			end = r.PositionEnds[n-1]
+		}
+		r.Positions, r.PositionEnds = r.Positions[:end], r.PositionEnds[:n]
+	}
 	for len(r.Moves) > 0 && r.Moves[len(r.Moves)-1].Row >= n {
 		r.Moves = r.Moves[:len(r.Moves)-1]
 	}
@@ -82,6 +95,7 @@ func (r *Rows) Reset(table string, cols []Column) {
 		r.Values[i].Reset(cols[i].Type.Kind)
 	}
 	r.Ops, r.Offsets, r.Keys, r.KeyEnds = r.Ops[:0], r.Offsets[:0], r.Keys[:0], r.KeyEnds[:0]
+	r.Positions, r.PositionEnds = r.Positions[:0], r.PositionEnds[:0]
 }
 
 // Rest returns the state that row i has in a column which r does not have.

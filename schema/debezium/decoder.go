@@ -62,6 +62,9 @@ type Options struct {
 	Exclude func(table string) bool
 	// Truncate says what becomes of a TRUNCATE of a target table; nil: TruncateHold.
 	Truncate func(table string) Truncate
+	// ByPosition tells the target tables whose rows are to have their positions at the
+	// source; nil: none. Their values must all be known.
+	ByPosition func(table string) bool
 	// Merge tells the target tables that several source tables become; nil: none.
 	Merge func(table string) bool
 	// Claim is told of the source table behind a target table, when a decoder meets
@@ -238,6 +241,9 @@ type Decoder struct {
 	from origin
 	bare bool // of the row image only the key is to be read
 
+	at       []byte // the position of the last change of a table that is ordered by it
+	ordering ordering
+
 	// The source table of the last row, which most often is that of the next.
 	last       *shape
 	lastOrigin [3][]byte
@@ -398,6 +404,11 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	d.op, d.from = e.op, e.from
 	if e.untold {
 		d.op = 0
+	}
+	if sh.byPosition {
+		if err := d.place(sh); err != nil {
+			return Row, sh, err
+		}
 	}
 	switch e.op {
 	case 'r', 'c', 'u':

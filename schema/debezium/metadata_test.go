@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -92,41 +93,50 @@ func TestPosition(t *testing.T) {
 		value := strings.Replace(event("c", "null", `{"id":1}`), `"connector":"postgresql",`, `"connector":"`+tc.connector+`",`+tc.source+`,`, 1)
 		check("JSON", opt, Record{Key: []byte(`{"id":1}`), Value: []byte(value)})
 
-		source := avroSource()
-		source["connector"] = tc.connector
-		fields := ""
-		s := scanner{b: []byte("{" + tc.source + "}")}
-		for more, err := s.open(); more; more, err = s.next() {
-			name, _ := s.name(new([]byte))
-			field := string(name)
-			val, _ := s.skip()
-			if err != nil {
-				t.Fatal(err)
-			}
-			delete(source, field)
-			typ := "string"
-			switch n, isInt := parseInt(val); {
-			case isNull(val):
-				source[field] = nil
-			case isInt && val[0] != '"':
-				typ = "long"
-				source[field] = goavro.Union(typ, n)
-			default:
-				raw, _ := unescape(nil, val[1:len(val)-1])
-				source[field] = goavro.Union(typ, string(raw))
-			}
-			fields += `{"name":"` + field + `","type":["null","` + typ + `"]},`
-		}
-		text := avroEnvelope(`{"name":"id","type":"long"}`)
-		if strings.Contains(tc.source, `"lsn"`) {
-			text = strings.Replace(text, `,{"name":"lsn","type":["null","long"]}`, "", 1)
-		}
-		text = strings.Replace(text, `{"name":"version","type":"string"},`, `{"name":"connector","type":"string"},`+fields+`{"name":"version","type":"string"},`, 1)
-		rig := newAvroRig(t, keySchema, text)
-		opt.Schema = rig.options().Schema
-		check("Avro", opt, rig.record(t, 1, map[string]any{"before": nil, "after": goavro.Union("p.public.t.Value", map[string]any{"id": int64(1)}),
-			"source": source, "transaction": nil, "op": "c", "ts_ms": nil}))
+		opt, rec := avroSourced(t, opt, tc.connector, tc.source)
+		check("Avro", opt, rec)
 	}
+}
+
+// avroSourced is an event of a connector as Avro, with members of JSON in its source block.
+func avroSourced(t *testing.T, opt Options, connector, members string) (Options, Record) {
+	source := avroSource()
+	source["connector"] = connector
+	fields, text := "", avroEnvelope(`{"name":"id","type":"long"}`)
+	s := scanner{b: []byte("{" + members + "}")}
+	for more, err := s.open(); more; more, err = s.next() {
+		name, _ := s.name(new([]byte))
+		field := string(name)
+		val, _ := s.skip()
+		if err != nil {
+			t.Fatal(err)
+		}
+		typ := "string"
+		switch n, isInt := parseInt(val); {
+		case isNull(val):
+			source[field] = nil
+		case isInt && val[0] != '"':
+			typ = "long"
+			source[field] = goavro.Union(typ, n)
+		default:
+			raw, _ := unescape(nil, val[1:len(val)-1])
+			source[field] = goavro.Union(typ, string(raw))
+		}
+		if have, ok := avroSource()[field]; ok { // in the schema already
+			if _, union := have.(map[string]any); !union && have != nil {
+				for v := range maps.Values(source[field].(map[string]any)) {
+					source[field] = v
+				}
+			}
+			continue
+		}
+		fields += `{"name":"` + field + `","type":["null","` + typ + `"]},`
+	}
+	text = strings.Replace(text, `{"name":"version","type":"string"},`, `{"name":"connector","type":"string"},`+fields+`{"name":"version","type":"string"},`, 1)
+	rig := newAvroRig(t, keySchema, text)
+	opt.Schema = rig.options().Schema
+	return opt, rig.record(t, 1, map[string]any{"before": nil, "after": goavro.Union("p.public.t.Value", map[string]any{"id": int64(1)}),
+		"source": source, "transaction": nil, "op": "c", "ts_ms": nil})
 }
 
 // TestMetadataAllocatesNothing: it costs time, and no memory a row.

@@ -25,9 +25,9 @@ var positions = map[string][][]string{
 	"cockroachdb": {{"ts_hlc"}},
 }
 
-// positionMembers numbers the members that position reads, from 1 on.
+// positionMembers numbers the members that position and place read, from 1 on.
 var positionMembers = func() map[string]int {
-	all := map[string]int{"connector": 1}
+	all := map[string]int{"connector": 1, "name": 2, "snapshot": 3, "server_id": 4, "gtid": 5}
 	for _, lists := range positions {
 		for _, list := range lists {
 			for _, name := range list {
@@ -52,14 +52,7 @@ type positionPart struct {
 // or its connector is not known.
 func (d *Decoder) position(dst []byte) []byte {
 	var parts [32]positionPart
-	switch {
-	case d.from.json:
-		d.jsonPosition(&parts)
-	case d.from.proto != nil:
-		d.protobufPosition(&parts)
-	default:
-		avroPosition(d.from.block, d.from.members, &parts)
-	}
+	d.positionParts(&parts)
 	lists := positions[string(parts[positionMembers["connector"]].text)]
 	for i, list := range lists {
 		if i < len(lists)-1 && parts[positionMembers[list[len(list)-1]]].is == 0 {
@@ -87,6 +80,18 @@ func (d *Decoder) position(dst []byte) []byte {
 	return dst
 }
 
+// positionParts finds the parts in the source block, which has been read before.
+func (d *Decoder) positionParts(parts *[32]positionPart) {
+	switch {
+	case d.from.json:
+		d.jsonPosition(parts)
+	case d.from.proto != nil:
+		d.protobufPosition(parts)
+	default:
+		avroPosition(d.from.block, d.from.members, parts)
+	}
+}
+
 // appendPart appends a member's text. A list, as PostgreSQL's sequence is one
 // (["24023128","24023160"], either may be null), becomes its elements.
 func (d *Decoder) appendPart(dst, text []byte) []byte {
@@ -111,7 +116,6 @@ func (d *Decoder) appendPart(dst, text []byte) []byte {
 	return dst
 }
 
-// jsonPosition finds the parts in a source block that has been read before.
 func (d *Decoder) jsonPosition(parts *[32]positionPart) {
 	s := scanner{b: d.from.block}
 	more, err := s.open()

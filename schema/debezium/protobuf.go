@@ -279,7 +279,6 @@ func (o *origin) setProtobuf(r role, f *protobuf.Field, v *protobuf.Value) {
 	}
 }
 
-// protobufPosition finds the parts in a source block that has been read before.
 func (d *Decoder) protobufPosition(parts *[32]positionPart) {
 	x := d.from.proto
 	values := d.fields(x.source)

@@ -107,7 +107,16 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 		}
 		run := sh.current()
 		n := run.Len()
+		if sh.byPosition {
+			run.Partial = false
+		}
 		col, err := d.fill(sh, run, op, offset, key, image)
+		if err == nil && sh.byPosition {
+			if err = allKnown(sh, run); err == nil {
+				run.Positions = append(run.Positions, d.at...)
+				run.PositionEnds = append(run.PositionEnds, uint32(len(run.Positions)))
+			}
+		}
 		if err == nil {
 			run.Ops = append(run.Ops, op)
 			run.Offsets = append(run.Offsets, offset)

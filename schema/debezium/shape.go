@@ -30,8 +30,10 @@ type shape struct {
 	fromRow  bool // the record's key is not asked: the row's is configured, or there is none
 	mode     Mode
 	excluded bool // its records are dropped, and nothing else is known of it
-	run      *schema.Rows
-	version  int // grows when cols or run change
+	// byPosition says that its rows have positions.
+	byPosition bool
+	run        *schema.Rows
+	version    int // grows when cols or run change
 	// The members of plain JSON rows, of those without an envelope and of documents, in
 	// the order first seen.
 	plain, flat, docs plan
@@ -64,6 +66,7 @@ func Recycle(rows *schema.Rows) { runs.Put(rows) }
 
 func (d *Decoder) newShape(table string, keys []string, fromRow bool) (*shape, error) {
 	sh := &shape{table: table, mode: d.opt.mode(table), declared: map[int]codec{}, fromRow: fromRow, at: map[string]int{}, taken: map[string]int{}, plain: openPlan(plan{}), flat: openPlan(*flatJSON), docs: openPlan(*document)}
+	sh.byPosition = d.opt.ByPosition != nil && d.opt.ByPosition(table)
 	for _, k := range keys {
 		if err := d.checkKey(table, k); err != nil {
 			return nil, err

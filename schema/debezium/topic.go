@@ -30,6 +30,9 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 		return Tombstone, nil, nil // its key names no row
 	}
 	d.op, d.from = 'd', origin{}
+	if sh.byPosition {
+		d.placeTombstone()
+	}
 	return Row, sh, d.delete(sh, rec.Offset, key, &change{})
 }
 

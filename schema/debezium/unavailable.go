@@ -45,7 +45,7 @@ func (d *Decoder) moved(sh *shape, rec *Record, e *change) {
 	}
 	text := rec.header(name)
 	run := sh.run
-	if len(text) == 0 || len(e.from.block) == 0 || sh.fromRow || sh.mode != ModeUpsert || e.op != 'd' && !run.Partial {
+	if len(text) == 0 || len(e.from.block) == 0 || sh.fromRow || sh.byPosition || sh.mode != ModeUpsert || e.op != 'd' && !run.Partial {
 		return
 	}
 	if key := d.keyOf(sh, text); key != nil {
