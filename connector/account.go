@@ -16,11 +16,12 @@ const (
 	DeadLettered                // it is in the dead-letter topic
 	Delivered                   // its rows are DONE, or were replaced by rows that are
 	Repeated                    // its rows were in a live or delivered batch before it was read again
+	Stale                       // its rows are older than what came before of their keys from other partitions
 	Dropped                     // its batch was given up; it is read again, here or by the next owner
 	outcomes
 )
 
-var outcomeNames = [outcomes]string{"filtered", "skipped", "dead-lettered", "delivered", "repeated", "dropped"}
+var outcomeNames = [outcomes]string{"filtered", "skipped", "dead-lettered", "delivered", "repeated", "stale", "dropped"}
 
 func (o Outcome) String() string { return outcomeNames[o] }
 

@@ -91,7 +91,7 @@ func TestBalance(t *testing.T) {
 		}
 		steps := map[string]func(*rapid.T){
 			"skip": func(t *rapid.T) {
-				l.Count(p, rapid.SampledFrom([]Outcome{Filtered, Skipped, Repeated}).Draw(t, "outcome"), int64(read(t)))
+				l.Count(p, rapid.SampledFrom([]Outcome{Filtered, Skipped, Repeated, Stale}).Draw(t, "outcome"), int64(read(t)))
 			},
 			"batch": func(t *rapid.T) {
 				serial++

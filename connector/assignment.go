@@ -332,7 +332,19 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 		c.pause(p)
 		return
 	}
-	c.batcher.Cover(rows.Table, c.lacks(p, rows.Table)) // a key's rows all come from one partition
+	next := rows.Offsets[rows.Len()-1] + 1
+	if c.byPosition(rows.Table) {
+		all := rows.Offsets[from:]
+		rows, from = c.guard.Admit(rows, from, &c.fresh)
+		c.stale(p, rows.Table, len(all)-(rows.Len()-from), records(all)-records(rows.Offsets[from:]))
+		if from == rows.Len() {
+			p.taken[rows.Table] = next
+			return
+		}
+		first = rows.Offsets[from]
+	}
+	// A key's rows all come from one partition, or only those that are not older are left.
+	c.batcher.Cover(rows.Table, c.lacks(p, rows.Table))
 	before := c.batcher.Schema(rows.Table)
 	batch, err := c.batcher.Add(c.now, rows, from)
 	if err != nil {
@@ -348,5 +360,23 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	c.evolved(l, before, batch.Table)
 	c.totals.Read += int64(rows.Len() - from)
 	hold(Holder(batch.ID))
-	p.taken[rows.Table] = rows.Offsets[rows.Len()-1] + 1
+	p.taken[rows.Table] = next
+}
+
+func (c *Connector) byPosition(table string) bool {
+	return c.opt.Decoder.ByPosition != nil && c.opt.Decoder.ByPosition(table)
+}
+
+// stale counts what is older than a change of its key that came before, from another
+// partition. It is skipped on purpose: that change is delivered, or held by its partition.
+func (c *Connector) stale(p *partition, table string, rows, records int) {
+	c.totals.Read += int64(rows)
+	c.totals.Stale += int64(rows)
+	c.ledger.Count(p.Partition, Stale, int64(records))
+	c.metrics.stale(table, int64(rows), c.guard.Forgotten)
+	if c.guard.Forgotten > 0 && c.forgotten == 0 {
+		c.log.Warn("positions of the keys that changed longest ago are forgotten, as SLUICE_POSITION_MEMORY says; an older change of one of them that comes now would be taken for a new one")
+	}
+	c.forgotten += c.guard.Forgotten
+	c.guard.Forgotten = 0
 }

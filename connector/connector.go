@@ -40,6 +40,10 @@ type Options struct {
 	DeadLetterTopic string // "": a bad record holds its table
 	DeadLetterLimit int    // in a minute; more hold the table instead of flooding the topic
 
+	// PositionMemory is how many bytes the positions of keys take, of the tables that are
+	// ordered by them (Decoder.ByPosition).
+	PositionMemory int64
+
 	MemoryLimit  int64         // bytes in open, sealed and in-flight batches (I5)
 	DrainTimeout time.Duration // for what is in flight at a stop or when partitions are taken away
 	// HoldNewGroup says that a group without any offset is one whose offsets have expired:
@@ -69,6 +73,9 @@ type Connector struct {
 	read         map[string]string // topic → the id of that which this process has read under its name
 	ledger       *Ledger
 	batcher      *batcher.Batcher
+	guard        *batcher.Guard
+	forgotten    int64       // keys that the guard has forgotten
+	fresh        schema.Rows // scratch
 	lanes        map[string]*lane
 	inflight     int64 // bytes of sealed batches and their files
 	queued       int64 // bytes of records that wait to be decoded
@@ -123,7 +130,7 @@ func New(opt Options) (*Connector, error) {
 	c := &Connector{
 		opt: opt, log: opt.Logger, consumer: consumer, metrics: m,
 		parts: map[kafka.Partition]*partition{}, read: map[string]string{}, ledger: NewLedger(),
-		batcher: batcher.New(opt.Policy), lanes: map[string]*lane{},
+		batcher: batcher.New(opt.Policy), guard: batcher.NewGuard(opt.PositionMemory), lanes: map[string]*lane{},
 		nextHolder: 1 << 62, // batches are numbered from 1
 		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		deadLetters: newDeadLetters(&opt),

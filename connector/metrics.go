@@ -13,10 +13,10 @@ import (
 
 // metrics are the connector's instruments, under OpenTelemetry's names.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded, nulled, clamped, unknown, noMetadata, compacted, gap, residual, absent metric.Int64Counter
-	holds                                                                                                                                       metric.Int64UpDownCounter
-	duration                                                                                                                                    metric.Float64Histogram
-	last                                                                                                                                        atomic.Pointer[Status]
+	record, batch, row, deadLetter, commit, truncated, dropped, rounded, nulled, clamped, unknown, noMetadata, compacted, gap, residual, absent, late, forgotten metric.Int64Counter
+	holds                                                                                                                                                        metric.Int64UpDownCounter
+	duration                                                                                                                                                     metric.Float64Histogram
+	last                                                                                                                                                         atomic.Pointer[Status]
 }
 
 func newMetrics(m metric.Meter) (*metrics, error) {
@@ -36,6 +36,8 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	x.batch = counter("sluice.batches", "{batch}", "Batches sealed, by reason.")
 	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
 	x.compacted = counter("sluice.rows.compacted", "{row}", "Rows that a later one of their key replaced before they were sent, by table.")
+	x.late = counter("sluice.rows.stale", "{row}", "Rows skipped as older than a change of their key that came before, by table.")
+	x.forgotten = counter("sluice.positions.forgotten", "{key}", "Keys whose position was forgotten for want of memory.")
 	x.gap = counter("sluice.offsets.skipped", "{offset}", "Offsets that the brokers skipped, by topic: transaction markers, aborted and compacted records.")
 	x.residual = counter("sluice.residuals", "{residual}", "Batches and partitions whose records were not all accounted for; each is on hold.")
 	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
@@ -103,6 +105,15 @@ func (x *metrics) unbalanced() { x.residual.Add(context.Background(), 1) }
 
 func (x *metrics) gaps(topic string, n int64) {
 	add(x.gap, n, attribute.String("messaging.destination.name", topic))
+}
+
+func (x *metrics) stale(table string, rows, forgotten int64) {
+	if rows > 0 {
+		add(x.late, rows, attribute.String("sluice.table", table))
+	}
+	if forgotten > 0 {
+		add(x.forgotten, forgotten)
+	}
 }
 
 func (x *metrics) deadLettered(topic string) {

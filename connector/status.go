@@ -19,7 +19,7 @@ const (
 )
 
 // Totals counts records since the start. Read is upserted, deleted, compacted,
-// filtered, skipped and dead-lettered ones, and those still in flight (I7).
+// filtered, skipped, stale and dead-lettered ones, and those still in flight (I7).
 type Totals struct {
 	Read         int64 `json:"read"`
 	Upserted     int64 `json:"upserted"`
@@ -28,6 +28,7 @@ type Totals struct {
 	Truncated    int64 `json:"truncated"` // TRUNCATEs that emptied a table
 	Filtered     int64 `json:"filtered"`
 	Skipped      int64 `json:"skipped"`
+	Stale        int64 `json:"stale"` // older than a change of their key that came before
 	DeadLettered int64 `json:"deadLettered"`
 	// Gaps counts offsets, not records: those that the brokers skipped, for they are
 	// transaction markers, or records that were aborted or compacted away.

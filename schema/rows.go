@@ -98,6 +98,21 @@ func (r *Rows) Reset(table string, cols []Column) {
 	r.Positions, r.PositionEnds = r.Positions[:0], r.PositionEnds[:0]
 }
 
+// Pick makes r a run of some rows of src. It is not for runs with Moves.
+func (r *Rows) Pick(src *Rows, rows []int32) {
+	r.Reset(src.Table, src.Columns)
+	r.Oldest, r.Partial = src.Oldest, src.Partial
+	for _, i := range rows {
+		r.Ops = append(r.Ops, src.Ops[i])
+		r.Offsets = append(r.Offsets, src.Offsets[i])
+		r.Keys = append(r.Keys, src.Key(int(i))...)
+		r.KeyEnds = append(r.KeyEnds, uint32(len(r.Keys)))
+	}
+	for c := range r.Values {
+		r.Values[c].AppendRows(&src.Values[c], rows)
+	}
+}
+
 // Rest returns the state that row i has in a column which r does not have.
 func (r *Rows) Rest(i int) State {
 	for c := range r.Columns {

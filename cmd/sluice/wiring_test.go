@@ -73,6 +73,7 @@ tables:
   merged:
     from: public_m[0-9]
     merge: true
+    order: position
 `
 
 // TestWiring: every setting reaches the place where it works.
@@ -86,6 +87,9 @@ func TestWiring(t *testing.T) {
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Wire("public_t", "w") == nil || o.Decoder.Wire("public_t", "p") != nil || !slices.Equal(o.Decoder.Columns("public_t"), []string{"p", "w"}) || len(o.Decoder.Columns("x")) > 0 || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
 		!slices.Equal(o.Decoder.Metadata("public_t"), []debezium.MetadataColumn{{What: debezium.SourceTime, Name: "_ts"}}) || o.Decoder.Metadata("x") != nil {
 		t.Error("the tables file is not wired to the decoder")
+	}
+	if !o.Decoder.ByPosition("merged") || o.Decoder.ByPosition("public_t") {
+		t.Error("order is not wired to the decoder")
 	}
 	for _, shard := range []string{"m1", "m2"} {
 		id := debezium.Identity{Database: "d", Schema: "public", Table: shard}
@@ -158,6 +162,7 @@ func TestWiring(t *testing.T) {
 		}},
 		{"SLUICE_DEADLETTER_TOPIC", "dead", func(o connector.Options) bool { return o.DeadLetterTopic == "dead" && o.DeadLetterLimit == 100 }},
 		{"SLUICE_MEMORY_LIMIT", "3MiB", func(o connector.Options) bool { return o.MemoryLimit == 3<<20 }},
+		{"SLUICE_POSITION_MEMORY", "3MiB", func(o connector.Options) bool { return o.PositionMemory == 3<<20 }},
 		{"SLUICE_DRAIN_TIMEOUT", "3s", func(o connector.Options) bool { return o.DrainTimeout == 3*time.Second }},
 		{"SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES", "900", func(o connector.Options) bool { return o.MetadataLimit == 900 }},
 		{"SLUICE_KAFKA_AUTO_OFFSET_RESET", "none", func(o connector.Options) bool { return o.HoldNewGroup }},

@@ -157,7 +157,9 @@ type Config struct {
 		RequestsPerSecond float64 `env:"REQUESTS_PER_SECOND, default=10" min:"0.1" help:"requests to the API in a second"`
 	} `env:", prefix=BUDGET_"`
 	MemoryLimit Bytes `env:"MEMORY_LIMIT, default=1GiB" help:"bytes in batches; at this, no more is fetched"`
-	DeadLetter  struct {
+	// PositionMemory is besides MemoryLimit.
+	PositionMemory Bytes `env:"POSITION_MEMORY, default=64MiB" help:"bytes for the positions of keys that changed lately, of tables with order: position in the tables file; when they are full the oldest are forgotten, and counted"`
+	DeadLetter     struct {
 		Topic string `env:"TOPIC" help:"topic for records that cannot be applied; without it such a record holds its table"`
 		Limit int    `env:"LIMIT, default=100" min:"1" help:"such records in a minute; more hold the table"`
 	} `env:", prefix=DEADLETTER_"`

@@ -44,6 +44,8 @@ func (c *Config) checkMode(name string, problem func(string, ...any)) {
 	mode := debezium.Mode(t.Mode)
 	kept := mode == debezium.ModeHistory || mode == debezium.ModeSoftDelete
 	switch {
+	case c.ByPosition(name) && (kept || t.Append):
+		problem("tables.%[1]s.order: position is for tables whose rows are replaced; leave out tables.%[1]s.order, or tables.%[1]s.append and mode", name)
 	case kept && t.Append:
 		problem("tables.%[1]s: append is a mode of its own; leave out tables.%[1]s.append or tables.%[1]s.mode", name)
 	case kept && debezium.Truncate(t.Truncate) == debezium.TruncateReplace:

@@ -65,6 +65,8 @@ tables:
     typeChange: hold            # as SLUICE_TYPE_CHANGE: hold or string
     truncate: hold              # what becomes of a TRUNCATE: hold; ignore; or replace empties the target table too,
                                 # where the topic has one partition
+    order: offset               # of a key's changes: as they are in Kafka; or position, as their source blocks say, where a
+                                # key has changes in several partitions, as after a topic was given more; see README
     unavailable: hold           # as SLUICE_UNAVAILABLE: hold, null or unchanged
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB

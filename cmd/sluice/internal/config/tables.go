@@ -37,6 +37,7 @@ type Table struct {
 	Exclude  bool              `yaml:"exclude"`  // read and dropped
 	Merge    bool              `yaml:"merge"`    // several source tables become this one, each with keys of its own
 	Truncate Truncate          `yaml:"truncate"` // what becomes of a TRUNCATE
+	Order    Order             `yaml:"order"`    // what orders the changes of a key
 	// FullBefore says that the source logs whole rows before deletes.
 	FullBefore bool `yaml:"fullBefore"`
 
@@ -156,6 +157,22 @@ func (c *Config) Loose(table string) bool {
 	}
 	return c.TypeChange == "string"
 }
+
+// Order is what orders the changes of a key: offset or position. "" is offset.
+type Order string
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler.
+func (o *Order) UnmarshalYAML(text []byte) error {
+	switch v := Order(strings.TrimSpace(string(text))); v {
+	case "offset", "position":
+		*o = v
+		return nil
+	}
+	return fmt.Errorf("%.40s: want offset or position", text)
+}
+
+// ByPosition reports whether a table's changes are ordered by their positions at the source.
+func (c *Config) ByPosition(table string) bool { return c.Tables.Tables[table].Order == "position" }
 
 // Truncate is what becomes of a TRUNCATE: hold, ignore or replace.
 type Truncate debezium.Truncate
