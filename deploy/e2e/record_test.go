@@ -110,7 +110,7 @@ func (p *pipeline) keep(dir, name string, tables []table) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command("go", "test", "../../schema/debezium", "-run", "TestRecorded/^"+name+"$", "-count=1", "-recorded", dir).CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "test", "../../schema/debezium", "-run", "TestRecorded/^"+name+"$", "-count=1", "-recorded", dir, "-update").CombinedOutput(); err != nil {
 		t.Errorf("replay: %v\n%s", err, out)
 	}
 }

@@ -15,7 +15,7 @@ const (
 
 // mariadbSamples has every type that the connector knows. INET4 and INET6 are not among
 // them: it cannot read their DDL and stops. Nor YEAR 0, at which its snapshot stops, a
-// comma in an ENUM, which it streams as \, nor a FLOAT of more than 6 digits, of which its
+// comma in an ENUM, which it streams behind a backslash, nor a FLOAT of more than 6 digits, of which its
 // snapshot has 6.
 var mariadbSamples = []sample{
 	{as: "id", decl: "int"},

@@ -74,6 +74,7 @@ var forms = []form{
 		"": {"time.precision.mode": "microseconds", "decimal.handling.mode": "string", "binary.handling.mode": "hex", "transforms": "unwrap",
 			"transforms.unwrap.type":                           "io.debezium.transforms.ExtractNewRecordState",
 			"transforms.unwrap.delete.tombstone.handling.mode": "rewrite",
+			"transforms.unwrap.replace.null.with.default":      "false",
 			"transforms.unwrap.add.fields":                     "op,db,schema,table,source.ts_ms"},
 		"mariadb": unsigned}},
 }

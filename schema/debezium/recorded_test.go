@@ -14,7 +14,6 @@ import (
 
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
-	"github.com/sluice-cdc/sluice/schema/frame"
 )
 
 // The records in testdata were written by real Debezium connectors; TestRecord of
@@ -84,22 +83,18 @@ func TestRecorded(t *testing.T) {
 func replay(t *testing.T, base string) {
 	opt := Options{Table: func(id Identity) string { return id.Table }, Decimals: DecimalsText, OutOfRange: RangeNull,
 		Truncate: func(string) Truncate { return TruncateReplace }}
-	schemas := map[uint64]string{}
+	schemas, types := map[uint64]string{}, map[uint64]*avro.Type{}
+	opt.Schema = avroSchemas(types)
 	if _, err := os.Stat(base + ".schemas.jsonl"); err == nil {
 		for _, s := range linesOf[struct {
 			ID     uint64
 			Schema string
 		}](t, base+".schemas.jsonl") {
 			schemas[s.ID] = s.Schema
+			if typ, err := avro.Parse(s.Schema); err == nil { // those of JSON are none
+				types[s.ID] = typ
+			}
 		}
-	}
-	types := map[uint64]*avro.Type{}
-	opt.Schema = func(id frame.ID) (*frame.Schema, error) {
-		var err error
-		if types[id.Number] == nil {
-			types[id.Number], err = avro.Parse(schemas[id.Number])
-		}
-		return &frame.Schema{Avro: types[id.Number]}, err
 	}
 	decoders := map[string]*Decoder{}
 	var changes strings.Builder
@@ -228,7 +223,7 @@ func (all target) fold(rows *schema.Rows, i int) {
 	}
 }
 
-// textOf is a value as the target shows it; files have times in milliseconds.
+// cellText is a value as the target shows it; files have times in milliseconds.
 func cellText(v *schema.Values, i int) string {
 	switch v.Kind {
 	case schema.String:
