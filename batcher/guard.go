@@ -51,7 +51,7 @@ func (g *Guard) admit(table string, key, at []byte) bool {
 	g.key = append(append(append(g.key[:0], table...), 0), key...)
 	last, ok := g.young.positions[string(g.key)]
 	if !ok {
-		last, ok = g.aged.positions[string(g.key)]
+		last = g.aged.positions[string(g.key)]
 	}
 	if schema.Before(at, last) {
 		return false

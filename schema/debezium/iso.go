@@ -26,7 +26,9 @@ func (d *Decoder) appendISO(v *schema.Values, text []byte, c *codec) error {
 	why := errClock
 	switch c.temporal {
 	case schema.Date:
-		m, why = p.date(), errDate
+		if m, why = p.date(), errDate; !p.bad {
+			m = plausible(m.day)
+		}
 		p.take('Z')
 	case schema.Time:
 		m = p.clock()

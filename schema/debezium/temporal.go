@@ -23,6 +23,7 @@ var (
 	errTimeRange = errors.New("not a time of day (0 ≤ t < 24 h); SLUICE_OUT_OF_RANGE says what becomes of such values")
 	errInfinite  = errors.New("infinite, which the target cannot hold; SLUICE_OUT_OF_RANGE says what becomes of such values")
 	errZeroDate  = errors.New("a date with a month or day of zero; SLUICE_OUT_OF_RANGE says what becomes of such values")
+	errUnsure    = errors.New("an infinite date that may be the early or the late one; SLUICE_OUT_OF_RANGE=null makes it NULL")
 	errNoNumber  = errors.New("NaN or infinite, which the target cannot hold; SLUICE_OUT_OF_RANGE says what becomes of such values")
 )
 
@@ -31,12 +32,12 @@ type moment struct {
 	day   int64 // since 1970-01-01; of a time that leaves its day, how many days
 	nanos int64 // since midnight, less than a day
 	inf   int   // −1 or 1: infinitely early or late
+	dual  bool  // infinite, one or the other
 }
 
 // The numbers that PostgreSQL's infinities come as (pgjdbc, PGStatement, in the unit of
-// the type; for dates, what Debezium's decoding of their text makes of them).
+// the type).
 const (
-	lateDate, earlyDate     = -2147472693, -2147472692
 	lateMillis, earlyMillis = 9223372036825200, -9223372036832400
 	lateMicros, earlyMicros = lateMillis * 1000, earlyMillis * 1000
 )
@@ -47,13 +48,7 @@ func (c *codec) momentOf(n int64) (m moment) {
 	late, early := int64(lateMillis), int64(earlyMillis)
 	switch c.wire {
 	case wireDays:
-		switch n {
-		case lateDate:
-			return moment{inf: 1}
-		case earlyDate:
-			return moment{inf: -1}
-		}
-		return moment{day: n}
+		return plausible(n)
 	case wireMicroTime, wireMicros:
 		second, late, early = 1_000_000, lateMicros, earlyMicros
 	case wireNanoTime, wireNanos:
@@ -69,6 +64,26 @@ func (c *codec) momentOf(n int64) (m moment) {
 	m.day = floorDiv(n, day)
 	m.nanos = (n - m.day*day) * (1_000_000_000 / second)
 	return m
+}
+
+// The days that PostgreSQL's dates can have ("Date/Time Types": 4713 BC to 5874897 AD),
+// and other databases' too.
+const leastDate, mostDate = -2_440_588, 2_145_042_905
+
+// plausible returns what a number of days stands for. Infinite dates overflow on their way
+// through a connector, to numbers that no date has. Which ones depends on its version, its
+// time zone, and whether the row was read or streamed: −2147472692 is the late one of
+// Debezium 3.5 and has been the early one of others. So only two are told apart.
+func plausible(n int64) moment {
+	switch {
+	case n == -2147472693:
+		return moment{inf: 1}
+	case n == -2147472691:
+		return moment{inf: -1}
+	case n < leastDate || n > mostDate:
+		return moment{dual: true}
+	}
+	return moment{day: n}
 }
 
 // appendTemporal appends what the number on the wire stands for. Nearly all are in
@@ -106,6 +121,8 @@ func (d *Decoder) appendTemporal(v *schema.Values, n int64, c *codec) error {
 func (d *Decoder) appendMoment(v *schema.Values, m moment, c *codec) error {
 	var err error
 	switch {
+	case m.dual:
+		err = errUnsure
 	case v.Kind == schema.String:
 		d.text = m.appendText(d.text[:0], c)
 		return d.appendText(v, d.text, c)
@@ -131,7 +148,7 @@ func (d *Decoder) outOfRange(v *schema.Values, m moment, c *codec, why error) er
 	switch {
 	case c.key || d.opt.OutOfRange == RangeHold || d.opt.OutOfRange == RangeText:
 		return why
-	case d.opt.OutOfRange == RangeNull:
+	case d.opt.OutOfRange == RangeNull || m.dual:
 		d.Lost.Nulled++
 		v.AppendNull()
 		return nil
