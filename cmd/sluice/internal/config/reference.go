@@ -24,6 +24,9 @@ func Reference(w io.Writer) error {
 		name := l.name
 		if _, secret := l.value.Interface().(Secret); secret {
 			accepts = "text; or " + l.name + "_FILE, a file that is read again when it changes"
+			if l.name == Prefix+"HASH_KEY" { // another one would make other hashes of the same values
+				accepts = "text; or " + l.name + "_FILE, a file that is read at the start"
+			}
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, def, accepts, l.field.Tag.Get("help"))
 	}
@@ -41,7 +44,8 @@ tables:
   public_orders:
     from: public_orders_[0-9]+  # what SLUICE_TARGET_TABLE names so becomes this table; with merge also several
     topic: shop.public.orders   # for records that do not name their table (tombstones of a compacted topic)
-    keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key; or the column of a key that is one value without a name
+    keys: [order_id, line]      # key columns, read from the rows, for a table whose records have no key; or the column
+                                # of a key that is one value without a name
     append: false               # rows have no key and are only ever added; an update or delete holds the table
     mode: upsert                # history: every change is a row of its own, without a key, with _op, _kafka_position and
                                 # _kafka_offset; soft-delete: deleted rows stay, with _deleted true
