@@ -81,10 +81,11 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 }
 
 // Learn gives a table the columns of rows that have been delivered before, so that its
-// files have them. Rows that conflict with it teach nothing: those that come will tell.
+// files have them; the rows themselves need not be there. Columns that conflict with it
+// teach nothing: the rows that come will tell.
 func (b *Batcher) Learn(rows *schema.Rows) {
-	if t := b.table(rows.Table); rows.Ops[0] != schema.Truncate {
-		b.fit(t, rows)
+	if len(rows.Columns) > 0 { // a TRUNCATE has none
+		b.fit(b.table(rows.Table), rows)
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 type located struct {
 	parts []*partition
 	at    map[kafka.Partition]kafka.Location
-	known []*schema.Rows // rows that have been delivered, for what they look like
+	known []*schema.Rows // the columns of rows that have been delivered
 	err   error
 	wait  *backoff.ExponentialBackOff
 }
@@ -49,12 +49,29 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 		defer cancel()
 		at, err := c.consumer.Locate(ctx, ids)
-		r := located{parts: parts, at: at, err: err, wait: wait}
-		for _, p := range parts {
-			r.known = append(r.known, c.recall(p, at[p.Partition].Earlier)...)
-		}
-		return r
+		return located{parts, at, c.recallAll(parts, at), err, wait}
 	})
+}
+
+// recallAll recalls what rows of partitions look like. It gives up after a while, for not
+// to begin would be worse than to begin without.
+func (c *Connector) recallAll(parts []*partition, at map[kafka.Partition]kafka.Location) (known []*schema.Rows) {
+	ctx, cancel := context.WithTimeout(c.hard, 2*commitTimeout)
+	defer cancel()
+	var failed error
+	for _, p := range parts {
+		if fetch := at[p.Partition].Earlier; fetch != nil {
+			recs, err := fetch(ctx)
+			if err != nil {
+				failed = fmt.Errorf("%v: %w", p.Partition, err)
+			}
+			known = append(known, c.recall(p, recs)...)
+		}
+	}
+	if failed != nil && c.hard.Err() == nil {
+		c.log.Warn("what was delivered before cannot be looked at; the first files may lack columns that the next rows do not have", "error", failed)
+	}
+	return known
 }
 
 // recall decodes records that were delivered before, so that the columns which a table
@@ -74,7 +91,11 @@ func (c *Connector) recall(p *partition, recs []*kgo.Record) []*schema.Rows {
 			cancel()
 		}
 	}
-	return p.decoder.Take(nil)
+	runs := p.decoder.Take(nil)
+	for _, rows := range runs {
+		rows.Truncate(0) // the columns tell it
+	}
+	return runs
 }
 
 // onLocated begins to read partitions where the group's offsets say, with what the

@@ -30,9 +30,9 @@ type Location struct {
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
 	NewGroup  bool // the group has no offset at all, of any topic
-	// Earlier are the last records before the committed offset, as far as they are still
-	// there: what they look like is known already.
-	Earlier []*kgo.Record
+	// Earlier fetches the last records before the committed offset, as far as they are
+	// there and have a few megabytes together; nil if there is none.
+	Earlier func(context.Context) ([]*kgo.Record, error)
 }
 
 // Locate asks the brokers where assigned partitions stand. It may be called
@@ -86,9 +86,8 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 			l.TopicID = base64.RawURLEncoding.EncodeToString(d.ID[:])
 		}
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
-			l.Earlier, err = c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
-			if err != nil && !errors.Is(err, kerr.OffsetOutOfRange) {
-				return nil, err
+			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
+				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
 			}
 		}
 		located[p] = l
@@ -97,15 +96,15 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 }
 
 // lookBack is how many offsets before the committed one are read again for what they look
-// like. A few thousand bytes a partition, once.
+// like.
 const lookBack = 32
 
-// earlier returns the records between two offsets that a reader of committed records gets
-// to see.
+// earlier returns records between two offsets that a reader of committed records gets to
+// see: those of one fetch, and where that does not get to the end, those of the last offset.
 func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition, from, to int64) (recs []*kgo.Record, err error) {
-	for from < to {
+	for range 2 {
 		got, after, _, err := c.fetch(ctx, d, p, from)
-		if err != nil {
+		if err != nil && !errors.Is(err, kerr.OffsetOutOfRange) {
 			return nil, err
 		}
 		for _, r := range got {
@@ -113,10 +112,10 @@ func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition,
 				recs = append(recs, r)
 			}
 		}
-		if after <= from {
+		if after >= to {
 			break
 		}
-		from = after
+		from = to - 1
 	}
 	return recs, nil
 }
