@@ -50,7 +50,7 @@ var badRecords = []struct {
 	{name: "an integer of forty digits", value: badTyped(`{"type":"int64","field":"n"}`, `1234567890123456789012345678901234567890`), want: "not a valid int64", column: "n"},
 	{name: "a wrong scale", value: badTyped(`{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"},"field":"n"}`, `1.234`), want: "more fraction digits than its scale", column: "n"},
 	{name: "broken base64", value: badTyped(`{"type":"bytes","field":"n"}`, `"A"`), want: "not a valid bytes", column: "n"},
-	{name: "a day that no file has", value: badTyped(`{"type":"int32","name":"io.debezium.time.Date","field":"n"}`, `2147483647`), want: "outside the years", column: "n"},
+	{name: "a day that no file has", value: badTyped(`{"type":"int32","name":"io.debezium.time.Date","field":"n"}`, `2932897`), want: "outside the years", column: "n"},
 	{name: "a column that its schema has not", value: badTyped(`{"type":"int32","field":"other"}`, `1`), want: "is not in the record's schema"},
 	{name: "a schema that is none", value: `{"schema":{"type":7},"payload":{}}`, want: "schema of the record"},
 	{name: "an unknown schema", key: badAvroKey, value: framed(77, []byte{0}), want: "schema 77 is not in the registry"},

@@ -3,12 +3,14 @@ package connector
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -49,6 +51,16 @@ type world struct {
 	sent     map[string]map[int64]string // topic/partition → offset → key of the row there
 	model    map[string]map[int64]string // table → id → value
 	broken   []string                    // commits before DONE
+}
+
+// TestMain has more tests run at once than there are processors: most of them wait for the
+// group's timeouts and take no time of theirs.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 8 {
+		n.Value.Set("8")
+	}
+	os.Exit(m.Run())
 }
 
 func newWorld(t *testing.T, eo emulator.Options, topics ...string) *world {
