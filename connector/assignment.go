@@ -130,6 +130,15 @@ type badRecord struct {
 	err *debezium.BadRecord
 }
 
+// recordOf is a record as the decoder takes it, its headers appended to a slice that is
+// used again.
+func recordOf(r *kgo.Record, headers []debezium.Header) debezium.Record {
+	for _, h := range r.Headers {
+		headers = append(headers, debezium.Header{Key: h.Key, Value: h.Value})
+	}
+	return debezium.Record{Partition: r.Partition, Offset: r.Offset, Millis: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value, Headers: headers}
+}
+
 // decode sets a partition's decoder to work on what is queued. One decoder a
 // partition works at a time; those of different partitions work at once.
 func (c *Connector) decode(p *partition) {
@@ -146,12 +155,9 @@ func (c *Connector) decode(p *partition) {
 		lost := p.decoder.Lost
 		var headers []debezium.Header
 		for i, r := range recs {
-			headers = headers[:0]
-			for _, h := range r.Headers {
-				headers = append(headers, debezium.Header{Key: h.Key, Value: h.Value})
-			}
-			class, err := p.decoder.Decode(debezium.Record{Partition: r.Partition, Offset: r.Offset, Millis: r.Timestamp.UnixMilli(),
-				Key: r.Key, Value: r.Value, Headers: headers})
+			rec := recordOf(r, headers[:0])
+			headers = rec.Headers
+			class, err := p.decoder.Decode(rec)
 			if errors.As(err, &d.need) {
 				d.rest = recs[i:]
 				break

@@ -65,7 +65,7 @@ func (c *Connector) recallAll(parts []*partition, at map[kafka.Partition]kafka.L
 			if err != nil {
 				failed = fmt.Errorf("%v: %w", p.Partition, err)
 			}
-			known = append(known, c.recall(p, recs)...)
+			known = append(known, c.recall(ctx, p, recs)...)
 		}
 	}
 	if failed != nil && c.hard.Err() == nil {
@@ -78,17 +78,15 @@ func (c *Connector) recallAll(parts []*partition, at map[kafka.Partition]kafka.L
 // has at the target are in its files from the first on, though no row of this process has
 // had them yet. It teaches the partition's decoder too. What cannot be decoded, or has a
 // schema that cannot be had now, teaches nothing.
-func (c *Connector) recall(p *partition, recs []*kgo.Record) []*schema.Rows {
+func (c *Connector) recall(ctx context.Context, p *partition, recs []*kgo.Record) []*schema.Rows {
 	for _, r := range recs {
-		rec := debezium.Record{Partition: r.Partition, Offset: r.Offset, Millis: r.Timestamp.UnixMilli(), Key: r.Key, Value: r.Value}
-		_, err := p.decoder.Decode(rec)
-		var need *debezium.NeedSchema
-		if errors.As(err, &need) {
-			ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
-			if c.opt.Registry.Fetch(ctx, need.ID) == nil {
-				p.decoder.Decode(rec)
+		rec := recordOf(r, nil)
+		for range 3 { // its key's schema and its value's may both be lacking
+			_, err := p.decoder.Decode(rec)
+			var need *debezium.NeedSchema
+			if !errors.As(err, &need) || c.opt.Registry.Fetch(ctx, need.ID) != nil {
+				break
 			}
-			cancel()
 		}
 	}
 	runs := p.decoder.Take(nil)

@@ -8,8 +8,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/linkedin/goavro/v2"
 	"github.com/parquet-go/parquet-go"
+	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -55,5 +58,28 @@ func TestRecall(t *testing.T) {
 	defer mu.Unlock()
 	if want := "UPSERT id INT64, n DOUBLE, v STRING"; files[len(files)-1] != want {
 		t.Errorf("the files are\n%s\nwant the last to be %s", strings.Join(files, "\n"), want)
+	}
+}
+
+// TestRecallOfHeaders: the id of a schema may stand in a header, of what was delivered
+// before too.
+func TestRecallOfHeaders(t *testing.T) {
+	a, opt := newAvroWorld(t, "shop.public.a")
+	a.insertAvro(2, 1, "x")
+	c := a.idle(opt)
+	key, err := a.key.BinaryFromNative(nil, map[string]any{"id": int64(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	value, err := a.value.BinaryFromNative(nil, map[string]any{"before": nil, "op": "c",
+		"after":  goavro.Union("shop.public.a.Value", map[string]any{"id": int64(1), "v": "x"}),
+		"source": map[string]any{"ts_ms": int64(1), "db": "shop", "schema": "public", "table": "a"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := &kgo.Record{Key: key, Value: value, Headers: []kgo.RecordHeader{{Key: "__key_schema_id", Value: []byte(framed(1, nil))}, {Key: "__value_schema_id", Value: []byte(framed(2, nil))}}}
+	runs := c.recall(t.Context(), c.newPartition(kafka.Partition{Topic: "shop.public.a"}), []*kgo.Record{rec})
+	if len(runs) != 1 || len(runs[0].Columns) != 2 {
+		t.Errorf("it recalls %+v", runs)
 	}
 }
