@@ -652,3 +652,22 @@ func ofTable(err error) bool {
 	var bad *BadRecord
 	return errors.As(err, &bad) && bad.OfTable
 }
+
+// allocatesNothing fails if decoding a record again and again takes memory for each.
+func allocatesNothing(t *testing.T, d *Decoder, rec Record) {
+	t.Helper()
+	runs := make([]*schema.Rows, 0, 1)
+	decode := func() {
+		for range 1000 {
+			if _, err := d.Decode(rec); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs = d.Take(runs[:0])
+		Recycle(runs[0])
+	}
+	decode()
+	if n := testing.AllocsPerRun(20, decode) / 1000; n >= 0.1 {
+		t.Errorf("%.2f allocations a row", n)
+	}
+}

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"github.com/linkedin/goavro/v2"
-
-	"github.com/sluice-cdc/sluice/schema"
 )
 
 func allMetadata(string) (all []MetadataColumn) {
@@ -145,18 +143,5 @@ func TestMetadataAllocatesNothing(t *testing.T) {
 	opt.Metadata = allMetadata
 	d := NewDecoder("p.public.t", opt)
 	rec := Record{Key: []byte(`{"id":1}`), Value: []byte(strings.Replace(event("c", "null", `{"id":1}`), `"db"`, `"sequence":"[\"24\",\"25\"]","db"`, 1))}
-	runs := make([]*schema.Rows, 0, 1)
-	decode := func() {
-		for range 1000 {
-			if _, err := d.Decode(rec); err != nil {
-				t.Fatal(err)
-			}
-		}
-		runs = d.Take(runs[:0])
-		Recycle(runs[0])
-	}
-	decode()
-	if n := testing.AllocsPerRun(20, decode) / 1000; n >= 0.1 {
-		t.Errorf("%.2f allocations a row", n)
-	}
+	allocatesNothing(t, d, rec)
 }

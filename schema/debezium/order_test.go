@@ -234,18 +234,5 @@ func TestTombstonePosition(t *testing.T) {
 func TestPlaceAllocatesNothing(t *testing.T) {
 	d := NewDecoder("p.public.t", orderedOptions())
 	rec := Record{Key: []byte(`{"id":1}`), Value: []byte(sourced("u", "postgresql", `"sequence":"[\"24\",\"25\"]","lsn":25`))}
-	runs := make([]*schema.Rows, 0, 1)
-	decode := func() {
-		for range 1000 {
-			if _, err := d.Decode(rec); err != nil {
-				t.Fatal(err)
-			}
-		}
-		runs = d.Take(runs[:0])
-		Recycle(runs[0])
-	}
-	decode()
-	if n := testing.AllocsPerRun(20, decode) / 1000; n >= 0.1 {
-		t.Errorf("%.2f allocations a row", n)
-	}
+	allocatesNothing(t, d, rec)
 }

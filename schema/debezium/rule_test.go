@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	"github.com/linkedin/goavro/v2"
-
-	"github.com/sluice-cdc/sluice/schema"
 )
 
 func ruled(rules map[string]Rule) Options {
@@ -174,20 +172,7 @@ func TestRulesAllocateNothing(t *testing.T) {
 	stars := "***"
 	d := NewDecoder("p.public.t", ruled(map[string]Rule{"h": {Action: Hash}, "m": {Action: Mask, Text: &stars}, "x": {Action: Exclude}}))
 	rec := Record{Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", `{"id":1,"h":"a@b.c","m":"m","x":"x"}`))}
-	runs := make([]*schema.Rows, 0, 1)
-	decode := func() {
-		for range 1000 {
-			if _, err := d.Decode(rec); err != nil {
-				t.Fatal(err)
-			}
-		}
-		runs = d.Take(runs[:0])
-		Recycle(runs[0])
-	}
-	decode()
-	if n := testing.AllocsPerRun(20, decode) / 1000; n >= 0.1 {
-		t.Errorf("%.2f allocations a row", n)
-	}
+	allocatesNothing(t, d, rec)
 }
 
 // TestRulesOfUnavailable: what the source did not send is not hashed. A mask stands for
