@@ -12,6 +12,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/celonis"
@@ -374,6 +375,36 @@ func TestCommittedOffsetGone(t *testing.T) {
 // records must not be taken for the next ones.
 func TestTopicMadeAnew(t *testing.T) {
 	t.Parallel()
+	for _, late := range []time.Duration{0, 2 * time.Second} {
+		t.Run("metadata late by "+late.String(), func(t *testing.T) {
+			t.Parallel()
+			testTopicMadeAnew(t, late)
+		})
+	}
+}
+
+// lateMetadata has the brokers describe the topics as they are now for a while: they learn
+// of a deletion one after the other, and the client remembers what they said.
+func (w *world) lateMetadata(late time.Duration) {
+	req := kmsg.NewPtrMetadataRequest()
+	req.Topics = nil // all
+	old, err := req.RequestWith(w.t.Context(), w.client)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	end := time.Now().Add(late)
+	w.cluster.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		if time.Now().After(end) {
+			return nil, nil, false
+		}
+		w.cluster.KeepControl()
+		said := *old
+		said.Version = r.GetVersion()
+		return &said, nil, true
+	})
+}
+
+func testTopicMadeAnew(t *testing.T, late time.Duration) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	var log lockedBuffer
 	opt := w.options("shop.public.a", "shop.public.b")
@@ -381,6 +412,9 @@ func TestTopicMadeAnew(t *testing.T) {
 	c, stop := w.run(opt)
 	w.insert("shop.public.a", 0, 10)
 	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	if late > 0 {
+		w.lateMetadata(late)
+	}
 	if err := w.cluster.DeleteTopic("shop.public.a"); err != nil {
 		t.Fatal(err)
 	}

@@ -124,10 +124,13 @@ func (c *Connector) onLocated(r located) {
 	type job struct{ table, id string }
 	jobs := map[job][]*partition{}
 	var resume []kafka.Partition
+	var orphans []*partition
 	for _, p := range mine {
 		if p.stopped {
 			if at := r.at[p.Partition]; c.isAnother(p.Topic, at.TopicID) {
 				c.keep(p, at)
+			} else if p.orphan { // this broker, or the client, has not heard of it yet
+				orphans = append(orphans, p)
 			}
 			continue
 		}
@@ -140,6 +143,9 @@ func (c *Connector) onLocated(r located) {
 				jobs[job{table, e.Job}] = append(jobs[job{table, e.Job}], p)
 			}
 		}
+	}
+	if len(orphans) > 0 {
+		c.locate(orphans, r.wait)
 	}
 	for j, parts := range jobs {
 		c.adopt(j.table, parts[0].entries[j.table], parts)
@@ -214,6 +220,7 @@ func (c *Connector) isAnother(topic, id string) bool {
 // read under its name: Kafka deletes a topic's offsets with it, and the next process
 // would take the topic for a new one.
 func (c *Connector) keep(p *partition, at kafka.Location) {
+	p.orphan = false
 	p.known, p.topicID, p.successor = true, c.read[p.Topic], at.TopicID
 	c.ledger.Advance(p.Partition, at.Start)
 	delete(c.commits.acked, p.Partition)
@@ -226,7 +233,7 @@ func (c *Connector) awaitSuccessor(topic string) {
 	var parts []*partition
 	for _, p := range c.parts {
 		if p.Topic == topic {
-			p.known = false
+			p.known, p.orphan = false, true
 			parts = append(parts, p)
 		}
 	}

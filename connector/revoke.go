@@ -128,6 +128,9 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
 		fresh.rereading = true
 		c.parts[p] = fresh
+		if fresh.orphan = old.orphan; fresh.orphan {
+			c.locate([]*partition{fresh}, nil)
+		}
 		c.ledger.Rewind(p, at)
 		if have, ok := c.seeks[p]; !ok || at < have {
 			c.seeks[p] = at
