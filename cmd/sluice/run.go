@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluice-cdc/sluice/connector"
 	"github.com/sluice-cdc/sluice/connector/admin"
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -37,11 +38,16 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 // run is the product: it builds what cfg says and moves changes until ctx ends.
 // started is told of the connector once it exists; it may be nil.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func(*connector.Connector)) error {
-	t, err := newTelemetry(ctx, log)
+	t, err := telemetry.New(ctx, buildVersion(), log)
 	if err != nil {
 		return err
 	}
-	defer t.shutdown()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		t.Shutdown(ctx)
+	}()
+	log = t.Logger()
 	opt, err := options(cfg, log, t)
 	if err != nil {
 		return err
@@ -58,7 +64,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func
 	if started != nil {
 		started(c)
 	}
-	server := &http.Server{Handler: admin.Handler(admin.Source{Status: c.Status, Alive: c.Alive}, t.metrics), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: admin.Handler(admin.Source{Status: c.Status, Alive: c.Alive}, t.Metrics()), ReadHeaderTimeout: 10 * time.Second}
 	go server.Serve(listener)
 	defer server.Close()
 	log.Info("sluice", "version", buildVersion(), "status", "http://"+listener.Addr().String()+"/status", "group", cfg.Kafka.Group)
@@ -92,7 +98,7 @@ func reach(ctx context.Context, c *connector.Connector, log *slog.Logger) {
 }
 
 // options wires the packages together.
-func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Options, error) {
+func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (connector.Options, error) {
 	var none connector.Options
 	k, err := kafkaOptions(cfg)
 	if err != nil {
@@ -192,7 +198,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		Encode: encode,
 		Split:  celonis.Order(cfg.Celonis.JobOrder).Split,
 		Pusher: &push.Pusher{
-			Sink: sink, Budget: budget, Tracer: t.tracer,
+			Sink: sink, Budget: budget, Tracer: t.Tracer(),
 			PollInterval: cfg.Celonis.PollInterval, MaxPollInterval: max(cfg.Celonis.PollInterval, cfg.Celonis.PollMaxInterval),
 			Deadline: cfg.Celonis.JobDeadline, Overdue: map[string]push.Overdue{"cancel": push.OverdueCancel, "hold": push.OverdueHold}[cfg.Celonis.JobDeadlineAction],
 			FreeConflicts: !cfg.Celonis.CountConflict,
@@ -208,8 +214,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry) (connector.Opti
 		MetadataLimit:   cfg.Kafka.MetadataMaxBytes,
 		HoldNewGroup:    cfg.Kafka.AutoOffsetReset == "none",
 		Logger:          log,
-		Tracer:          t.tracer,
-		Meter:           t.meter,
+		Tracer:          t.Tracer(),
+		Meter:           t.Meter(),
 	}
 	opt.Kafka.TableOf = opt.Decoder.TableOfTopic
 	return opt, nil
@@ -271,7 +277,7 @@ func newRegistry(cfg *config.Config, log *slog.Logger) (*registry.Registry, erro
 	return registry.New(opt)
 }
 
-func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis.Sink, error) {
+func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry.Telemetry) (*celonis.Sink, error) {
 	c := cfg.Celonis
 	opt := celonis.Options{
 		URL: c.URL, PoolID: c.PoolID, ConnectionID: c.ConnectionID,
@@ -281,7 +287,7 @@ func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry) (*celonis
 		OrderColumn: c.OrderColumn, MaxNameLength: c.NameMaxLength, KeepCase: c.NameCase == "keep",
 		RequestsPerSecond: cfg.Budget.RequestsPerSecond,
 		Counted:           celonis.Counted(c.CountedCalls), Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
-		OnRequest: t.request,
+		OnRequest: t.Request,
 		Table: func(name string) celonis.TableOptions {
 			own := cfg.Tables.Tables[name]
 			return celonis.TableOptions{

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluice-cdc/sluice/connector"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
@@ -29,7 +30,7 @@ import (
 func wired(t *testing.T, env map[string]string) connector.Options {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	tel, err := newTelemetry(t.Context(), log)
+	tel, err := telemetry.New(t.Context(), "test", log)
 	if err != nil {
 		t.Fatal(err)
 	}

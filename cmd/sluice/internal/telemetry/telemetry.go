@@ -1,4 +1,6 @@
-package main
+// Package telemetry sets OpenTelemetry up: what the OTEL_ variables ask for, and
+// metrics for Prometheus.
+package telemetry
 
 import (
 	"context"
@@ -16,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -25,21 +28,24 @@ import (
 
 const scope = "github.com/sluice-cdc/sluice"
 
-// telemetry is traces by OTLP, where an endpoint is set, and metrics for
+// Telemetry is traces by OTLP, where an endpoint is set, and metrics for
 // Prometheus, always.
-type telemetry struct {
-	tracer   trace.Tracer
-	meter    metric.Meter
-	metrics  http.Handler
-	requests metric.Float64Histogram
-	stops    []func(context.Context) error
-	log      *slog.Logger
+type Telemetry struct {
+	tracer     trace.Tracer
+	meter      metric.Meter
+	propagator propagation.TextMapPropagator
+	metrics    http.Handler
+	requests   metric.Float64Histogram
+	stops      []func(context.Context) error
+	log        *slog.Logger
 }
 
-func newTelemetry(ctx context.Context, log *slog.Logger) (*telemetry, error) {
-	t := &telemetry{log: log, tracer: noop.NewTracerProvider().Tracer(scope)}
+// New reads the OTEL_ variables of the process. version is the program's.
+func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, error) {
+	t := &Telemetry{log: log, tracer: noop.NewTracerProvider().Tracer(scope),
+		propagator: propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})}
 	res, err := resource.New(ctx, resource.WithAttributes(
-		attribute.String("service.name", "sluice"), attribute.String("service.version", buildVersion())),
+		attribute.String("service.name", "sluice"), attribute.String("service.version", version)),
 		resource.WithFromEnv(), resource.WithTelemetrySDK())
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
@@ -73,15 +79,29 @@ func newTelemetry(ctx context.Context, log *slog.Logger) (*telemetry, error) {
 	return t, err
 }
 
-// request counts a request to the target.
-func (t *telemetry) request(op string, status int, took time.Duration) {
+// Tracer makes spans, which go nowhere if nothing asks for traces.
+func (t *Telemetry) Tracer() trace.Tracer { return t.tracer }
+
+// Meter makes instruments.
+func (t *Telemetry) Meter() metric.Meter { return t.meter }
+
+// Propagator carries a span's context to and from other programs.
+func (t *Telemetry) Propagator() propagation.TextMapPropagator { return t.propagator }
+
+// Metrics serves every instrument to Prometheus.
+func (t *Telemetry) Metrics() http.Handler { return t.metrics }
+
+// Logger writes where New's logger does.
+func (t *Telemetry) Logger() *slog.Logger { return t.log }
+
+// Request counts a request to the target.
+func (t *Telemetry) Request(op string, status int, took time.Duration) {
 	t.requests.Record(context.Background(), took.Seconds(), metric.WithAttributes(
 		attribute.String("operation", op), attribute.String("http.response.status_code", strconv.Itoa(status))))
 }
 
-func (t *telemetry) shutdown() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
+// Shutdown sends what is left, until ctx ends.
+func (t *Telemetry) Shutdown(ctx context.Context) {
 	for _, stop := range t.stops {
 		if err := stop(ctx); err != nil {
 			t.log.Debug("telemetry", "error", err)
