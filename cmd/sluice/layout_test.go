@@ -48,6 +48,7 @@ func TestImports(t *testing.T) {
 		"cmd/sluice/internal/config":    {"schema", "schema/debezium", "batcher", "push/celonis"},
 		"cmd/sluice/internal/telemetry": {},
 		"cmd/sluice":                    {"schema", "schema/debezium", "schema/frame", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config", "cmd/sluice/internal/telemetry"},
+		"helm":                          {},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()
 	if err != nil {

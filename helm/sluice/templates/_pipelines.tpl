@@ -1,0 +1,102 @@
+{{- /*
+sluice.pipelines puts the scope of each pipeline into the map .into, by its key, and
+refuses values that contradict each other. Without `pipelines` there is one, whose key is empty.
+*/ -}}
+{{- define "sluice.pipelines" -}}
+{{- $root := .root }}
+{{- $into := .into }}
+{{- range $key, $own := $root.Values.pipelines | default (dict "" dict) }}
+{{- $values := mustMergeOverwrite (omit (deepCopy $root.Values) "pipelines") (deepCopy ($own | default dict)) }}
+{{- $_ := set $into $key (dict "Values" $values "Chart" $root.Chart "Release" $root.Release "Capabilities" $root.Capabilities "Template" $root.Template "Files" $root.Files "pipeline" $key) }}
+{{- end }}
+{{- include "sluice.share" $into }}
+{{- include "sluice.validate" (dict "scopes" $into "root" $root) }}
+{{- end }}
+
+{{- /*
+sluice.share notes in each scope how many submissions an hour each of its replicas may
+make, .share: the release's, divided by all replicas that there can be.
+*/ -}}
+{{- define "sluice.share" -}}
+{{- $replicas := 0 }}
+{{- range $scope := . }}
+{{- $replicas = add $replicas (include "sluice.maxReplicas" $scope) }}
+{{- end }}
+{{- range $scope := . }}
+{{- $_ := set $scope "share" (div (int $scope.Values.budget.jobsPerHour) (max 1 $replicas)) }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.validate" -}}
+{{- $metrics := .root.Values.metrics }}
+{{- if and $metrics.serviceMonitor.enabled $metrics.podMonitor.enabled }}
+{{- fail "metrics.serviceMonitor.enabled and metrics.podMonitor.enabled: set one of them, or every pod is scraped twice" }}
+{{- end }}
+{{- $names := dict }}
+{{- $groups := dict }}
+{{- range $key, $scope := .scopes }}
+{{- include "sluice.validatePipeline" $scope }}
+{{- $at := printf "pipelines.%s" $key }}
+{{- $name := include "sluice.name" $scope }}
+{{- with get $names $name }}{{ fail (printf "%s and %s: both are named %s; give them names that differ in the first letters, or a shorter fullnameOverride" . $at $name) }}{{ end }}
+{{- $_ := set $names $name $at }}
+{{- $group := include "sluice.group" $scope }}
+{{- with get $groups $group }}{{ fail (printf "%s and %s: both are in the consumer group %s and would take each other's partitions; set kafka.group of one" . $at $group) }}{{ end }}
+{{- $_ := set $groups $group $at }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.validatePipeline" -}}
+{{- $at := eq .pipeline "" | ternary "" (printf "pipelines.%s." .pipeline) }}
+{{- $v := .Values }}
+{{- if not $v.kafka.brokers }}{{ fail (printf "%skafka.brokers is not set; want host:port of one or more brokers, such as [kafka-bootstrap:9092]" $at) }}{{ end }}
+{{- if not $v.kafka.topics }}{{ fail (printf "%skafka.topics is not set; want names of topics, or one regular expression such as ^shop\\.public\\..*" $at) }}{{ end }}
+{{- if not $v.celonis.url }}{{ fail (printf "%scelonis.url is not set; want https://<team>.<cluster>.celonis.cloud" $at) }}{{ end }}
+{{- if not $v.celonis.poolId }}{{ fail (printf "%scelonis.poolId is not set; want the id of the data pool" $at) }}{{ end }}
+{{- if and (eq $v.workload "deployment") $v.staticMembership }}
+{{- fail (printf "%sstaticMembership=true: a pod of a Deployment never comes back under its name; set staticMembership=false, or workload=statefulset" $at) }}
+{{- end }}
+{{- if and $v.autoscaling.hpa.enabled $v.autoscaling.keda.enabled }}
+{{- fail (printf "%sautoscaling.hpa.enabled and %sautoscaling.keda.enabled: set one of them; KEDA makes an autoscaler of its own" $at $at) }}
+{{- end }}
+{{- range $kind, $a := $v.autoscaling }}
+{{- if and $a.enabled (gt (int $a.minReplicas) (int $a.maxReplicas)) }}
+{{- fail (printf "%sautoscaling.%s.minReplicas=%d: want at most maxReplicas=%d" $at $kind (int $a.minReplicas) (int $a.maxReplicas)) }}
+{{- end }}
+{{- end }}
+{{- with $v.autoscaling.keda }}
+{{- if and .enabled (not .topic) (or .limitToPartitionsWithLag .ensureEvenDistributionOfPartitions (not .fullMetadata)) }}
+{{- fail (printf "%sautoscaling.keda.topic is not set; limitToPartitionsWithLag, ensureEvenDistributionOfPartitions and fullMetadata=false need it" $at) }}
+{{- end }}
+{{- end }}
+{{- if and $v.autoscaling.hpa.enabled (not $v.autoscaling.hpa.targetCPUUtilizationPercentage) (not $v.autoscaling.hpa.metrics) }}
+{{- fail (printf "%sautoscaling.hpa: want targetCPUUtilizationPercentage or metrics, or there is nothing to scale by" $at) }}
+{{- end }}
+{{- if and (toString $v.pdb.minAvailable) (toString $v.pdb.maxUnavailable) }}
+{{- fail (printf "%spdb.minAvailable and %spdb.maxUnavailable: set one of them, and the other to \"\"" $at $at) }}
+{{- end }}
+{{- if and $v.tables $v.existingTablesConfigMap }}
+{{- fail (printf "%stables and %sexistingTablesConfigMap: set one of them" $at $at) }}
+{{- end }}
+{{- $ways := list }}
+{{- range $name := list "SLUICE_CELONIS_API_KEY" "SLUICE_CELONIS_APP_KEY" "SLUICE_CELONIS_OAUTH_CLIENT_SECRET" }}
+{{- if hasKey $v.secrets $name }}{{ $ways = append $ways (printf "%ssecrets.%s" $at $name) }}{{ end }}
+{{- end }}
+{{- if gt (len $ways) 1 }}{{ fail (printf "%s: set one of them" (join " and " $ways)) }}{{ end }}
+{{- range $name, $_ := $v.secrets }}
+{{- if or (hasKey $v.env $name) (hasKey $v.env (printf "%s_FILE" $name)) }}
+{{- fail (printf "%ssecrets.%s: env has it too; leave out one of them" $at $name) }}
+{{- end }}
+{{- end }}
+{{- $rebalance := get $v.env "SLUICE_KAFKA_REBALANCE_TIMEOUT" | default "2m" }}
+{{- if ge (int $v.drainTimeoutSeconds) (include "sluice.seconds" $rebalance | int) }}
+{{- fail (printf "%sdrainTimeoutSeconds=%d: want less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}
+{{- end }}
+{{- if and (lt (int .share) 1) (not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR")) }}
+{{- fail (printf "budget.jobsPerHour=%d: want one for each replica of all pipelines at least" (int $v.budget.jobsPerHour)) }}
+{{- end }}
+{{- end }}
+
+{{- define "sluice.group" -}}
+{{ tpl .Values.kafka.group . | default (include "sluice.name" .) }}
+{{- end }}

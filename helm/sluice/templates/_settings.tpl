@@ -1,0 +1,81 @@
+{{- /* The settings of a pipeline that are no secrets, by variable, as YAML. What env has wins. */ -}}
+{{- define "sluice.settings" -}}
+{{- $v := .Values }}
+{{- $s := dict
+  "SLUICE_KAFKA_BROKERS" (include "sluice.join" (dict "value" $v.kafka.brokers "scope" .))
+  "SLUICE_KAFKA_TOPICS" (include "sluice.join" (dict "value" $v.kafka.topics "scope" .))
+  "SLUICE_KAFKA_GROUP" (include "sluice.group" .)
+  "SLUICE_CELONIS_URL" (tpl $v.celonis.url .)
+  "SLUICE_CELONIS_POOL_ID" (tpl $v.celonis.poolId .)
+  "SLUICE_BUDGET_JOBS_PER_HOUR" (toString .share)
+  "SLUICE_DRAIN_TIMEOUT" (printf "%ds" (int $v.drainTimeoutSeconds))
+  "SLUICE_TABLES_FILE" "/etc/sluice/tables/tables.yaml"
+  "SLUICE_HTTP_ADDR" ":8080"
+  "SLUICE_LOG_FORMAT" "json" }}
+{{- with (($v.resources).limits).memory }}
+{{- $bytes := include "sluice.bytes" . | int64 }}
+{{- $_ := set $s "GOMEMLIMIT" (div (mul $bytes 85) 100 | toString) }}
+{{- $_ := set $s "SLUICE_MEMORY_LIMIT" (div $bytes 2 | toString) }}
+{{- end }}
+{{- with $v.otel }}
+{{- if .endpoint }}
+{{- $_ := set $s "OTEL_EXPORTER_OTLP_ENDPOINT" (tpl .endpoint $) }}
+{{- $_ := set $s "OTEL_EXPORTER_OTLP_PROTOCOL" .protocol }}
+{{- range $signal := list "traces" "metrics" "logs" }}
+{{- $_ := set $s (printf "OTEL_%s_EXPORTER" (upper $signal)) (get $v.otel $signal | ternary "otlp" "none") }}
+{{- end }}
+{{- end }}
+{{- $_ := set $s "OTEL_SERVICE_NAME" (.serviceName | default (include "sluice.name" $)) }}
+{{- with .sampler }}{{ $_ := set $s "OTEL_TRACES_SAMPLER" . }}{{ end }}
+{{- with toString .samplerArg }}{{ $_ := set $s "OTEL_TRACES_SAMPLER_ARG" . }}{{ end }}
+{{- end }}
+{{- range $name, $secret := $v.secrets }}
+{{- with include "sluice.secretFile" $name }}
+{{- $_ := set $s . (printf "/etc/sluice/secrets/%s" $name) }}
+{{- end }}
+{{- end }}
+{{- range $name, $value := $v.env }}
+{{- $_ := set $s $name (kindIs "string" $value | ternary (tpl (toString $value) $) (include "sluice.text" $value)) }}
+{{- end }}
+{{- toYaml $s }}
+{{- end }}
+
+{{- /* A number without the exponent that Helm gives to large ones; anything else as it is. */ -}}
+{{- define "sluice.text" -}}
+{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end }}
+{{- end }}
+
+{{- /* The variable that names the file of a credential, or nothing where the credential is a variable itself. */ -}}
+{{- define "sluice.secretFile" -}}
+{{- if hasSuffix "_FILE" . }}{{ . }}
+{{- else if regexMatch "^SLUICE_.*(_PASSWORD|_SECRET|_TOKEN|_API_KEY|_APP_KEY|_HASH_KEY)$" . }}{{ . }}_FILE
+{{- end }}
+{{- end }}
+
+{{- /* Resource attributes by which a backend finds the pod, for OTEL_RESOURCE_ATTRIBUTES. */ -}}
+{{- define "sluice.resourceAttributes" -}}
+{{- $all := dict
+  "k8s.namespace.name" "$(POD_NAMESPACE)"
+  "k8s.pod.name" "$(POD_NAME)"
+  "k8s.pod.uid" "$(POD_UID)"
+  "k8s.node.name" "$(NODE_NAME)"
+  "k8s.container.name" "sluice"
+  (printf "k8s.%s.name" .Values.workload) (include "sluice.name" .)
+  "service.instance.id" "$(POD_NAMESPACE).$(POD_NAME).sluice"
+  "service.namespace" (include "sluice.namespace" .) }}
+{{- range $name, $value := .Values.otel.resourceAttributes }}
+{{- $_ := set $all $name (include "sluice.text" $value) }}
+{{- end }}
+{{- $pairs := list }}
+{{- range $name, $value := $all }}
+{{- $pairs = append $pairs (printf "%s=%s" $name $value) }}
+{{- end }}
+{{- join "," $pairs }}
+{{- end }}
+
+{{- /* The text of the tables file, unless it comes from elsewhere. */ -}}
+{{- define "sluice.tables" -}}
+{{- if not .Values.existingTablesConfigMap }}
+{{- tpl (toYaml (dict "tables" .Values.tables)) . }}
+{{- end }}
+{{- end }}
