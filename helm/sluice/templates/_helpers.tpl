@@ -58,7 +58,7 @@ app.kubernetes.io/component: check
   "app.kubernetes.io/managed-by" .scope.Release.Service
   "app.kubernetes.io/part-of" "sluice"
   "helm.sh/chart" (printf "%s-%s" .scope.Chart.Name .scope.Chart.Version | replace "+" "_") -}}
-{{- merge (include (.selector | default "sluice.pipelineSelector") .scope | fromYaml) (.labels | default dict) .scope.Values.commonLabels $chart | toYaml }}
+{{- merge (include (.selector | default "sluice.pipelineSelector") .scope | fromYaml) (.labels | default dict) (.scope.Values.commonLabels | default dict) $chart | toYaml }}
 {{- end }}
 
 {{- /* The metadata of an object of .scope: with .name and .namespace where they are not its own, .annotations, and .selector and .labels as above. */ -}}
@@ -68,7 +68,7 @@ name: {{ .name | default (include "sluice.name" $scope) }}
 namespace: {{ .namespace | default (include "sluice.namespace" $scope) }}
 labels:
   {{- include "sluice.labelsWith" . | nindent 2 }}
-{{- with merge (dict) (.annotations | default dict) $scope.Values.commonAnnotations }}
+{{- with merge (dict) (.annotations | default dict) ($scope.Values.commonAnnotations | default dict) }}
 annotations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}

@@ -7,6 +7,9 @@ refuses values that contradict each other. Without `pipelines` there is one, who
 {{- $into := .into }}
 {{- range $key, $own := $root.Values.pipelines | default (dict "" dict) }}
 {{- $values := mustMergeOverwrite (omit (deepCopy $root.Values) "pipelines") (deepCopy ($own | default dict)) }}
+{{- range $name := list "env" "secrets" "tables" "podLabels" "podAnnotations" }}
+{{- if not (get $values $name) }}{{ $_ := set $values $name dict }}{{ end }}
+{{- end }}
 {{- $_ := set $into $key (dict "Values" $values "Chart" $root.Chart "Release" $root.Release "Capabilities" $root.Capabilities "Template" $root.Template "Files" $root.Files "pipeline" $key) }}
 {{- end }}
 {{- include "sluice.share" $into }}

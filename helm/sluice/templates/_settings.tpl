@@ -7,11 +7,14 @@
   "SLUICE_KAFKA_GROUP" (include "sluice.group" .)
   "SLUICE_CELONIS_URL" (tpl $v.celonis.url .)
   "SLUICE_CELONIS_POOL_ID" (tpl $v.celonis.poolId .)
-  "SLUICE_BUDGET_JOBS_PER_HOUR" (toString .share)
   "SLUICE_DRAIN_TIMEOUT" (printf "%ds" (int $v.drainTimeoutSeconds))
   "SLUICE_TABLES_FILE" "/etc/sluice/tables/tables.yaml"
   "SLUICE_HTTP_ADDR" ":8080"
   "SLUICE_LOG_FORMAT" "json" }}
+{{- if not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR") }}
+{{- $_ := set $s "SLUICE_BUDGET_JOBS_PER_HOUR" (toString .share) }}
+{{- $_ := set $s "SLUICE_BUDGET_RESERVE" (div .share 10 | toString) }}
+{{- end }}
 {{- with (($v.resources).limits).memory }}
 {{- $bytes := include "sluice.bytes" . | int64 }}
 {{- $_ := set $s "GOMEMLIMIT" (div (mul $bytes 85) 100 | toString) }}
@@ -48,7 +51,7 @@
 {{- /* The variable that names the file of a credential, or nothing where the credential is a variable itself. */ -}}
 {{- define "sluice.secretFile" -}}
 {{- if hasSuffix "_FILE" . }}{{ . }}
-{{- else if regexMatch "^SLUICE_.*(_PASSWORD|_SECRET|_TOKEN|_API_KEY|_APP_KEY|_HASH_KEY)$" . }}{{ . }}_FILE
+{{- else if regexMatch "^SLUICE(_.*)?_(PASSWORD|SECRET|TOKEN|API_KEY|APP_KEY|HASH_KEY)$" . }}{{ . }}_FILE
 {{- end }}
 {{- end }}
 
