@@ -8,6 +8,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -185,6 +187,35 @@ func TestPurpose(t *testing.T) {
 				look(v.nested)
 			} else if v.purpose == "" {
 				t.Errorf("values.yaml: %s has no comment that begins with # --", v.path)
+			}
+		}
+	}
+	look(readValues(t))
+}
+
+// TestUsed: no value does nothing; <name> is a placeholder in a file. The condition of a parent chart is read by Helm.
+func TestUsed(t *testing.T) {
+	var templates strings.Builder
+	for _, pattern := range []string{"templates/*.*", "templates/tests/*.*", "files/*.*"} {
+		paths, err := filepath.Glob("sluice/" + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			templates.Write(text)
+		}
+	}
+	var look func(all []value)
+	look = func(all []value) {
+		for _, v := range all {
+			if v.nested != nil {
+				look(v.nested)
+			} else if v.path != "enabled" && !regexp.MustCompile(`[."<]`+regexp.QuoteMeta(v.key)+`\b`).MatchString(templates.String()) {
+				t.Errorf("values.yaml: no template reads %s", v.path)
 			}
 		}
 	}

@@ -18,15 +18,25 @@ refuses values that contradict each other. Without `pipelines` there is one, who
 
 {{- /*
 sluice.share notes in each scope how many submissions an hour each of its replicas may
-make, .share: the release's, divided by all replicas that there can be.
+make, .share: the release's, less what env gives to pipelines, divided by all other replicas
+that there can be.
 */ -}}
 {{- define "sluice.share" -}}
+{{- $left := 0 }}
 {{- $replicas := 0 }}
 {{- range $scope := . }}
-{{- $replicas = add $replicas (include "sluice.maxReplicas" $scope) }}
+{{- $left = int $scope.Values.budget.jobsPerHour }}
 {{- end }}
 {{- range $scope := . }}
-{{- $_ := set $scope "share" (div (int $scope.Values.budget.jobsPerHour) (max 1 $replicas)) }}
+{{- $most := include "sluice.maxReplicas" $scope | int }}
+{{- with get $scope.Values.env "SLUICE_BUDGET_JOBS_PER_HOUR" }}
+{{- $left = sub $left (mul (int .) $most) }}
+{{- else }}
+{{- $replicas = add $replicas $most }}
+{{- end }}
+{{- end }}
+{{- range $scope := . }}
+{{- $_ := set $scope "share" (div (max 0 $left) (max 1 $replicas)) }}
 {{- end }}
 {{- end }}
 
@@ -53,6 +63,9 @@ make, .share: the release's, divided by all replicas that there can be.
 {{- $at := eq .pipeline "" | ternary "" (printf "pipelines.%s." .pipeline) }}
 {{- $v := .Values }}
 {{- if not $v.kafka.brokers }}{{ fail (printf "%skafka.brokers is not set; want host:port of one or more brokers, such as [kafka-bootstrap:9092]" $at) }}{{ end }}
+{{- range splitList "," (include "sluice.join" (dict "value" $v.kafka.brokers "scope" .)) }}
+{{- if not (regexMatch "^\\S+:[0-9]+$" (trim .)) }}{{ fail (printf "%skafka.brokers=%s: want host:port, such as kafka-bootstrap:9092" $at .) }}{{ end }}
+{{- end }}
 {{- if not $v.kafka.topics }}{{ fail (printf "%skafka.topics is not set; want names of topics, or one regular expression such as ^shop\\.public\\..*" $at) }}{{ end }}
 {{- if not $v.celonis.url }}{{ fail (printf "%scelonis.url is not set; want https://<team>.<cluster>.celonis.cloud" $at) }}{{ end }}
 {{- if not $v.celonis.poolId }}{{ fail (printf "%scelonis.poolId is not set; want the id of the data pool" $at) }}{{ end }}
@@ -68,6 +81,11 @@ make, .share: the release's, divided by all replicas that there can be.
 {{- end }}
 {{- end }}
 {{- with $v.autoscaling.keda }}
+{{- range $trigger := and .enabled .budget.serverAddress .triggers | default list }}
+{{- if not (has $trigger.type (list "cpu" "memory")) }}
+{{- fail (printf "%sautoscaling.keda.triggers: KEDA goes by lag and budget alone under budget.serverAddress, so the trigger %s would do nothing; leave out one of them" $at $trigger.type) }}
+{{- end }}
+{{- end }}
 {{- if and .enabled (not .topic) (or .limitToPartitionsWithLag .ensureEvenDistributionOfPartitions (not .fullMetadata)) }}
 {{- fail (printf "%sautoscaling.keda.topic is not set; limitToPartitionsWithLag, ensureEvenDistributionOfPartitions and fullMetadata=false need it" $at) }}
 {{- end }}
@@ -96,7 +114,7 @@ make, .share: the release's, divided by all replicas that there can be.
 {{- fail (printf "%sdrainTimeoutSeconds=%d: want less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}
 {{- end }}
 {{- if and (lt (int .share) 1) (not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR")) }}
-{{- fail (printf "budget.jobsPerHour=%d: want one for each replica of all pipelines at least" (int $v.budget.jobsPerHour)) }}
+{{- fail (printf "budget.jobsPerHour=%d: want one for each replica at least, besides what pipelines take by env.SLUICE_BUDGET_JOBS_PER_HOUR" (int $v.budget.jobsPerHour)) }}
 {{- end }}
 {{- end }}
 
