@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -183,7 +182,7 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.metrics.sealed(b.Reason.String())
 	c.metrics.unavailable(l.table, b)
 	if b.Nulled > 0 {
-		c.log.Warn("values that the source did not send are NULL from now on, as the table's setting unavailable says", "table", l.table, "values", b.Nulled)
+		c.log.WarnContext(w.ctx, "values that the source did not send are NULL from now on, as the table's setting unavailable says", "table", l.table, "values", b.Nulled)
 	}
 	c.deliver(w)
 }
@@ -302,7 +301,7 @@ func (c *Connector) finish(w *work) {
 	c.commits.settle = append(c.commits.settle, w)
 	c.commits.urgent = true
 	if w.adopted {
-		c.log.Info("the job of an earlier owner is DONE; its rows are not sent again", "table", l.table, traced(w.span))
+		c.log.InfoContext(w.ctx, "the job of an earlier owner is DONE; its rows are not sent again", "table", l.table)
 		l.done.Last = c.now
 		return
 	}
@@ -317,14 +316,6 @@ func (c *Connector) finish(w *work) {
 	c.totals.Compacted += int64(w.compacted)
 	c.totals.Truncated += int64(w.truncates)
 	c.metrics.delivered(l.table, w, c.now)
-	c.log.Info("batch delivered", "table", l.table, "reason", w.reason, "read", w.read,
-		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond), traced(w.span))
-}
-
-// traced is a log attribute with the id of a trace, nothing where there is none.
-func traced(s trace.Span) slog.Attr {
-	if sc := s.SpanContext(); sc.HasTraceID() {
-		return slog.String("trace_id", sc.TraceID().String())
-	}
-	return slog.Attr{}
+	c.log.InfoContext(w.ctx, "batch delivered", "table", l.table, "reason", w.reason, "read", w.read,
+		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond))
 }

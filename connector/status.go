@@ -233,7 +233,7 @@ func (c *Connector) sayTrouble(l *lane) error {
 	}
 	kind := push.KindOf(p.Err)
 	if l.trouble.at.IsZero() || l.trouble.kind != kind || c.now.Sub(l.trouble.at) >= repeatEvery {
-		c.log.Warn("a job fails; it is tried again", "table", l.table, "job", p.JobID, "step", string(p.Step), "kind", kind.String(), "error", p.Err, "next_try", p.Retry)
+		c.log.WarnContext(l.running.ctx, "a job fails; it is tried again", "table", l.table, "job", p.JobID, "step", string(p.Step), "kind", kind.String(), "error", p.Err, "next_try", p.Retry)
 		l.trouble = trouble{kind, c.now}
 	}
 	if kind == push.Unavailable || kind == push.Throttled {

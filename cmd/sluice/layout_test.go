@@ -46,7 +46,8 @@ func TestImports(t *testing.T) {
 		"connector":                     {"schema", "schema/debezium", "schema/frame", "batcher", "push", "connector/intent", "connector/kafka", "connector/registry"},
 		"connector/admin":               {"connector"},
 		"cmd/sluice/internal/config":    {"schema", "schema/debezium", "batcher", "push/celonis"},
-		"cmd/sluice/internal/telemetry": {},
+		"cmd/sluice/internal/telemetry": {"cmd/sluice/internal/config"},
+		"cmd/sluice/internal/otlptest":  {},
 		"cmd/sluice":                    {"schema", "schema/debezium", "schema/frame", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/config", "cmd/sluice/internal/telemetry"},
 		"helm":                          {},
 	}

@@ -35,6 +35,10 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opt))
 }
 
+// lastTelemetry is how long a collector may take for what is left, after the drain. A
+// grace period must have room for both.
+const lastTelemetry = 5 * time.Second
+
 // run is the product: it builds what cfg says and moves changes until ctx ends.
 // started is told of the connector once it exists; it may be nil.
 func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func(*connector.Connector)) error {
@@ -43,7 +47,7 @@ func run(ctx context.Context, cfg *config.Config, log *slog.Logger, started func
 		return err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), lastTelemetry)
 		defer cancel()
 		t.Shutdown(ctx)
 	}()

@@ -203,7 +203,7 @@ func TestNames(t *testing.T) {
 
 // TestUnknown: a name that is no setting is told, with the one that it resembles.
 func TestUnknown(t *testing.T) {
-	got := Unknown([]string{"SLUICE_KAFKA_TOPIC=x", "SLUICE_KAFKA_TOPICS=x", "SLUICE_KAFKA_SASL_PASSWORD_FILE=x", "SLUICE_COLOUR=blue", "PATH=x",
+	got := Unknown([]string{"SLUICE_KAFKA_TOPIC=x", "SLUICE_KAFKA_TOPICS=x", "SLUICE_KAFKA_SASL_PASSWORD_FILE=x", "SLUICE_COLOUR=blue", "PATH=x", "OTEL_SERVICE_NAME=x",
 		"SLUICE_SERVICE_HOST=10.0.0.1", "SLUICE_PORT_8080_TCP=tcp://10.0.0.1:8080"})
 	if want := []string{"SLUICE_COLOUR", "SLUICE_KAFKA_TOPIC, perhaps SLUICE_KAFKA_TOPICS"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -82,5 +82,18 @@ tables:
     mirrorTargetNames: []
     postExecutionQuery: ""
 
-OpenTelemetry: traces go to OTEL_EXPORTER_OTLP_ENDPOINT (http/protobuf) where that is set.
+OpenTelemetry: its own variables are heeded, and where one cannot be followed Sluice does not start.
+  OTEL_EXPORTER_OTLP_ENDPOINT       traces and metrics go there; unset: nowhere. Also _TRACES_ENDPOINT, _METRICS_ENDPOINT
+                                    and, for the log, only _LOGS_ENDPOINT, as what collects standard error has it already
+  OTEL_TRACES_EXPORTER              otlp, console, none, or several separated by commas; unset: otlp where an endpoint is set
+  OTEL_METRICS_EXPORTER             the same; prometheus may be among them, as /metrics is served in any case
+  OTEL_LOGS_EXPORTER                the same; otlp sends the log, also by OTEL_EXPORTER_OTLP_ENDPOINT
+  OTEL_EXPORTER_OTLP_PROTOCOL       http/protobuf (default) or grpc, and for one signal _TRACES_, _METRICS_ and _LOGS_PROTOCOL
+  OTEL_EXPORTER_OTLP_*              HEADERS, TIMEOUT, COMPRESSION, CERTIFICATE, CLIENT_CERTIFICATE, CLIENT_KEY, INSECURE; also for one signal
+  OTEL_SDK_DISABLED                 true: nothing is sent; traces of others are still handed on, and /metrics is served
+  OTEL_PROPAGATORS                  default tracecontext,baggage; also b3, b3multi, jaeger, xray, ottrace, none
+  OTEL_SERVICE_NAME                 default sluice
+  OTEL_RESOURCE_ATTRIBUTES          goes before what Sluice sets: service.name, service.version, service.instance.id
+  OTEL_TRACES_SAMPLER, _ARG, OTEL_BSP_*, OTEL_BLRP_*, OTEL_METRIC_EXPORT_*, OTEL_METRICS_EXEMPLAR_FILTER, OTEL_SPAN_*_LIMIT
+                                    as the SDK for Go has them
 `

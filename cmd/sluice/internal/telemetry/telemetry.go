@@ -1,5 +1,5 @@
-// Package telemetry sets OpenTelemetry up: what the OTEL_ variables ask for, and
-// metrics for Prometheus.
+// Package telemetry sets OpenTelemetry up as the OTEL_ variables ask, and what Sluice
+// adds to it: metrics for Prometheus, and a log that knows traces and repeats.
 package telemetry
 
 import (
@@ -9,74 +9,150 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/bridges/otelslog"
+	"go.opentelemetry.io/contrib/instrumentation/runtime"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
+	sdklog "go.opentelemetry.io/otel/sdk/log"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 )
 
 const scope = "github.com/sluice-cdc/sluice"
 
-// Telemetry is traces by OTLP, where an endpoint is set, and metrics for
-// Prometheus, always.
+// How often a minute a warning about one table, and one of the SDK's, is logged.
+const (
+	mostRepeats = 10
+	mostFromSDK = 1
+)
+
+// Telemetry is where spans, measurements and the log go. None of them waits for a
+// collector: what cannot be sent in time is dropped, and delivery goes on.
 type Telemetry struct {
 	tracer     trace.Tracer
 	meter      metric.Meter
 	propagator propagation.TextMapPropagator
 	metrics    http.Handler
 	requests   metric.Float64Histogram
-	stops      []func(context.Context) error
 	log        *slog.Logger
+	kept       []repeats
+	stops      []func(context.Context) error
 }
 
-// New reads the OTEL_ variables of the process. version is the program's.
+// New reads the OTEL_ variables of the process; what is wrong with them is a
+// *config.Error. version is the program's. The log that it makes ends in log's handler.
+// Errors of the SDK, which are the process's, go to the log of the last New.
 func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, error) {
-	t := &Telemetry{log: log, tracer: noop.NewTracerProvider().Tracer(scope),
-		propagator: propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})}
-	res, err := resource.New(ctx, resource.WithAttributes(
-		attribute.String("service.name", "sluice"), attribute.String("service.version", version)),
-		resource.WithFromEnv(), resource.WithTelemetrySDK())
-	if err != nil {
-		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
-	}
-	if os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" {
-		if p := os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL"); p != "" && p != "http/protobuf" {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL=%s: want http/protobuf, whose port usually is 4318", p)
-		}
-		exporter, err := otlptracehttp.New(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_ENDPOINT: %w", err)
-		}
-		// The batcher drops spans when the collector is away; it never waits for it.
-		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))
-		t.tracer = provider.Tracer(scope)
-		t.stops = append(t.stops, provider.Shutdown)
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	reader, err := otelprom.New(otelprom.WithRegisterer(registry))
+	set, err := readSettings(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	provider := sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader), sdkmetric.WithResource(res))
+	res, err := resource.New(ctx, resource.WithService(), resource.WithAttributes(
+		attribute.String("service.name", "sluice"), attribute.String("service.version", version)),
+		resource.WithTelemetrySDK(), resource.WithFromEnv())
+	if err != nil {
+		return nil, &config.Error{Problems: []string{"OTEL_RESOURCE_ATTRIBUTES: " + err.Error()}}
+	}
+	t := &Telemetry{propagator: set.propagator, tracer: noop.NewTracerProvider().Tracer(scope)}
+	fromSDK, err := t.logs(ctx, set.logs, res, log.Handler())
+	if err != nil {
+		return nil, fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
+	}
+	otel.SetLogger(logr.FromSlogHandler(fromSDK))
+	sdk := slog.New(fromSDK)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		sdk.Warn("telemetry is not sent; delivery goes on", "error", err)
+	}))
+	if err := t.traces(ctx, set.traces, res, version); err != nil {
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
+	}
+	if err := t.measures(ctx, set.metrics, res, version, fromSDK); err != nil {
+		return nil, fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
+	}
+	return t, nil
+}
+
+// logs makes the log, and a handler to the same places for what the SDK says.
+func (t *Telemetry) logs(ctx context.Context, s signal, res *resource.Resource, local slog.Handler) (fromSDK slog.Handler, err error) {
+	all, err := logExporters(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	var h slog.Handler = correlated{local}
+	if len(all) > 0 {
+		opts := []sdklog.LoggerProviderOption{sdklog.WithResource(res)}
+		for _, one := range all {
+			opts = append(opts, sdklog.WithProcessor(sdklog.NewBatchProcessor(one)))
+		}
+		provider := sdklog.NewLoggerProvider(opts...)
+		t.stops = append(t.stops, provider.Shutdown)
+		h = both{h, otelslog.NewHandler(scope, otelslog.WithLoggerProvider(provider))}
+	}
+	t.kept = []repeats{newRepeats(h, mostRepeats), newRepeats(h, mostFromSDK)}
+	t.log = slog.New(t.kept[0])
+	return t.kept[1], nil
+}
+
+func (t *Telemetry) traces(ctx context.Context, s signal, res *resource.Resource, version string) error {
+	all, err := spanExporters(ctx, s)
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
+	for _, one := range all {
+		opts = append(opts, sdktrace.WithBatcher(one))
+	}
+	provider := sdktrace.NewTracerProvider(opts...)
 	t.stops = append(t.stops, provider.Shutdown)
-	t.meter = provider.Meter(scope)
-	t.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
+	t.tracer = provider.Tracer(scope, trace.WithInstrumentationVersion(version))
+	return nil
+}
+
+// measures serves Prometheus also where the SDK is disabled or metrics have no exporter:
+// it is asked, nothing is sent, and alerts hang on it.
+func (t *Telemetry) measures(ctx context.Context, s signal, res *resource.Resource, version string, fromSDK slog.Handler) error {
+	all, err := metricExporters(ctx, s)
+	if err != nil {
+		return err
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	served, err := otelprom.New(otelprom.WithRegisterer(registry), otelprom.WithoutScopeInfo())
+	if err != nil {
+		return err
+	}
+	opts := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(served)}
+	for _, one := range all {
+		opts = append(opts, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(one)))
+	}
+	provider := sdkmetric.NewMeterProvider(opts...)
+	t.stops = append(t.stops, provider.Shutdown)
+	if err := runtime.Start(runtime.WithMeterProvider(provider)); err != nil {
+		return err
+	}
+	t.meter = provider.Meter(scope, metric.WithInstrumentationVersion(version))
+	// OpenMetrics carries exemplars. One metric that is wrong must not hide the others.
+	t.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
+		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(fromSDK, slog.LevelError)})
 	t.requests, err = t.meter.Float64Histogram("sluice.target.request.duration", metric.WithUnit("s"),
 		metric.WithDescription("Requests to the target, by operation and status; status 0 is no answer."),
 		metric.WithExplicitBucketBoundaries(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
-	return t, err
+	return err
 }
 
 // Tracer makes spans, which go nowhere if nothing asks for traces.
@@ -85,13 +161,14 @@ func (t *Telemetry) Tracer() trace.Tracer { return t.tracer }
 // Meter makes instruments.
 func (t *Telemetry) Meter() metric.Meter { return t.meter }
 
-// Propagator carries a span's context to and from other programs.
+// Propagator carries a span's context to and from other programs, as OTEL_PROPAGATORS says.
 func (t *Telemetry) Propagator() propagation.TextMapPropagator { return t.propagator }
 
 // Metrics serves every instrument to Prometheus.
 func (t *Telemetry) Metrics() http.Handler { return t.metrics }
 
-// Logger writes where New's logger does.
+// Logger writes to the handler that New was given, with the ids of the context's span and
+// without repeats, and to a collector where that is asked for.
 func (t *Telemetry) Logger() *slog.Logger { return t.log }
 
 // Request counts a request to the target.
@@ -100,11 +177,17 @@ func (t *Telemetry) Request(op string, status int, took time.Duration) {
 		attribute.String("operation", op), attribute.String("http.response.status_code", strconv.Itoa(status))))
 }
 
-// Shutdown sends what is left, until ctx ends.
+// Shutdown sends what is left, until ctx ends, and tells of what the log kept back.
 func (t *Telemetry) Shutdown(ctx context.Context) {
-	for _, stop := range t.stops {
-		if err := stop(ctx); err != nil {
-			t.log.Debug("telemetry", "error", err)
-		}
+	t.kept[0].flush()
+	var all sync.WaitGroup
+	for _, stop := range t.stops { // at once: one that hangs takes no time from the others
+		all.Go(func() {
+			if err := stop(ctx); err != nil {
+				otel.Handle(fmt.Errorf("what was left at the stop: %w", err))
+			}
+		})
 	}
+	all.Wait()
+	t.kept[1].flush()
 }
