@@ -156,7 +156,7 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 			if !done {
 				continue
 			}
-			if lag, err := d.lag(ctx); err != nil || lag > 0 {
+			if lag, err := lagOf(ctx, d.client, d.cfg.Kafka.Group); err != nil || lag > 0 {
 				continue
 			}
 			stop()
@@ -258,14 +258,14 @@ func (d *demo) feed(ctx context.Context, s *shop, events int) error {
 	return nil
 }
 
-// lag is how many records the group has not committed.
-func (d *demo) lag(ctx context.Context) (lag int64, err error) {
-	adm := kadm.NewClient(d.client)
+// lagOf is how many records a group has not committed.
+func lagOf(ctx context.Context, client *kgo.Client, group string) (lag int64, err error) {
+	adm := kadm.NewClient(client)
 	ends, err := adm.ListEndOffsets(ctx, shopTopics...)
 	if err != nil {
 		return 0, err
 	}
-	at, err := adm.FetchOffsets(ctx, d.cfg.Kafka.Group)
+	at, err := adm.FetchOffsets(ctx, group)
 	if err != nil {
 		return 0, err
 	}

@@ -74,7 +74,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func start(t *testing.T, env map[string]string) *process {
+func start(t testing.TB, env map[string]string) *process {
 	t.Helper()
 	path, err := binary()
 	if err != nil {
@@ -96,7 +96,7 @@ func start(t *testing.T, env map[string]string) *process {
 	return p
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if ok() {
