@@ -21,6 +21,7 @@ type Batch struct {
 	Replaced int
 	// Truncates is 1 if the table was emptied before all of the batch's rows, else 0.
 	Truncates int
+	Traces    schema.Traces // in which its changes were made
 	// Values that the source did not send: Filled from earlier rows, made NULL, or left
 	// for the target to keep. The last two are counted when the batch is sealed.
 	Filled, Nulled, Kept int

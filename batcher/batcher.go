@@ -48,7 +48,7 @@ func New(policy func(table string) Policy) *Batcher {
 func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error) {
 	t := b.table(rows.Table)
 	if rows.Ops[from] == schema.Truncate {
-		return b.truncate(t, now, rows.Oldest), nil
+		return b.truncate(t, now, rows), nil
 	}
 	last, err := b.fit(t, rows)
 	if err != nil {
@@ -76,6 +76,7 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 	} else {
 		last.add(rows, from)
 	}
+	last.Traces.Merge(&rows.Traces)
 	b.bytes += last.Size()
 	return last, nil
 }
@@ -123,16 +124,17 @@ func (b *Batcher) table(name string) *table {
 }
 
 // truncate empties a table in its open batch.
-func (b *Batcher) truncate(t *table, now time.Time, oldest int64) *Batch {
+func (b *Batcher) truncate(t *table, now time.Time, rows *schema.Rows) *Batch {
 	last := t.last()
 	if last == nil {
 		last = b.openBatch(t, now)
 	}
 	b.bytes -= last.Size()
 	last.truncate()
-	if oldest > 0 && (last.Oldest == 0 || oldest < last.Oldest) {
-		last.Oldest = oldest
+	if rows.Oldest > 0 && (last.Oldest == 0 || rows.Oldest < last.Oldest) {
+		last.Oldest = rows.Oldest
 	}
+	last.Traces.Merge(&rows.Traces)
 	b.bytes += last.Size()
 	if t.cover {
 		for _, earlier := range t.queue[:len(t.queue)-1] {

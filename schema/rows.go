@@ -28,6 +28,8 @@ type Rows struct {
 	// Oldest is the earliest source commit time of the run in milliseconds since
 	// the epoch, 0 if no record told it.
 	Oldest int64
+	// Traces are what the run's changes were made in, as far as their records tell.
+	Traces Traces
 }
 
 // Move says where a deleted row went to, or where a written one came from.
@@ -85,6 +87,7 @@ func (r *Rows) Truncate(n int) {
 // Reset empties r for a new run of the given columns, which it keeps a copy of.
 func (r *Rows) Reset(table string, cols []Column) {
 	r.Table, r.Oldest = table, 0
+	r.Traces.Reset()
 	r.Partial, r.Moves = false, r.Moves[:0]
 	r.Columns = append(r.Columns[:0], cols...)
 	for len(r.Values) < len(cols) {
@@ -102,6 +105,7 @@ func (r *Rows) Reset(table string, cols []Column) {
 func (r *Rows) Pick(src *Rows, rows []int32) {
 	r.Reset(src.Table, src.Columns)
 	r.Oldest, r.Partial = src.Oldest, src.Partial
+	r.Traces.Merge(&src.Traces)
 	for _, i := range rows {
 		r.Ops = append(r.Ops, src.Ops[i])
 		r.Offsets = append(r.Offsets, src.Offsets[i])

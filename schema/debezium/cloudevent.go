@@ -19,6 +19,8 @@ func cloudRole(name []byte) role {
 	switch string(name) {
 	case "data":
 		return roleData
+	case "traceparent": // CloudEvents' extension "Distributed Tracing"
+		return roleTrace
 	case extensionPrefix + "op":
 		return roleOp
 	case extensionPrefix + "tsms":

@@ -8,6 +8,7 @@ package debezium
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"hash"
@@ -124,6 +125,7 @@ func NewDecoder(topic string, opt Options) *Decoder {
 	if opt.Placeholder == "" {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
+	opt.TraceColumn = cmp.Or(opt.TraceColumn, "tracingspancontext")
 	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: placeholdersOf(opt.Placeholder)}
 }
 
@@ -211,7 +213,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		return Row, nil, errCassandra
 	}
 	if e.op == 't' {
-		class, err := d.truncate(rec.Offset, &e)
+		class, err := d.truncate(&rec, &e)
 		return class, nil, err
 	}
 	if e.from.documents {
@@ -263,6 +265,9 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		if run := sh.run; run.Oldest == 0 || e.from.millis < run.Oldest {
 			run.Oldest = e.from.millis
 		}
+	}
+	if err == nil && d.opt.Traces {
+		d.link(sh.run, sh, &rec, &e)
 	}
 	return Row, sh, err
 }

@@ -224,6 +224,7 @@ type origin struct {
 	proto             *protoPlan   // of the envelope of a Protobuf block
 	documents         bool         // of MongoDB, whose tables are collections of documents
 	cassandra         bool
+	trace             []byte // a CloudEvent's traceparent
 }
 
 // identity unescapes the names that tell the table.
@@ -264,6 +265,7 @@ const (
 	roleConnector
 	roleDeleted
 	roleData
+	roleTrace
 	roles
 )
 
@@ -305,6 +307,8 @@ func (o *origin) set(r role, text []byte) {
 		if o.millis == 0 {
 			o.millis, _ = parseInt(text)
 		}
+	case roleTrace:
+		o.trace = text
 	case roleConnector:
 		o.cassandra = string(text) == "cassandra"
 	}

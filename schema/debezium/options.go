@@ -82,6 +82,12 @@ type Options struct {
 	// is a bad record.
 	SkipGone bool
 
+	// Traces has runs tell in which traces their changes were made (schema.Rows.Traces).
+	Traces bool
+	// TraceColumn is the column in which whoever writes a row can leave the context of its
+	// trace, the connector's tracing.span.context.field; "" is tracingspancontext.
+	TraceColumn string
+
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
 }

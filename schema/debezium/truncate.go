@@ -20,7 +20,7 @@ const (
 
 // truncate appends the emptying of a table as a run of its own, for whoever adds runs to
 // batches to see whether it may.
-func (d *Decoder) truncate(offset int64, e *change) (Class, error) {
+func (d *Decoder) truncate(rec *Record, e *change) (Class, error) {
 	if len(e.from.table) == 0 {
 		return Row, errors.New("source does not name a table")
 	}
@@ -52,8 +52,11 @@ func (d *Decoder) truncate(offset int64, e *change) (Class, error) {
 	}
 	run := runs.Get().(*schema.Rows)
 	run.Reset(table, nil)
-	run.Ops, run.Offsets, run.KeyEnds = append(run.Ops, schema.Truncate), append(run.Offsets, offset), append(run.KeyEnds, 0)
+	run.Ops, run.Offsets, run.KeyEnds = append(run.Ops, schema.Truncate), append(run.Offsets, rec.Offset), append(run.KeyEnds, 0)
 	run.Oldest = max(e.from.millis, 0)
+	if d.opt.Traces {
+		d.link(run, sh, rec, e)
+	}
 	d.done = append(d.done, run)
 	return Row, nil
 }
