@@ -11,7 +11,6 @@ import (
 
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
-	"github.com/sluice-cdc/sluice/push"
 )
 
 // commits is the state of committing: one request at a time.
@@ -156,11 +155,9 @@ func (c *Connector) onCommitted(r committed) {
 				return false
 			}
 		}
-		_, span := c.opt.Tracer.Start(w.ctx, "commit", trace.WithTimestamp(r.started))
-		span.End()
-		w.span.End()
+		c.traceCommit(w, r.started)
 		if c.opt.DeleteJobs && !given {
-			c.discard(w.delivery.Tickets())
+			c.discard(w)
 		}
 		return true
 	})
@@ -169,14 +166,14 @@ func (c *Connector) onCommitted(r committed) {
 // discarded says that a discard is over.
 type discarded struct{}
 
-// discard deletes jobs that are DONE and committed. It is a courtesy: what fails
+// discard deletes a batch's jobs, which are DONE and committed. It is a courtesy: what fails
 // stays listed at the target until it expires.
-func (c *Connector) discard(tickets []push.Ticket) {
+func (c *Connector) discard(w *work) {
 	c.discarding++
 	c.worker(func() any {
-		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
+		ctx, cancel := context.WithTimeout(trace.ContextWithSpan(c.hard, w.span), time.Minute)
 		defer cancel()
-		for _, t := range tickets {
+		for _, t := range w.delivery.Tickets() {
 			if err := c.opt.Pusher.Sink.Discard(ctx, t); err != nil && ctx.Err() == nil {
 				c.log.Debug("a finished job could not be deleted", "job", t.ID, "error", err)
 			}

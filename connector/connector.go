@@ -123,6 +123,7 @@ func New(opt Options) (*Connector, error) {
 	if opt.Registry != nil {
 		opt.Decoder.Schema = opt.Registry.Schema
 	}
+	opt.Decoder.Traces = traces(opt.Tracer)
 	m, err := newMetrics(opt.Meter)
 	if err != nil {
 		return nil, err
@@ -327,6 +328,7 @@ func (c *Connector) close(cancel func()) error {
 			kafka.Done(e)
 		case <-c.results:
 		case <-closed:
+			c.traceStop()
 			c.picture() // the last one, with the final counts
 			if left > 0 {
 				c.log.Warn("stopped with jobs in flight; what was submitted is taken over at the next start, the rest is read again", "jobs", left)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -210,10 +209,9 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 		p.taken[table] = own.End
 		w.ends[p.Partition] = own.End
 	}
-	ctx, cancel := context.WithCancel(c.hard)
-	w.cancel = cancel
-	w.ctx, w.span = c.opt.Tracer.Start(ctx, "batch "+table, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.String("sluice.table", table), attribute.String("sluice.batch.reason", w.reason)))
+	// What is beside an offset has no room for the trace of who made the job; its span has
+	// the same job id.
+	c.trace(w, c.now, attribute.String("sluice.job.id", e.Job))
 	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Table: table}, e.Last())
 	w.delivery.Confirm, w.delivery.Once = c.confirm, c.once(table)
 	w.shown.Store(w.delivery)

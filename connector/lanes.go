@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-cdc/sluice/batcher"
@@ -22,6 +21,7 @@ type lane struct {
 	table   string
 	running *work
 	waiting *work   // stopped by a refusal of our credentials, to go on
+	waits   waiting // for a submission
 	adopted []*work // jobs that earlier owners have bound, to be brought to their end first
 	replays int64   // bytes of the rows that are read again until nothing is lacking; 0: none are
 	held    string  // why nothing runs any more; "" is not held
@@ -53,6 +53,7 @@ type work struct {
 	shown    atomic.Pointer[push.Delivery] // the same, for the status
 	bytes    int64                         // held: the rows, then the files
 	sealed   time.Time
+	waited   time.Duration   // for a submission
 	ctx      context.Context // with the batch's trace
 	span     trace.Span
 	cancel   func() // ends the worker
@@ -140,17 +141,23 @@ func (c *Connector) schedule() {
 		l := c.lane(table)
 		return l.running == nil && l.held == "" && len(l.adopted) == 0 && !(c.opt.Exclusive && c.running() > 0) && !c.covering(table)
 	}
+	spent := false
 	for _, b := range c.batcher.Due(c.now, short, idle) {
 		l := c.lane(b.Table.Name)
 		if !idle(l.table) {
+			continue
+		}
+		if spent {
+			l.await(b, c.now)
 			continue
 		}
 		if lack := c.batcher.Lacks(b); lack != nil {
 			c.holdTable(l.table, unavailable(l.table, lack))
 			continue
 		}
-		if !c.opt.Pusher.Budget.Grant(c.now) {
-			return
+		if spent = !c.opt.Pusher.Budget.Grant(c.now); spent {
+			l.await(b, c.now)
+			continue
 		}
 		c.start(l, b)
 	}
@@ -158,6 +165,7 @@ func (c *Connector) schedule() {
 
 // start seals a batch and sets a worker to deliver it.
 func (c *Connector) start(l *lane, b *batcher.Batch) {
+	started, waited := time.Now(), l.waited(b, c.now)
 	c.batcher.Seal(b)
 	b.Stamp(c.now)
 	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
@@ -169,16 +177,12 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	}
 	c.inflight += w.bytes
 	l.running = w
-	ctx, cancel := context.WithCancel(c.hard)
-	w.cancel = cancel
-	w.ctx, w.span = c.opt.Tracer.Start(ctx, "batch "+l.table, trace.WithTimestamp(b.Opened),
-		trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithAttributes(attribute.String("sluice.table", l.table), attribute.String("sluice.batch.reason", b.Reason.String()),
-			attribute.Int("sluice.batch.read", w.read), attribute.Int("sluice.batch.upserts", w.upserts), attribute.Int("sluice.batch.deletes", w.deletes)))
-	_, poll := c.opt.Tracer.Start(w.ctx, "poll", trace.WithTimestamp(b.Opened))
-	poll.End(trace.WithTimestamp(c.now))
-	_, seal := c.opt.Tracer.Start(w.ctx, "seal", trace.WithTimestamp(c.now))
-	seal.End()
+	w.waited = waited
+	c.trace(w, b.Opened, attribute.Float64("sluice.budget.wait", waited.Seconds()))
+	if waited > 0 {
+		c.past(w, push.WaitSpan, c.now.Add(-waited), c.now)
+	}
+	c.past(w, "seal", started, time.Now())
 	c.metrics.sealed(b.Reason.String())
 	c.metrics.unavailable(l.table, b)
 	if b.Nulled > 0 {
@@ -201,27 +205,26 @@ func (c *Connector) deliver(w *work) {
 	})
 }
 
-func (c *Connector) encode(w *work) (int64, error) {
+func (c *Connector) encode(w *work) (bytes int64, err error) {
 	c.cpu <- struct{}{}
 	defer func() { <-c.cpu }()
 	_, span := c.opt.Tracer.Start(w.ctx, "encode")
-	defer span.End()
+	defer func() { push.End(span, err) }()
 	chunks, err := c.opt.Encode(w.batch)
 	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
 		return 0, err
 	}
 	if err := w.balance(chunks); err != nil {
 		c.metrics.unbalanced()
-		span.SetStatus(codes.Error, err.Error())
 		return 0, err
 	}
-	var bytes int64
 	for _, ch := range chunks {
 		bytes += int64(len(ch.Data))
 	}
-	span.SetAttributes(attribute.Int64("sluice.bytes", bytes), attribute.Int("sluice.chunks", len(chunks)))
+	span.SetAttributes(attribute.Int("sluice.chunks", len(chunks)))
+	w.span.SetAttributes(attribute.Int64("sluice.bytes", bytes))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
+	w.delivery.Waited = w.waited
 	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once = c.confirm, c.binder(w), c.once(w.lane.table)
 	w.shown.Store(w.delivery)
 	return bytes, nil
@@ -260,12 +263,12 @@ func (c *Connector) onDelivered(d delivered) {
 		c.blocked = blocked{d.err, c.now.Add(askAgain)}
 		l.waiting = w
 	case kind == push.Lost:
-		w.span.SetStatus(codes.Error, d.err.Error())
+		push.Fail(w.span, d.err)
 		c.abandon(w)
 		w.lost = d.err
 		l.adopted = slices.Insert(l.adopted, 0, w)
 	default:
-		w.span.SetStatus(codes.Error, d.err.Error())
+		push.Fail(w.span, d.err)
 		c.abandon(w)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		switch {

@@ -109,6 +109,14 @@ func (l *Ledger) Balance(p kafka.Partition) error {
 	return pg.balance(inFlight)
 }
 
+// Records returns how many records the holder stands for, of all partitions.
+func (l *Ledger) Records(h Holder) (n int64) {
+	for _, pg := range l.parts {
+		n += pg.held[h].records
+	}
+	return n
+}
+
 // Rows returns how many rows the holder stands for, of all partitions.
 func (l *Ledger) Rows(h Holder) (n int) {
 	for _, pg := range l.parts {

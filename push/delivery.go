@@ -39,6 +39,9 @@ type Delivery struct {
 	// Rejected, instead of a further job.
 	Once bool
 
+	// Waited is how long the batch has waited for submissions, for its trace.
+	Waited time.Duration
+
 	part     int
 	adopted  bool // the job is another process's; there are no chunks to make it again from
 	partial  bool // and its DONE does not deliver the batch
@@ -46,9 +49,12 @@ type Delivery struct {
 	step     Step
 	granted  bool // a submission was granted for the next execution
 	attempts int
-	executed time.Time
-	old      []Ticket // jobs that are over, to be discarded after the commit
-	progress atomic.Pointer[Progress]
+	// How often the job at hand was prepared and executed, and how often any of the batch's
+	// was executed.
+	prepared, executions, submitted int
+	executed                        time.Time
+	old                             []Ticket // jobs that are over, to be discarded after the commit
+	progress                        atomic.Pointer[Progress]
 }
 
 // Progress is what a delivery is doing, for people.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 )
 
@@ -87,12 +86,26 @@ func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 			}
 		}
 		p.report(d, err, pause)
-		if err := Sleep(ctx, pause); err != nil {
+		if err := p.pause(ctx, d, kind, pause); err != nil {
 			return err
 		}
 	}
 	d.to(Delivered)
 	return nil
+}
+
+// pause waits before the next try. Where the target has refused to take more, that is a
+// wait for the budget.
+func (p *Pusher) pause(ctx context.Context, d *Delivery, kind Kind, pause time.Duration) (err error) {
+	if kind == Throttled {
+		_, span := p.Tracer.Start(ctx, WaitSpan)
+		defer func(start time.Time) {
+			d.Waited += time.Since(start)
+			d.tell(ctx)
+			End(span, err)
+		}(time.Now())
+	}
+	return Sleep(ctx, pause)
 }
 
 func (p *Pusher) report(d *Delivery, err error, pause time.Duration) {
@@ -106,23 +119,24 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 	job := d.Jobs[d.part]
 	switch d.step {
 	case Preparing:
-		ctx, span := p.span(ctx, "upload", job, d)
-		d.ticket, err = p.Sink.Prepare(ctx, job)
-		if end(span, err); err != nil {
+		d.ticket, err = p.Sink.Prepare(context.WithValue(ctx, repeat{}, d.prepared), job)
+		d.prepared++
+		if err != nil {
 			if KindOf(err) == Lost {
 				// A job can vanish between two uploads, a pool cannot: not for ever.
 				err = as(Rejected, err)
 			}
 			return err
 		}
+		d.tell(ctx)
 		d.to(Binding)
 		return nil
 
 	case Binding:
 		if d.Bind != nil {
-			ctx, span := p.span(ctx, "commit intent", job, d)
+			ctx, span := p.span(ctx, "commit intent", d)
 			err = d.Bind(ctx, d.ticket, d.part+1, len(d.Jobs))
-			if end(span, err); err != nil {
+			if End(span, err); err != nil {
 				return err
 			}
 		}
@@ -131,8 +145,9 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 
 	case Executing:
 		if !d.granted {
-			if pause := p.Budget.Retry(time.Now()); pause > 0 {
-				return Sleep(ctx, pause)
+			took, err := p.Budget.Await(ctx, p.Tracer)
+			if d.Waited += took; err != nil {
+				return err
 			}
 		}
 		if d.Confirm != nil {
@@ -146,9 +161,12 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			defer cancel()
 		}
 		d.granted = false
-		ctx, span := p.span(ctx, "execute", job, d)
-		err = p.Sink.Execute(ctx, d.ticket)
-		end(span, err)
+		d.submitted++
+		d.tell(ctx)
+		within, span := p.span(ctx, "execute", d)
+		err = p.Sink.Execute(context.WithValue(within, repeat{}, d.executions), d.ticket)
+		d.executions++
+		End(span, err)
 		switch {
 		case err == nil:
 			d.executed = time.Now()
@@ -172,7 +190,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		return p.settle(ctx, d, nil)
 
 	case Polling:
-		return p.poll(ctx, d, job)
+		return p.poll(ctx, d)
 	}
 	return fmt.Errorf("delivery at step %q", d.step)
 }
@@ -233,14 +251,19 @@ func (p *Pusher) over(d *Delivery, reason *Error) error {
 const newGrace = 30 * time.Second
 
 // poll waits for the job to end, asking less and less often.
-func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
-	ctx, span := p.span(ctx, "poll status", job, d)
-	defer func() { end(span, err) }()
+func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
+	batch := trace.SpanFromContext(ctx)
+	ctx, span := p.span(ctx, "poll", d)
 	asked := 0
-	for pause := p.PollInterval; ; pause = min(pause*3/2, p.MaxPollInterval) {
-		s, err := p.Sink.Status(ctx, d.ticket)
-		asked++
+	defer func() {
 		span.SetAttributes(attribute.Int("sluice.job.polls", asked))
+		End(span, err)
+	}()
+	for pause := p.PollInterval; ; pause = min(pause*3/2, p.MaxPollInterval) {
+		if asked++; asked == maxPollSpans+1 {
+			ctx = unrecorded(ctx)
+		}
+		s, err := p.Sink.Status(ctx, d.ticket)
 		if err != nil {
 			if KindOf(err) == Lost {
 				return p.over(d, as(Rejected, err))
@@ -252,9 +275,10 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery, job *Job) (err error) {
 			if d.partial {
 				return d.again(&Error{Op: "job " + d.ticket.ID, Message: "it is DONE, and carries only a part of its batch"})
 			}
+			batch.AddEvent("DONE", trace.WithAttributes(attribute.String("sluice.job.id", d.ticket.ID)))
 			d.old = append(d.old, d.ticket)
 			d.part++
-			d.attempts = 0
+			d.attempts, d.prepared, d.executions = 0, 0, 0
 			d.ticket = Ticket{}
 			d.to(Preparing)
 			return nil
@@ -315,23 +339,6 @@ func as(kind Kind, err error) *Error {
 		return &c
 	}
 	return &Error{Op: "push", Kind: kind, Err: err}
-}
-
-func (p *Pusher) span(ctx context.Context, name string, job *Job, d *Delivery) (context.Context, trace.Span) {
-	ctx, span := p.Tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient))
-	span.SetAttributes(attribute.String("sluice.table", job.Table.Name), attribute.Int("sluice.chunks", len(job.Chunks)))
-	if d.ticket.ID != "" {
-		span.SetAttributes(attribute.String("sluice.job.id", d.ticket.ID))
-	}
-	return ctx, span
-}
-
-func end(span trace.Span, err error) {
-	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
-		span.SetAttributes(attribute.String("error.type", KindOf(err).String()))
-	}
-	span.End()
 }
 
 // Sleep waits for d or until ctx ends, whose error it then returns.

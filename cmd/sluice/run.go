@@ -184,6 +184,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (conn
 			Overflow:        map[string]debezium.Overflow{"cut": debezium.OverflowCut, "grow": debezium.OverflowGrow, "pass": debezium.OverflowPass}[cfg.StringOverflow],
 			TimeUnit:        map[string]int64{"millis": 1000}[cfg.Timestamp],
 			Placeholder:     cfg.Placeholder,
+			TraceColumn:     cfg.TraceColumn,
 		},
 		Policy: func(name string) batcher.Policy {
 			p := batcher.Policy{MaxRows: cfg.Batch.MaxRows, MaxBytes: int64(cfg.Batch.MaxBytes), MaxAge: cfg.Batch.MaxAge, Unavailable: cfg.UnavailableOf(name), Loose: cfg.Loose(name)}
@@ -291,7 +292,7 @@ func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry.Telemetry)
 		OrderColumn: c.OrderColumn, MaxNameLength: c.NameMaxLength, KeepCase: c.NameCase == "keep",
 		RequestsPerSecond: cfg.Budget.RequestsPerSecond,
 		Counted:           celonis.Counted(c.CountedCalls), Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
-		OnRequest: t.Request,
+		Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator(),
 		Table: func(name string) celonis.TableOptions {
 			own := cfg.Tables.Tables[name]
 			return celonis.TableOptions{

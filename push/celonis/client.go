@@ -33,6 +33,7 @@ type client struct {
 	limit   *rate.Limiter
 	breaker *gobreaker.TwoStepCircuitBreaker[any]
 	outage  atomic.Pointer[push.Error] // the last one that the breaker counted
+	tracing tracing
 }
 
 const (
@@ -54,10 +55,15 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 		t.MaxIdleConnsPerHost = 16
 		transport = t
 	}
+	t, err := newTracing(opt, base)
+	if err != nil {
+		return nil, err
+	}
 	return &client{
-		http: &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
-		base: base + "/v1/data-push/" + opt.PoolID + "/jobs/",
-		opt:  opt,
+		http:    &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
+		base:    base + jobsPath(opt.PoolID),
+		opt:     opt,
+		tracing: t,
 		// Without a burst: the platform counts by the second, and two bursts could
 		// fall into one.
 		limit: rate.NewLimiter(rate.Limit(opt.RequestsPerSecond), 1),
@@ -69,6 +75,8 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 		}),
 	}, nil
 }
+
+func jobsPath(pool string) string { return "/v1/data-push/" + pool + "/jobs/" }
 
 const breakerPause = 5 * time.Second
 
@@ -108,14 +116,15 @@ func fileBody(field, name string, data []byte) (*body, error) {
 // from the answer's JSON, if there is one. Any 2xx is success: the documents
 // disagree on which.
 func (c *client) call(ctx context.Context, op, method, path string, b *body, into any) error {
-	err := c.once(ctx, op, method, path, b, into)
+	resent := push.Repeat(ctx)
+	err := c.once(ctx, op, method, path, b, into, resent)
 	if push.KindOf(err) == push.Unauthorized && err != nil && c.opt.Auth.Refresh() {
-		err = c.once(ctx, op, method, path, b, into)
+		err = c.once(ctx, op, method, path, b, into, resent+1)
 	}
 	return err
 }
 
-func (c *client) once(ctx context.Context, op, method, path string, b *body, into any) error {
+func (c *client) once(ctx context.Context, op, method, path string, b *body, into any, resent int) error {
 	// The token first: whoever waits for one must not do so with a place under the
 	// limit in hand, or all who waited would ask within one second.
 	header, err := c.opt.Auth.Header(ctx)
@@ -123,10 +132,8 @@ func (c *client) once(ctx context.Context, op, method, path string, b *body, int
 		return c.authError(op, err)
 	}
 	if c.opt.Counted.has(op) && c.opt.Budget != nil {
-		for wait := c.opt.Budget.Retry(time.Now()); wait > 0; wait = c.opt.Budget.Retry(time.Now()) {
-			if err := push.Sleep(ctx, wait); err != nil {
-				return err
-			}
+		if _, err := c.opt.Budget.Await(ctx, c.tracing.tracer); err != nil {
+			return err
 		}
 	}
 	if err := c.limit.Wait(ctx); err != nil {
@@ -141,11 +148,7 @@ func (c *client) once(ctx context.Context, op, method, path string, b *body, int
 		}
 		return e
 	}
-	start := time.Now()
-	status, err := c.send(ctx, op, method, path, header, b, into)
-	if c.opt.OnRequest != nil {
-		c.opt.OnRequest(op, status, time.Since(start))
-	}
+	err = c.send(ctx, op, method, path, header, b, into, resent)
 	var outage error // what the breaker counts
 	if err != nil && push.KindOf(err) == push.Unavailable && ctx.Err() == nil {
 		outage = err
@@ -158,14 +161,14 @@ func (c *client) once(ctx context.Context, op, method, path string, b *body, int
 	return err
 }
 
-func (c *client) send(ctx context.Context, op, method, path, authorization string, b *body, into any) (int, error) {
+func (c *client) send(ctx context.Context, op, method, path, authorization string, b *body, into any, resent int) error {
 	var reader io.Reader
 	if b != nil {
 		reader = b.open()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
+	req, err := http.NewRequest(method, c.base+path, reader)
 	if err != nil {
-		return 0, &push.Error{Op: op, Kind: push.Rejected, Err: err}
+		return &push.Error{Op: op, Kind: push.Rejected, Err: err}
 	}
 	if b != nil {
 		req.Header.Set("Content-Type", b.contentType)
@@ -174,27 +177,30 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sluice")
-	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(req.Header))
 	req.Header.Set("Authorization", authorization)
-	resp, err := c.http.Do(req)
+	r := c.tracing.begin(ctx, method, path, c.base+path, resent)
+	c.tracing.propagator.Inject(r.ctx, propagation.HeaderCarrier(req.Header))
+	resp, err := c.http.Do(req.WithContext(r.ctx))
 	if err != nil {
-		return 0, &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
+		r.end(nil, err)
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	r.end(resp, err)
 	if resp.StatusCode/100 != 2 {
-		return resp.StatusCode, failure(op, resp, text)
+		return failure(op, resp, text)
 	}
 	if err != nil {
-		return resp.StatusCode, &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
 	}
 	if into != nil {
 		if err := json.Unmarshal(text, into); err != nil {
-			return resp.StatusCode, &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode,
+			return &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode,
 				Message: "an answer that is not the API's: " + words(text), Err: err}
 		}
 	}
-	return resp.StatusCode, nil
+	return nil
 }
 
 // hint names the setting behind a request that got no answer.

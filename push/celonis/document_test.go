@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"slices"
 	"strings"
@@ -351,11 +353,16 @@ func TestTokens(t *testing.T) {
 			opt.Auth = &celonis.OAuth{TokenURL: "https://team/oauth2/token", ClientID: "me", Secret: func() (string, error) { return "s3cret", nil },
 				Scopes: []string{"a", "b"}, Post: post, Client: clientOf(endpoint)}
 			refused := 0
-			opt.OnRequest = func(_ string, status int, _ time.Duration) {
-				if status == http.StatusUnauthorized {
+			r.transport.Handler = http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				rec := httptest.NewRecorder()
+				r.emu.ServeHTTP(rec, req)
+				if rec.Code == http.StatusUnauthorized {
 					refused++
 				}
-			}
+				maps.Copy(w.Header(), rec.Header())
+				w.WriteHeader(rec.Code)
+				w.Write(rec.Body.Bytes())
+			})
 			sink, err := celonis.New(opt, r.transport)
 			if err != nil {
 				t.Fatal(err)

@@ -11,6 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -53,8 +57,12 @@ type Options struct {
 	RequestTimeout time.Duration
 	// Table returns a target table's own settings.
 	Table func(name string) TableOptions
-	// OnRequest is told of every answer, for metrics; status 0 is none.
-	OnRequest func(op string, status int, took time.Duration)
+
+	// Tracer and Meter get each request, and Propagator tells the target of its trace; nil:
+	// none.
+	Tracer     trace.Tracer
+	Meter      metric.Meter
+	Propagator propagation.TextMapPropagator
 }
 
 // MaxLength is the longest that a STRING column can be: "65000 bytes ... is the maximum

@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -100,11 +102,14 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 		path = "?validate=true"
 	}
 	var made jobDocument
-	if err := s.c.call(ctx, opCreate, http.MethodPost, path, b, &made); err != nil {
-		return push.Ticket{}, err
+	within, span := s.step(ctx, "create", attribute.String("sluice.table", job.Table.Name))
+	err = s.c.call(within, opCreate, http.MethodPost, path, b, &made)
+	if err == nil && made.ID == "" {
+		err = &push.Error{Op: "create job", Kind: push.Rejected, Message: "the answer has no job id"}
 	}
-	if made.ID == "" {
-		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Message: "the answer has no job id"}
+	span.SetAttributes(attribute.String("sluice.job.id", made.ID))
+	if push.End(span, err); err != nil {
+		return push.Ticket{}, err
 	}
 	t := push.Ticket{ID: made.ID, Table: job.Table.Name, DeletesOnly: len(job.Chunks) > 0 && !slices.ContainsFunc(job.Chunks, func(c schema.Chunk) bool { return c.Op == schema.Upsert })}
 	if err := s.upload(ctx, t, job); err != nil {
@@ -127,7 +132,10 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 		if err != nil {
 			return &push.Error{Op: "upload chunk", Kind: push.Rejected, Err: err}
 		}
-		if err := s.c.call(ctx, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil); err != nil {
+		within, span := s.step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID),
+			attribute.String("sluice.chunk.type", kind), attribute.Int("sluice.bytes", len(c.Data)))
+		err = s.c.call(within, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
+		if push.End(span, err); err != nil {
 			return err
 		}
 		want[fmt.Sprintf("%s of %d bytes", kind, len(c.Data))]++

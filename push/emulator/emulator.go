@@ -45,6 +45,8 @@ type Options struct {
 	// OnEvent is told of each change of a job's state, in order, under the
 	// emulator's lock.
 	OnEvent func(Event)
+	// OnRequest is told of each call when it comes in.
+	OnRequest func(*http.Request)
 }
 
 // Event is a change of a job's state.
@@ -159,7 +161,12 @@ func New(opt Options) *Emulator {
 	return e
 }
 
-func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.mux.ServeHTTP(w, r) }
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.opt.OnRequest != nil {
+		e.opt.OnRequest(r)
+	}
+	e.mux.ServeHTTP(w, r)
+}
 
 // answer is a response in the making; a nil body sends none.
 type answer struct {

@@ -8,9 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strconv"
 	"sync"
-	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +46,6 @@ type Telemetry struct {
 	meter      metric.Meter
 	propagator propagation.TextMapPropagator
 	metrics    http.Handler
-	requests   metric.Float64Histogram
 	log        *slog.Logger
 	kept       []repeats
 	stops      []func(context.Context) error
@@ -149,10 +146,7 @@ func (t *Telemetry) measures(ctx context.Context, s signal, res *resource.Resour
 	// OpenMetrics carries exemplars. One metric that is wrong must not hide the others.
 	t.metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true,
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(fromSDK, slog.LevelError)})
-	t.requests, err = t.meter.Float64Histogram("sluice.target.request.duration", metric.WithUnit("s"),
-		metric.WithDescription("Requests to the target, by operation and status; status 0 is no answer."),
-		metric.WithExplicitBucketBoundaries(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300))
-	return err
+	return nil
 }
 
 // Tracer makes spans, which go nowhere if nothing asks for traces.
@@ -170,12 +164,6 @@ func (t *Telemetry) Metrics() http.Handler { return t.metrics }
 // Logger writes to the handler that New was given, with the ids of the context's span and
 // without repeats, and to a collector where that is asked for.
 func (t *Telemetry) Logger() *slog.Logger { return t.log }
-
-// Request counts a request to the target.
-func (t *Telemetry) Request(op string, status int, took time.Duration) {
-	t.requests.Record(context.Background(), took.Seconds(), metric.WithAttributes(
-		attribute.String("operation", op), attribute.String("http.response.status_code", strconv.Itoa(status))))
-}
 
 // Shutdown sends what is left, until ctx ends, and tells of what the log kept back.
 func (t *Telemetry) Shutdown(ctx context.Context) {
