@@ -20,8 +20,8 @@ import (
 type lane struct {
 	table   string
 	running *work
-	waiting *work   // stopped by a refusal of our credentials, to go on
-	waits   waiting // for a submission
+	waiting *work // stopped by a refusal of our credentials, to go on
+	waits   budgetWait
 	adopted []*work // jobs that earlier owners have bound, to be brought to their end first
 	replays int64   // bytes of the rows that are read again until nothing is lacking; 0: none are
 	held    string  // why nothing runs any more; "" is not held

@@ -53,7 +53,7 @@ func TestMutation(t *testing.T) {
 			"	if !overdue {\n		for", "	if false {\n		for",
 			"TestRunningJobIsWaitedFor", "while its job was running"},
 		{"delete a job before its commit", "lanes.go",
-			"	c.ledger.Done(w.holder, Delivered) // I1", "	c.discard(w.delivery.Tickets())\n	c.ledger.Done(w.holder, Delivered) // I1",
+			"	c.ledger.Done(w.holder, Delivered) // I1", "	c.discard(w)\n	c.ledger.Done(w.holder, Delivered) // I1",
 			"TestCommitRefused", "passed for committed"},
 		{"pass a dead letter that is not written", "deadletter.go",
 			"	c.ledger.Hold(p.Partition, at, id)\n	c.ledger.Took(p.Partition, id, 1, 0)", "	c.ledger.Count(p.Partition, DeadLettered, 1)",

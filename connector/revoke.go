@@ -103,6 +103,7 @@ func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.
 // quit has nothing more to do with work. While it has a worker it keeps its lane.
 func (c *Connector) quit(w *work) {
 	w.abandoned = true
+	traceRevoked(w)
 	w.cancel()
 	c.totals.Read -= int64(w.read)
 	if w.lane.waiting == w {

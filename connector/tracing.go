@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -103,8 +104,8 @@ func (c *Connector) past(w *work, name string, from, to time.Time, opt ...trace.
 	span.End(trace.WithTimestamp(to))
 }
 
-// waiting is since when a lane's batch, which is due, waits for a submission.
-type waiting struct {
+// budgetWait is since when a lane's batch, which is due, waits for a submission.
+type budgetWait struct {
 	batch uint64
 	since time.Time
 }
@@ -112,7 +113,7 @@ type waiting struct {
 // await notes that a batch is due and there is no submission for it.
 func (l *lane) await(b *batcher.Batch, now time.Time) {
 	if l.waits.batch != b.ID {
-		l.waits = waiting{b.ID, now}
+		l.waits = budgetWait{b.ID, now}
 	}
 }
 
@@ -130,6 +131,12 @@ func (c *Connector) traceCommit(w *work, started time.Time) {
 	c.past(w, name, started, time.Now(), trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(append(at, semconv.MessagingOperationTypeSettle)...))
 	w.span.End()
+}
+
+// traceRevoked says in a batch's trace that it ends here without a commit.
+func traceRevoked(w *work) {
+	w.span.SetAttributes(semconv.ErrorTypeKey.String("revoked"))
+	w.span.SetStatus(codes.Error, "its partitions were given away")
 }
 
 // traceStop ends the traces of what a stop leaves unfinished.

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema"
@@ -78,7 +79,7 @@ func checkSpans(t *testing.T, spans []sdktrace.ReadOnlySpan) {
 			if slices.Contains(replaced, string(a.Key)) || strings.HasPrefix(string(a.Key), "messaging.source.") {
 				t.Errorf("span %q has %s, which is replaced", s.Name(), a.Key)
 			}
-			if text := a.Value.Emit(); strings.Contains(text, "row-data") || strings.Contains(text, "hunter2") {
+			if text := a.Value.String(); strings.Contains(text, "row-data") || strings.Contains(text, "hunter2") {
 				t.Errorf("span %q tells %s=%s", s.Name(), a.Key, text)
 			}
 		}
@@ -92,7 +93,7 @@ func checkSpans(t *testing.T, spans []sdktrace.ReadOnlySpan) {
 func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	all := map[string]string{}
 	for _, a := range s.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
@@ -251,6 +252,47 @@ func TestTraceOfFailures(t *testing.T) {
 		t.Errorf("%v", roots)
 	}
 	if s := named(recorder, "poll"); len(s) != 1 || attributes(s[0])["error.type"] != "rejected" {
+		t.Errorf("%v", s)
+	}
+}
+
+// TestTraceOfAdopted: a job that an earlier owner left behind has a trace too, which the
+// job's id ties to that of its maker.
+func TestTraceOfAdopted(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt, recorder := w.traced(w.options("shop.public.a"))
+	key, value := change("shop.public.a", "c", 0, "row-data")
+	w.produce("shop.public.a", 0, key, value)
+	ticket := w.prepare(opt, "shop.public.a", [][2]string{{key, value}})
+	w.commitAs("shop.public.a", 0, 0, intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, End: 1, Bytes: 100}}}.String())
+	_, stop := w.run(opt)
+	w.eventually("commit", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	roots := named(recorder, "process shop.public.a")
+	if len(roots) != 1 {
+		t.Fatalf("%d traces", len(roots))
+	}
+	got := attributes(roots[0])
+	if got["sluice.job.id"] != ticket.ID || got["sluice.batch.reason"] != "adopted" || got["sluice.offsets"] != `["shop.public.a/0:0-0"]` {
+		t.Errorf("%v", got)
+	}
+	for _, name := range []string{"execute", "poll", "commit shop.public.a"} {
+		if s := named(recorder, name); len(s) != 1 || s[0].Parent().SpanID() != roots[0].SpanContext().SpanID() {
+			t.Errorf("%d spans %q", len(s), name)
+		}
+	}
+}
+
+// TestTraceOfGivenUp: a batch whose partitions are given away with it ends its trace, and
+// says why.
+func TestTraceOfGivenUp(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt, recorder := w.traced(w.options("shop.public.a"))
+	c := w.idle(opt)
+	b := w.batch(c, "public_a", 1)
+	b.lane.running = nil // no worker has it
+	c.quit(b)
+	if s := recorder.Ended(); len(s) != 1 || s[0].Status().Code != codes.Error || attributes(s[0])["error.type"] != "revoked" {
 		t.Errorf("%v", s)
 	}
 }

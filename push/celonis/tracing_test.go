@@ -38,7 +38,7 @@ func tracedRig(t *testing.T, eo emulator.Options) (*rig, *tracetest.SpanRecorder
 func attributes(s sdktrace.ReadOnlySpan) map[string]string {
 	all := map[string]string{}
 	for _, a := range s.Attributes() {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }

@@ -12,7 +12,7 @@ import (
 )
 
 func testOptions() Options {
-	return Options{Table: func(id Identity) string { return id.Schema + "_" + id.Table }}
+	return Options{Table: func(id Identity) string { return id.Schema + "_" + id.Table }, Traces: true}
 }
 
 // text renders runs for comparison: a line for the columns of a run, then one a row.

@@ -93,7 +93,9 @@ func (d *Decoder) traceText(p *plan, image []byte) []byte {
 				return nil
 			}
 			if found {
-				d.text, err = unescape(d.text[:0], val[1:len(val)-1])
+				if d.text, err = unescape(d.text[:0], val[1:len(val)-1]); err != nil {
+					return nil
+				}
 				return d.text
 			}
 			if more, err = s.next(); err != nil {

@@ -25,9 +25,7 @@ func linked(d *Decoder) (all []string) {
 // TestTraceHeaders: the header is found in every case and form, the last one counts, and
 // what is malformed is none.
 func TestTraceHeaders(t *testing.T) {
-	opt := testOptions()
-	opt.Traces = true
-	d := NewDecoder("p.public.t", opt)
+	d := NewDecoder("p.public.t", testOptions())
 	for i, headers := range [][]Header{
 		{{"traceparent", []byte(traceparent(1))}},
 		{{"Traceparent", []byte(traceparent(2))}, {"TRACESTATE", []byte("k=v")}},
@@ -57,7 +55,7 @@ func TestTraceColumn(t *testing.T) {
 		if f.opt != nil {
 			f.opt(&opt)
 		}
-		opt.Traces, opt.TraceColumn = true, "name" // which all of them have
+		opt.TraceColumn = "name" // which all of them have
 		opt.Rule = func(_, source string) Rule {
 			if source == "name" {
 				return Rule{Action: Exclude}
@@ -95,9 +93,7 @@ func TestTraceProperties(t *testing.T) {
 		"\\":                                                           "",
 		traceparent(6):                                                 "",
 	} {
-		opt := testOptions()
-		opt.Traces = true
-		d := NewDecoder("p.public.t", opt)
+		d := NewDecoder("p.public.t", testOptions())
 		value := event("c", "null", fmt.Sprintf(`{"id":1,"tracingspancontext":%q}`, text))
 		if _, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(value)}); err != nil {
 			t.Fatal(err)
@@ -109,9 +105,7 @@ func TestTraceProperties(t *testing.T) {
 }
 
 func TestTraceOfCloudEvent(t *testing.T) {
-	opt := testOptions()
-	opt.Traces = true
-	d := NewDecoder("p.public.t", opt)
+	d := NewDecoder("p.public.t", testOptions())
 	value := strings.Replace(cloud("c", `{"after":{"id":1}}`), `"id":`, `"traceparent":"`+traceparent(9)+`","id":`, 1)
 	if _, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(value)}); err != nil {
 		t.Fatal(err)
@@ -124,9 +118,7 @@ func TestTraceOfCloudEvent(t *testing.T) {
 // TestTraceAllocatesNothing: looking for contexts costs no memory where there is none, nor
 // for those that are known or beyond what is kept.
 func TestTraceAllocatesNothing(t *testing.T) {
-	opt := testOptions()
-	opt.Traces = true
-	d := NewDecoder("p.public.t", opt)
+	d := NewDecoder("p.public.t", testOptions())
 	rec := Record{Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", `{"id":1}`)), Headers: []Header{{"h", []byte("v")}}}
 	with := rec
 	var headers [2 * schema.MaxTraces]Header
