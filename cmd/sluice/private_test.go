@@ -43,7 +43,7 @@ func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, rs := range in.ResourceSpans {
 		for _, ss := range rs.ScopeSpans {
 			for _, span := range ss.Spans {
-				name, _, _ := strings.Cut(span.Name, " public_")
+				name, _, _ := strings.Cut(span.Name, " shop.") // the topic
 				s.byName[name] = append(s.byName[name], string(span.TraceId))
 			}
 		}
@@ -151,16 +151,16 @@ func TestPrivateNetwork(t *testing.T) {
 	}
 	traces.mu.Lock()
 	defer traces.mu.Unlock()
-	for _, name := range []string{"poll", "seal", "encode", "upload", "execute", "poll status", "commit"} {
+	for _, name := range []string{"seal", "encode", "create", "upload", "commit intent", "execute", "poll", "commit"} {
 		ids := traces.byName[name]
-		for _, id := range traces.byName["batch"] {
+		for _, id := range traces.byName["process"] {
 			if !slices.Contains(ids, id) {
 				t.Errorf("a batch's trace has no span %q", name)
 				break
 			}
 		}
 	}
-	if len(traces.byName["batch"]) < 3 {
-		t.Errorf("%d batches traced, want one a table at least", len(traces.byName["batch"]))
+	if len(traces.byName["process"]) < 3 {
+		t.Errorf("%d batches traced, want one a table at least", len(traces.byName["process"]))
 	}
 }
