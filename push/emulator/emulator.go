@@ -26,6 +26,7 @@ import (
 // ends jobs at once and has no limits.
 type Options struct {
 	Keys              []string      // accepted values of Authorization, such as "Bearer k"; none: any
+	Pools             []string      // that there are; none: any
 	Delay             time.Duration // from execution to DONE
 	JobsPerHour       int           // submissions in a UTC hour; 0: no limit
 	RequestsPerSecond int           // 0: no limit
@@ -216,6 +217,8 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
 		case !e.underRequestLimit(now):
 			a = throttled("1", "Rate limit exceeded")
+		case len(e.opt.Pools) > 0 && !slices.Contains(e.opt.Pools, r.PathValue("pool")):
+			a = answer{status: http.StatusNotFound, body: "Data pool " + r.PathValue("pool") + " not found"}
 		default:
 			a = call(r, body)
 		}
