@@ -35,6 +35,11 @@ func (o *Options) balancers(a *affine, m *member) []kgo.GroupBalancer {
 	return both
 }
 
+// Protocols are the ways of sharing partitions that a member knows, as brokers name them.
+func Protocols() []string {
+	return []string{(*affine)(nil).ProtocolName(), kgo.CooperativeStickyBalancer().ProtocolName()}
+}
+
 // affine is the topic-affine balancer. It is cooperative and sticky, even by
 // partitions and by the bytes that members have seen, and gives a topic to its new
 // owner only when every partition of it is free.

@@ -6,6 +6,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -57,10 +58,33 @@ type Options struct {
 // Pattern reports whether the topics are given by a pattern.
 func (o *Options) Pattern() bool { return len(o.Topics) == 1 && strings.HasPrefix(o.Topics[0], "^") }
 
-func (o *Options) kgo() []kgo.Opt {
+// connection is how to reach the brokers and log in.
+func (o *Options) connection() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.ClientID("sluice"),
+		kgo.WithLogger(quiet{kslog.New(o.Logger)}),
+	}
+	if o.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(o.TLS))
+	}
+	if o.Dial != nil {
+		opts = append(opts, kgo.Dialer(o.Dial))
+	}
+	if o.SASL != nil {
+		opts = append(opts, kgo.SASL(o.SASL))
+	}
+	return opts
+}
+
+// NewAdmin makes a client for questions about the cluster. It is in no group, and a
+// request that fails is soon given up.
+func NewAdmin(opt Options) (*kgo.Client, error) {
+	return kgo.NewClient(append(opt.connection(), kgo.RequestRetries(2))...)
+}
+
+func (o *Options) kgo() []kgo.Opt {
+	opts := append(o.connection(),
 		kgo.ConsumerGroup(o.Group),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.DisableAutoCommit(),
@@ -75,15 +99,14 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
 		// A dead letter may be as large as any record, and a request of brokers that are not
 		// told otherwise (socket.request.max.bytes); they have the last word.
-		kgo.ProducerBatchMaxBytes(100 << 20),
+		kgo.ProducerBatchMaxBytes(100<<20),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),
 		kgo.FetchMaxBytes(o.FetchBytes),
 		kgo.FetchMaxPartitionBytes(min(o.FetchBytes, 1<<20)),
 		kgo.ConsumeTopics(o.Topics...),
-		kgo.WithLogger(quiet{kslog.New(o.Logger)}),
-	}
+	)
 	if o.Pattern() {
 		opts = append(opts, kgo.ConsumeRegex())
 		if o.Exclude != "" {
@@ -92,15 +115,6 @@ func (o *Options) kgo() []kgo.Opt {
 	}
 	if o.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(o.InstanceID))
-	}
-	if o.TLS != nil {
-		opts = append(opts, kgo.DialTLSConfig(o.TLS))
-	}
-	if o.Dial != nil {
-		opts = append(opts, kgo.Dialer(o.Dial))
-	}
-	if o.SASL != nil {
-		opts = append(opts, kgo.SASL(o.SASL))
 	}
 	return opts
 }
@@ -172,31 +186,48 @@ func (e *CredentialsError) Unwrap() error { return e.Err }
 
 // explain names the setting behind a failure to reach the brokers.
 func explain(err error, brokers []string) error {
+	if errors.As(err, new(*CredentialsError)) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", Remedy(err, brokers), err)
+}
+
+// Remedy says which setting to look at after a request to the brokers failed, and why.
+func Remedy(err error, brokers []string) string {
 	var dns *net.DNSError
 	var dial *net.OpError
 	var cert *tls.CertificateVerificationError
+	var expired x509.CertificateInvalidError
 	list := strings.Join(brokers, ",")
 	switch {
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
-		return fmt.Errorf("SLUICE_KAFKA_GROUP: the brokers do not let this user read as that group: %w", err)
+		return "SLUICE_KAFKA_GROUP: the brokers do not let this user read as that group"
 	case errors.Is(err, kerr.TopicAuthorizationFailed):
-		return fmt.Errorf("SLUICE_KAFKA_TOPICS: the brokers do not let this user read a topic: %w", err)
+		return "SLUICE_KAFKA_TOPICS: the brokers do not let this user read a topic"
 	case errors.Is(err, kerr.InvalidSessionTimeout):
-		return fmt.Errorf("SLUICE_KAFKA_SESSION_TIMEOUT: outside of what the brokers allow (group.min.session.timeout.ms, group.max.session.timeout.ms): %w", err)
+		return "SLUICE_KAFKA_SESSION_TIMEOUT: outside of what the brokers allow (group.min.session.timeout.ms, group.max.session.timeout.ms)"
 	case errors.Is(err, kerr.FencedInstanceID):
-		return fmt.Errorf("SLUICE_KAFKA_INSTANCE_ID: another process uses the same: %w", err)
+		return "SLUICE_KAFKA_INSTANCE_ID: another process uses the same"
 	case errors.As(err, new(*CredentialsError)):
-		return err
+		return "SLUICE_KAFKA_SASL_*: there is nothing to log in with"
+	case errors.As(err, new(tls.AlertError)):
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_CERT_FILE, _KEY_FILE: the broker at %s refuses this client's certificate, or wants one", list)
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_ENABLED: the listener at %s does not speak TLS; take another port, or leave out the SLUICE_KAFKA_TLS_ settings", list)
+	case errors.As(err, new(x509.HostnameError)):
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_SERVER_NAME, SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is for other names", list)
+	case errors.As(err, &expired) && expired.Reason == x509.Expired:
+		return fmt.Sprintf("renew the certificate of the broker at %s, or set this machine's clock", list)
 	case errors.As(err, &cert):
-		return fmt.Errorf("SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is not trusted: %w", list, err)
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is not trusted", list)
 	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "SASL"): // the client's own errors have no type
-		return fmt.Errorf("SLUICE_KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD: the brokers at %s refuse the credentials: %w", list, err)
+		return fmt.Sprintf("SLUICE_KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD: the brokers at %s refuse the credentials", list)
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants: %w", list, err)
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants", list)
 	case errors.As(err, &dns):
-		return fmt.Errorf("SLUICE_KAFKA_BROKERS: %s does not resolve; check the host names: %w", list, err)
+		return fmt.Sprintf("SLUICE_KAFKA_BROKERS: %s does not resolve; check the host names", list)
 	case errors.As(err, &dial), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("SLUICE_KAFKA_BROKERS: no broker answers at %s; check addresses, ports and firewalls, and SLUICE_KAFKA_TLS_ENABLED if the listener speaks TLS: %w", list, err)
+		return fmt.Sprintf("SLUICE_KAFKA_BROKERS: no broker answers at %s; check addresses, ports and firewalls, and SLUICE_KAFKA_TLS_ENABLED if the listener speaks TLS", list)
 	}
-	return fmt.Errorf("SLUICE_KAFKA_BROKERS: %s: %w", list, err)
+	return "SLUICE_KAFKA_BROKERS: " + list
 }

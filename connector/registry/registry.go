@@ -275,7 +275,22 @@ type finalError struct {
 
 func (e *finalError) Error() string { return e.text }
 
-func explain(err error) string {
+func explain(err error) string { return fmt.Sprintf("%s (%s)", said(err), remedy(err)) }
+
+// said is what went wrong, in the registry's words if it has any.
+func said(err error) string {
+	var status *sr.ResponseError
+	if errors.As(err, &status) {
+		if status.StatusCode == http.StatusNotFound {
+			return fmt.Sprintf("404 at %s, not in a registry's words: %.200s", status.URL, err)
+		}
+		return fmt.Sprintf("%d %.200s", status.StatusCode, err)
+	}
+	return err.Error()
+}
+
+// remedy names the setting to look at after a request to the registry failed.
+func remedy(err error) string {
 	var status *sr.ResponseError
 	var cert *tls.CertificateVerificationError
 	var file *fs.PathError
@@ -283,17 +298,16 @@ func explain(err error) string {
 	case errors.As(err, &status):
 		switch status.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return fmt.Sprintf("%d %.200s (SLUICE_SCHEMA_REGISTRY_USERNAME and _PASSWORD, or _TOKEN)", status.StatusCode, err)
+			return "SLUICE_SCHEMA_REGISTRY_USERNAME and _PASSWORD, or _TOKEN"
 		case http.StatusNotFound:
-			return fmt.Sprintf("404 at %s, not in a registry's words (SLUICE_SCHEMA_REGISTRY_URL, _FRAMING): %.200s", status.URL, err)
+			return "SLUICE_SCHEMA_REGISTRY_URL, _FRAMING"
 		}
-		return fmt.Sprintf("%d %.200s", status.StatusCode, err.Error())
 	case errors.As(err, &cert):
-		return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_CA_FILE)", err)
+		return "SLUICE_SCHEMA_REGISTRY_CA_FILE"
 	case errors.As(err, &file):
-		return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_PASSWORD_FILE or _TOKEN_FILE)", err)
+		return "SLUICE_SCHEMA_REGISTRY_PASSWORD_FILE or _TOKEN_FILE"
 	}
-	return fmt.Sprintf("%v (SLUICE_SCHEMA_REGISTRY_URL)", err)
+	return "SLUICE_SCHEMA_REGISTRY_URL"
 }
 
 // ask makes one try for a schema with all that it refers to, at one server after the

@@ -179,13 +179,22 @@ func (s *server) collect(ctx context.Context, references []reference, apicurio b
 
 // get reads from Apicurio's own API, which may say of what format a schema is.
 func (s *server) get(ctx context.Context, path string) (body []byte, format string, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
+	resp, body, err := s.read(ctx, path)
 	if err != nil {
 		return nil, "", err
 	}
-	resp, err := s.http.Do(req)
+	return body, resp.Header.Get("X-Registry-ArtifactType"), nil
+}
+
+// read returns the answer too where it is a refusal.
+func (s *server) read(ctx context.Context, path string) (resp *http.Response, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
+	}
+	resp, err = s.http.Do(req)
+	if err != nil {
+		return nil, nil, err
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, maxSchema))
@@ -194,7 +203,7 @@ func (s *server) get(ctx context.Context, path string) (body []byte, format stri
 		json.Unmarshal(body, e) // what is no registry's error stays as it came
 		err = e
 	}
-	return body, resp.Header.Get("X-Registry-ArtifactType"), err
+	return resp, body, err
 }
 
 // guessed tells the format of a schema whose registry does not, as Apicurio's version 2.
