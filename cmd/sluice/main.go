@@ -81,6 +81,7 @@ Push API, waits for DONE, and only then commits the Kafka offsets.
 See it work, with nothing to install:   sluice demo
 Try it with your own Kafka, no tenant:  sluice emulator, then sluice run
 All settings:                           sluice config
+Whether a configuration will work:      sluice check
 What becomes of a column's type:        sluice types`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
@@ -114,6 +115,8 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 			return fail(run(cmd.Context(), cfg, log, nil))
 		},
 	})
+
+	root.AddCommand(checkCommand(lookup, out))
 
 	var demo demoOptions
 	cmd := &cobra.Command{

@@ -37,6 +37,11 @@ type authority struct {
 
 func newAuthority(t *testing.T, hosts ...string) *authority {
 	t.Helper()
+	return newAuthorityUntil(t, time.Now().Add(time.Hour), hosts...)
+}
+
+func newAuthorityUntil(t *testing.T, end time.Time, hosts ...string) *authority {
+	t.Helper()
 	dir := t.TempDir()
 	write := func(name, kind string, der []byte) string {
 		path := filepath.Join(dir, name)
@@ -53,7 +58,7 @@ func newAuthority(t *testing.T, hosts ...string) *authority {
 		if signer == nil {
 			signer = key
 		}
-		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), end
 		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 		if err != nil {
 			t.Fatal(err)

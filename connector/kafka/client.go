@@ -210,7 +210,7 @@ func Remedy(err error, brokers []string) string {
 		return "SLUICE_KAFKA_INSTANCE_ID: another process uses the same"
 	case errors.As(err, new(*CredentialsError)):
 		return "SLUICE_KAFKA_SASL_*: there is nothing to log in with"
-	case errors.As(err, new(tls.AlertError)):
+	case errors.As(err, &dial) && dial.Op == "remote error": // an alert of TLS
 		return fmt.Sprintf("SLUICE_KAFKA_TLS_CERT_FILE, _KEY_FILE: the broker at %s refuses this client's certificate, or wants one", list)
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return fmt.Sprintf("SLUICE_KAFKA_TLS_ENABLED: the listener at %s does not speak TLS; take another port, or leave out the SLUICE_KAFKA_TLS_ settings", list)
@@ -220,10 +220,10 @@ func Remedy(err error, brokers []string) string {
 		return fmt.Sprintf("renew the certificate of the broker at %s, or set this machine's clock", list)
 	case errors.As(err, &cert):
 		return fmt.Sprintf("SLUICE_KAFKA_TLS_CA_FILE: the certificate of %s is not trusted", list)
+	case errors.As(err, new(*kgo.ErrFirstReadEOF)), errors.Is(err, io.EOF):
+		return fmt.Sprintf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants", list)
 	case errors.Is(err, kerr.SaslAuthenticationFailed), strings.Contains(err.Error(), "SASL"): // the client's own errors have no type
 		return fmt.Sprintf("SLUICE_KAFKA_SASL_MECHANISM, _USERNAME, _PASSWORD: the brokers at %s refuse the credentials", list)
-	case errors.Is(err, io.EOF):
-		return fmt.Sprintf("SLUICE_KAFKA_TLS_ENABLED, SLUICE_KAFKA_SASL_*: the brokers at %s close the connection, as they do where TLS or login is not what the listener wants", list)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("SLUICE_KAFKA_BROKERS: %s does not resolve; check the host names", list)
 	case errors.As(err, &dial), errors.Is(err, context.DeadlineExceeded):

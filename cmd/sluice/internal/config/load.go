@@ -227,8 +227,8 @@ func accepted(l leaf) string {
 	return "text"
 }
 
-// redacted hides the password of an address.
-func redacted(address string) string {
+// Redacted hides the password of an address.
+func Redacted(address string) string {
 	if u, err := url.Parse(address); err == nil {
 		return u.Redacted()
 	}
@@ -248,7 +248,7 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 	}
 	for name, address := range map[string]string{"SLUICE_KAFKA_SASL_TOKEN_URL": c.Kafka.SASL.TokenURL, "SLUICE_CELONIS_OAUTH_TOKEN_URL": c.Celonis.OAuth.TokenURL} {
 		if u, err := url.Parse(address); address != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			problem("%s=%s: want https://host/path", name, redacted(address))
+			problem("%s=%s: want https://host/path", name, Redacted(address))
 		}
 	}
 	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile, "SLUICE_SCHEMA_REGISTRY_CA_FILE": c.Registry.CAFile} {
@@ -263,7 +263,7 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 	}
 	for _, address := range c.Registry.URL {
 		if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil {
-			problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want https://host:port/path, without user and password", redacted(address))
+			problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want https://host:port/path, without user and password", Redacted(address))
 		}
 	}
 	if t := c.Kafka.TLS; t.CertFile != "" && t.KeyFile != "" {
@@ -279,7 +279,7 @@ func (c *Config) check(e *Error) {
 	c.checkAddresses(problem)
 	if c.Celonis.URL != "" {
 		if err := celonis.CheckURL(c.Celonis.URL); err != nil {
-			problem("SLUICE_CELONIS_URL=%s: %v", redacted(c.Celonis.URL), err)
+			problem("SLUICE_CELONIS_URL=%s: %v", Redacted(c.Celonis.URL), err)
 		}
 	}
 	ways := 0
@@ -353,7 +353,7 @@ func (c *Config) check(e *Error) {
 			problem("SLUICE_SCHEMA_REGISTRY_URL: not set, but other SLUICE_SCHEMA_REGISTRY_ settings are")
 		}
 	} else if r.Framing != "confluent" && strings.Contains(r.URL[0], "/ccompat/") {
-		problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want Apicurio's own API, such as http://apicurio:8080/apis/registry/v3, for SLUICE_SCHEMA_REGISTRY_FRAMING=%s", redacted(r.URL[0]), r.Framing)
+		problem("SLUICE_SCHEMA_REGISTRY_URL=%s: want Apicurio's own API, such as http://apicurio:8080/apis/registry/v3, for SLUICE_SCHEMA_REGISTRY_FRAMING=%s", Redacted(r.URL[0]), r.Framing)
 	} else if r.Framing == "confluent" && r.ID != "" {
 		problem("SLUICE_SCHEMA_REGISTRY_ID=%s: it is for Apicurio's ids; set SLUICE_SCHEMA_REGISTRY_FRAMING to one of apicurio's, or leave it out", r.ID)
 	}
