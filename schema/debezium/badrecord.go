@@ -1,6 +1,7 @@
 package debezium
 
 import (
+	"errors"
 	"fmt"
 )
 
@@ -13,8 +14,38 @@ type BadRecord struct {
 	// follows fails as well, and putting single records aside would lose the table
 	// bit by bit.
 	OfTable bool
+	Reason  Reason // the class of what is wrong
 	Remedy  string // what to do, "" if that depends on the record
 	Err     error
+}
+
+// Reason is the class of a bad record, by how far its decoding came.
+type Reason uint8
+
+const (
+	Unreadable  Reason = iota // its bytes are not what they should be, or their schema is not
+	NoEvent                   // it is no change event
+	TableMisfit               // it does not fit its table: no key, another source, an order that is not there
+	ValueMisfit               // its row does not fit the table's columns
+	reasons
+)
+
+var reasonNames = [reasons]string{"unreadable", "event", "table", "value"}
+
+func (r Reason) String() string { return reasonNames[r] }
+
+// Reasons returns all there are.
+func Reasons() []Reason { return []Reason{Unreadable, NoEvent, TableMisfit, ValueMisfit} }
+
+// reason is the class of an error: bytes that are not what they say count as unreadable,
+// however far in they are met.
+func (d *Decoder) reason(err error) Reason {
+	for _, broken := range []error{errSyntax, errDepth, errAvro, errProtobuf} {
+		if errors.Is(err, broken) {
+			return Unreadable
+		}
+	}
+	return d.stage
 }
 
 // fault is an error that a table has, not one of its records.

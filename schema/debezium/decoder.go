@@ -75,9 +75,10 @@ type Decoder struct {
 	order  []*shape          // as first seen
 	done   []*schema.Rows    // runs that were cut
 
-	op   byte // of the change at hand, and where it comes from
-	from origin
-	bare bool // of the row image only the key is to be read
+	stage Reason // what is wrong with the record at hand, if anything is
+	op    byte   // of the change at hand, and where it comes from
+	from  origin
+	bare  bool // of the row image only the key is to be read
 
 	at       []byte // the position of the last change of a table that is ordered by it
 	ordering ordering
@@ -179,7 +180,7 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 	case waits:
 		return class, need
 	}
-	bad.Table = table
+	bad.Table, bad.Reason = table, d.reason(bad.Err)
 	var f *fault
 	if errors.As(bad.Err, &f) {
 		bad.OfTable, bad.Remedy = true, f.remedy
@@ -190,6 +191,7 @@ func (d *Decoder) Decode(rec Record) (Class, error) {
 func (d *Decoder) excluded(table string) bool { return d.opt.Exclude != nil && d.opt.Exclude(table) }
 
 func (d *Decoder) decode(rec Record) (Class, *shape, error) {
+	d.stage = Unreadable
 	key, err := d.open(&rec, rec.Key, true)
 	if err != nil {
 		return Row, nil, fmt.Errorf("key: %w", err)
@@ -198,6 +200,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if err != nil {
 		return Row, nil, err
 	}
+	d.stage = NoEvent
 	if value.data == nil {
 		return d.tombstone(rec, key)
 	}
@@ -212,6 +215,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if e.from.cassandra {
 		return Row, nil, errCassandra
 	}
+	d.stage = TableMisfit
 	if e.op == 't' {
 		class, err := d.truncate(&rec, &e)
 		return class, nil, err
@@ -249,6 +253,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 			return Row, sh, err
 		}
 	}
+	d.stage = ValueMisfit
 	switch e.op {
 	case 'r', 'c', 'u':
 		err = d.upsert(sh, rec.Offset, key, &e)
@@ -256,6 +261,7 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 		err = d.delete(sh, rec.Offset, key, &e)
 		d.deleted = append(d.deleted, rec.Key...)
 	default:
+		d.stage = NoEvent
 		err = fmt.Errorf("unknown op %q", string(e.op))
 	}
 	if err == nil && (e.op == 'c' || e.op == 'd') {

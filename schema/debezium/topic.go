@@ -29,7 +29,7 @@ func (d *Decoder) tombstone(rec Record, key payload) (Class, *shape, error) {
 	case !d.byKey(sh, key):
 		return Tombstone, nil, nil // its key names no row
 	}
-	d.op, d.from = 'd', origin{}
+	d.op, d.from, d.stage = 'd', origin{}, ValueMisfit
 	if sh.byPosition {
 		d.placeTombstone()
 	}
