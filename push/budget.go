@@ -20,6 +20,7 @@ type Budget struct {
 	pace    *rate.Limiter
 	hour    time.Time // start of the hour that spent counts
 	spent   int
+	all     int64     // spent since the start
 	blocked time.Time // the target said: not before
 }
 
@@ -40,6 +41,11 @@ func (b *Budget) roll(now time.Time) {
 	}
 }
 
+func (b *Budget) spend() {
+	b.spent++
+	b.all++
+}
+
 // Grant takes a submission for a new batch if the pace allows one now.
 func (b *Budget) Grant(now time.Time) bool {
 	b.mu.Lock()
@@ -48,7 +54,7 @@ func (b *Budget) Grant(now time.Time) bool {
 	if now.Before(b.blocked) || b.spent >= b.perHour-b.reserve || !b.pace.AllowN(now, 1) {
 		return false
 	}
-	b.spent++
+	b.spend()
 	return true
 }
 
@@ -64,7 +70,7 @@ func (b *Budget) Retry(now time.Time) (wait time.Duration) {
 	if b.spent >= b.perHour {
 		return b.hour.Add(time.Hour).Sub(now)
 	}
-	b.spent++
+	b.spend()
 	b.pace.AllowN(now, 1)
 	return 0
 }
@@ -103,4 +109,14 @@ func (b *Budget) Left(now time.Time) (left int, until time.Time) {
 	defer b.mu.Unlock()
 	b.roll(now)
 	return b.perHour - b.spent, b.hour.Add(time.Hour)
+}
+
+// Limit returns how many submissions an hour has.
+func (b *Budget) Limit() int { return b.perHour }
+
+// Spent returns how many submissions were taken since the start.
+func (b *Budget) Spent() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all
 }

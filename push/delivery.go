@@ -34,6 +34,11 @@ type Delivery struct {
 	// place before it has ended or is gone for good. An error of kind Lost ends Run.
 	Bind func(ctx context.Context, t Ticket, part, parts int) error
 
+	// Ended is told of each job that came to an end, and how long it took from its
+	// accepted execution, 0 if it had none; nil: nobody is. An adopted job takes from when
+	// it was seen to be executed.
+	Ended func(ctx context.Context, table string, outcome Outcome, took time.Duration)
+
 	// Once says that rows must not reach the target twice, for there is no key that makes
 	// two of them one. What may have delivered some of them ends Run with an error of kind
 	// Rejected, instead of a further job.
@@ -55,6 +60,29 @@ type Delivery struct {
 	executed                        time.Time
 	old                             []Ticket // jobs that are over, to be discarded after the commit
 	progress                        atomic.Pointer[Progress]
+}
+
+// Outcome is how a job ended.
+type Outcome string
+
+const (
+	JobDone     Outcome = "done"
+	JobFailed   Outcome = "error"
+	JobCanceled Outcome = "canceled" // at the target, or here as overdue
+	JobLost     Outcome = "lost"     // the target has it no more
+	JobRefused  Outcome = "refused"  // and was not executed
+)
+
+// ended tells of the end of the job at hand.
+func (d *Delivery) ended(ctx context.Context, outcome Outcome) {
+	took := time.Duration(0)
+	if !d.executed.IsZero() {
+		took = time.Since(d.executed)
+	}
+	d.executed = time.Time{}
+	if d.Ended != nil {
+		d.Ended(ctx, d.Jobs[d.part].Table.Name, outcome, took)
+	}
 }
 
 // Progress is what a delivery is doing, for people.

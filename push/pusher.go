@@ -126,6 +126,9 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 				// A job can vanish between two uploads, a pool cannot: not for ever.
 				err = as(Rejected, err)
 			}
+			if KindOf(err) == Rejected {
+				d.ended(ctx, JobRefused)
+			}
 			return err
 		}
 		d.tell(ctx)
@@ -201,6 +204,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	s, err := p.Sink.Status(ctx, d.ticket)
 	switch {
 	case err != nil && KindOf(err) == Lost:
+		d.ended(ctx, JobLost)
 		return p.over(d, as(Rejected, err))
 	case err != nil:
 		return err
@@ -214,6 +218,7 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 		if err := p.remove(ctx, d.ticket); err != nil {
 			return err
 		}
+		d.ended(ctx, JobRefused)
 		return d.again(refusal)
 	}
 	d.to(Executing)
@@ -252,7 +257,7 @@ const newGrace = 30 * time.Second
 
 // poll waits for the job to end, asking less and less often.
 func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
-	batch := trace.SpanFromContext(ctx)
+	batch := ctx
 	ctx, span := p.span(ctx, "poll", d)
 	asked := 0
 	defer func() {
@@ -266,16 +271,18 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 		s, err := p.Sink.Status(ctx, d.ticket)
 		if err != nil {
 			if KindOf(err) == Lost {
+				d.ended(batch, JobLost)
 				return p.over(d, as(Rejected, err))
 			}
 			return err
 		}
 		switch s.State {
 		case Done:
+			d.ended(batch, JobDone)
 			if d.partial {
 				return d.again(&Error{Op: "job " + d.ticket.ID, Message: "it is DONE, and carries only a part of its batch"})
 			}
-			batch.AddEvent("DONE", trace.WithAttributes(attribute.String("sluice.job.id", d.ticket.ID)))
+			trace.SpanFromContext(batch).AddEvent("DONE", trace.WithAttributes(attribute.String("sluice.job.id", d.ticket.ID)))
 			d.old = append(d.old, d.ticket)
 			d.part++
 			d.attempts, d.prepared, d.executions = 0, 0, 0
@@ -283,6 +290,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 			d.to(Preparing)
 			return nil
 		case Failed, Canceled:
+			d.ended(batch, map[State]Outcome{Failed: JobFailed, Canceled: JobCanceled}[s.State])
 			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
 		case New:
 			// The status may lag behind the execution; only after a while is it taken
@@ -302,6 +310,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 			if err := p.remove(ctx, d.ticket); err != nil {
 				return err
 			}
+			d.ended(batch, JobCanceled)
 			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("cancelled: still %v after %v", s.State, p.Deadline)})
 		}
 		if err := Sleep(ctx, pause); err != nil {
