@@ -29,6 +29,8 @@ type partition struct {
 	cancelFetch func()
 	stopped     bool      // on hold: nothing more is taken
 	known       bool      // where it stands has been read
+	start       int64     // its earliest record, when that was read
+	end         int64     // the high watermark, as far as it is known
 	rereading   bool      // what is fetched is from before a seek
 	probing     bool      // its leader is asked whether anything follows
 	moved       time.Time // when its records last came
@@ -59,6 +61,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 		part.stopped = c.topicHeld(p.Topic)
 		c.parts[p] = part
 		c.ledger.Assign(p)
+		c.metrics.assigned(p.Topic)
 		parts = append(parts, part)
 	}
 	if len(parts) > 0 {
@@ -97,6 +100,11 @@ func (c *Connector) fetched(e kafka.Fetched) {
 	}
 	if len(e.Records) > 0 {
 		c.kafka = ""
+	}
+	for id, end := range e.Ends {
+		if p := c.parts[id]; p != nil && !p.rereading {
+			p.end = max(p.end, end)
+		}
 	}
 	for id, recs := range e.Records {
 		p := c.parts[id]

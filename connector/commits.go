@@ -22,6 +22,7 @@ type commits struct {
 	busy    bool
 	urgent  bool // a batch was delivered, or a job waits to be bound
 	last    time.Time
+	done    time.Time // when one last succeeded
 	refused time.Time // when the broker last refused one
 	fenced  bool      // the broker has refused one because we are not a member any more
 	settle  []*work   // delivered, and not committed yet
@@ -125,6 +126,7 @@ func (c *Connector) onCommitted(r committed) {
 		switch {
 		case err == nil:
 			c.metrics.commits(id.Topic, "ok")
+			c.commits.done = c.now
 			if p != nil {
 				c.commits.acked[id] = n
 				delete(c.commits.doubt, id)
@@ -139,6 +141,9 @@ func (c *Connector) onCommitted(r committed) {
 		}
 		failed = err
 		c.metrics.commits(id.Topic, "refused")
+		if kafka.NotOwner(err) {
+			c.metrics.fenced()
+		}
 	}
 	c.commits.fenced = kafka.Fenced(failed)
 	if failed != nil {

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/instrument"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/connector/registry"
 	"github.com/sluice-cdc/sluice/push"
@@ -53,9 +54,13 @@ type Options struct {
 	// (offset.metadata.max.bytes).
 	MetadataLimit int
 
-	Logger *slog.Logger
-	Tracer trace.Tracer
-	Meter  metric.Meter
+	FreshnessTarget func(table string) time.Duration // what a table's freshness should stay below
+
+	Version      string // of the program
+	MetricTables int    // so many tables, and topics, have series of their own; the rest is one
+	Logger       *slog.Logger
+	Tracer       trace.Tracer
+	Meter        metric.Meter
 }
 
 // Connector moves changes from Kafka to a target. Make one with New, Run it once.
@@ -96,6 +101,8 @@ type Connector struct {
 	deadInFlight int           // records on their way to the dead-letter topic
 	deadBytes    int64         // of them
 	discarding   int           // workers that delete finished jobs
+	measured     time.Time     // when high watermarks were last asked for
+	measuring    bool
 	holds        []Hold
 
 	results chan any // from workers, in the order in which they finish
@@ -116,6 +123,7 @@ const tick = 100 * time.Millisecond
 func New(opt Options) (*Connector, error) {
 	opt.Kafka.Logger = opt.Logger
 	opt.Kafka.Exclude = opt.DeadLetterTopic
+	opt.Kafka.Meter, opt.Kafka.MetricTopics = opt.Meter, instrument.NewLimit(opt.MetricTables)
 	consumer, err := kafka.NewConsumer(opt.Kafka)
 	if err != nil {
 		return nil, err
@@ -124,7 +132,7 @@ func New(opt Options) (*Connector, error) {
 		opt.Decoder.Schema = opt.Registry.Schema
 	}
 	opt.Decoder.Traces = traces(opt.Tracer)
-	m, err := newMetrics(opt.Meter)
+	m, err := newMetrics(&opt, opt.Kafka.MetricTopics)
 	if err != nil {
 		return nil, err
 	}
@@ -195,6 +203,7 @@ func (c *Connector) turn() {
 	c.commit()
 	c.seek()
 	c.probe()
+	c.measure()
 	c.ask()
 	c.publish()
 }
@@ -240,8 +249,14 @@ func (c *Connector) onKafka(e kafka.Event) {
 		c.asked = false
 		c.fetched(e)
 	case kafka.Assigned:
+		c.metrics.rebalanced("assigned")
 		c.assign(e)
 	case kafka.Revoked:
+		if e.Lost {
+			c.metrics.rebalanced("lost")
+		} else {
+			c.metrics.rebalanced("revoked")
+		}
 		c.revoke(e)
 	}
 }
@@ -263,6 +278,8 @@ func (c *Connector) onResult(r any) {
 		c.onLocated(r)
 	case probed:
 		c.onProbed(r)
+	case ends:
+		c.onEnds(r)
 	case schemaFetched:
 		c.onSchemaFetched(r)
 	case committed:

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // deadLettered is the end of a record's way to the dead-letter topic.
@@ -20,6 +21,7 @@ type deadLettered struct {
 	offset int64
 	holder Holder
 	bytes  int64
+	reason debezium.Reason
 	err    error
 }
 
@@ -40,14 +42,14 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	id, at := c.nextHolder, b.rec.Offset
 	c.ledger.Hold(p.Partition, at, id)
 	c.ledger.Took(p.Partition, id, 1, 0)
-	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "error", b.err, "deadletter", c.opt.DeadLetterTopic)
+	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "reason", b.err.Reason.String(), "error", b.err, "deadletter", c.opt.DeadLetterTopic)
 	part := p.Partition
 	size := kafka.Size([]*kgo.Record{b.rec})
 	c.deadInFlight++
 	c.deadBytes += size
-	rec := deadLetterRecord(c.opt.DeadLetterTopic, b)
+	rec, reason := deadLetterRecord(c.opt.DeadLetterTopic, b), b.err.Reason
 	c.worker(func() any {
-		return deadLettered{part, at, id, size, c.writeDeadLetter(rec)}
+		return deadLettered{part, at, id, size, reason, c.writeDeadLetter(rec)}
 	})
 }
 
@@ -95,7 +97,7 @@ func (c *Connector) onDeadLettered(d deadLettered) {
 	c.deadBytes -= d.bytes
 	if d.err == nil {
 		c.totals.DeadLettered++
-		c.metrics.deadLettered(d.part.Topic)
+		c.metrics.deadLettered(d.part.Topic, d.reason)
 		c.ledger.Done(d.holder, DeadLettered)
 		c.commits.urgent = true
 		return

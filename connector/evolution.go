@@ -34,12 +34,13 @@ func (c *Connector) evolved(l *lane, before, after *schema.Table) {
 		default:
 			continue
 		}
-		l.changed(ColumnChange{c.now, col.Name, text})
+		c.changed(l, ColumnChange{c.now, col.Name, text})
 		c.log.Info("a column changed", "table", l.table, "column", col.Name, "change", text)
 	}
 }
 
-func (l *lane) changed(change ColumnChange) {
+func (c *Connector) changed(l *lane, change ColumnChange) {
+	c.metrics.changed(l.table)
 	l.changes = append(l.changes, change)
 	l.changes = l.changes[max(0, len(l.changes)-keptChanges):]
 }
@@ -52,6 +53,6 @@ func (c *Connector) left(column debezium.Left) {
 	if l.held != "" || slices.ContainsFunc(l.changes, func(have ColumnChange) bool { return have.Column == column.Column && have.Change == text }) {
 		return // another partition has told it
 	}
-	l.changed(ColumnChange{c.now, column.Column, text})
+	c.changed(l, ColumnChange{c.now, column.Column, text})
 	c.log.Warn("a column left the rows", "table", column.Table, "column", column.Column, "change", text)
 }

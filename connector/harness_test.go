@@ -298,8 +298,9 @@ func testOptions(t *testing.T, brokers []string, transport http.RoundTripper) Op
 		Pusher: &push.Pusher{Sink: sink, Budget: budget, Tracer: tracenoop.NewTracerProvider().Tracer(""),
 			PollInterval: 5 * time.Millisecond, MaxPollInterval: 20 * time.Millisecond, Attempts: 3,
 			MinBackoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
-		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second, MetadataLimit: 4096,
-		Tracer: tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
+		MemoryLimit: 64 << 20, DrainTimeout: 5 * time.Second, MetadataLimit: 4096, MetricTables: 500,
+		FreshnessTarget: func(string) time.Duration { return time.Minute },
+		Tracer:          tracenoop.NewTracerProvider().Tracer(""), Meter: metricnoop.NewMeterProvider().Meter(""),
 	}
 }
 

@@ -39,7 +39,6 @@ func (h Hold) Where() string {
 func (c *Connector) note(h Hold) {
 	h.Since = c.now
 	c.holds = append(c.holds, h)
-	c.metrics.held(1)
 	c.log.Error("on hold", "what", h.Where(), "reason", h.Reason, "remedy", h.Remedy)
 }
 
@@ -90,6 +89,7 @@ func (c *Connector) holdTable(table string, h Hold) Holder {
 	l.held, l.holder = h.Reason, c.nextHolder
 	for _, b := range c.batcher.Batches() {
 		if b.Table.Name == table {
+			l.oldest = older(l.oldest, b.Oldest)
 			c.batcher.Seal(b)
 			c.ledger.Move(Holder(b.ID), l.holder)
 		}
@@ -98,6 +98,9 @@ func (c *Connector) holdTable(table string, h Hold) Holder {
 		if _, feeds := p.taken[table]; feeds {
 			c.pause(p)
 		}
+	}
+	if l.oldest == 0 {
+		l.oldest = c.now.UnixMilli()
 	}
 	c.note(h)
 	return l.holder
@@ -140,7 +143,6 @@ func unavailable(table string, lack *batcher.Lack) Hold {
 // unhold forgets the holds of partitions that were given up: their new owner meets
 // the cause itself. A table or topic stays held while a partition of it stays here.
 func (c *Connector) unhold() {
-	before := len(c.holds)
 	c.holds = slices.DeleteFunc(c.holds, func(h Hold) bool {
 		if h.Table == "" {
 			for p := range c.parts {
@@ -160,8 +162,8 @@ func (c *Connector) unhold() {
 				return false
 			}
 		}
-		c.lane(h.Table).held = ""
+		l := c.lane(h.Table)
+		l.held, l.oldest = "", 0
 		return true
 	})
-	c.metrics.held(int64(len(c.holds) - before))
 }

@@ -213,7 +213,8 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	// the same job id.
 	c.trace(w, c.now, attribute.String("sluice.job.id", e.Job))
 	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Table: table}, e.Last())
-	w.delivery.Confirm, w.delivery.Once = c.confirm, c.once(table)
+	w.delivery.Confirm, w.delivery.Once, w.delivery.Ended = c.confirm, c.once(table), c.metrics.ended
+	c.metrics.intents("adopted")
 	w.shown.Store(w.delivery)
 	l.adopted = append(l.adopted, w)
 	c.log.Info("a job that an earlier owner has left behind is taken over", "table", table, "job", e.Job, "partitions", len(parts))
@@ -224,6 +225,7 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 func (c *Connector) replay(w *work) {
 	c.log.WarnContext(w.ctx, "a job of an earlier owner did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", w.lost)
 	w.lane.replays = max(w.size, 1)
+	c.metrics.intents("replayed")
 	seek := map[kafka.Partition]int64{}
 	for _, b := range slices.Clone(c.batcher.Of(w.lane.table)) {
 		c.dropBatch(b, nil, seek)

@@ -25,6 +25,7 @@ type lane struct {
 	adopted []*work // jobs that earlier owners have bound, to be brought to their end first
 	replays int64   // bytes of the rows that are read again until nothing is lacking; 0: none are
 	held    string  // why nothing runs any more; "" is not held
+	oldest  int64   // the oldest change that a held lane has dropped, or when it was held
 	holder  Holder  // keeps the offsets of a held table
 	done    laneTotals
 	changes []ColumnChange
@@ -185,6 +186,7 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	c.past(w, "seal", started, time.Now())
 	c.metrics.sealed(b.Reason.String())
 	c.metrics.unavailable(l.table, b)
+	c.metrics.waited(w.ctx, waited)
 	if b.Nulled > 0 {
 		c.log.WarnContext(w.ctx, "values that the source did not send are NULL from now on, as the table's setting unavailable says", "table", l.table, "values", b.Nulled)
 	}
@@ -225,7 +227,7 @@ func (c *Connector) encode(w *work) (bytes int64, err error) {
 	w.span.SetAttributes(attribute.Int64("sluice.bytes", bytes))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
 	w.delivery.Waited = w.waited
-	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once = c.confirm, c.binder(w), c.once(w.lane.table)
+	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once, w.delivery.Ended = c.confirm, c.binder(w), c.once(w.lane.table), c.metrics.ended
 	w.shown.Store(w.delivery)
 	return bytes, nil
 }
@@ -236,6 +238,9 @@ func (c *Connector) confirm(ctx context.Context) (time.Time, error) {
 	defer cancel()
 	until, err := c.consumer.Confirm(ctx)
 	if err != nil {
+		if kafka.NotOwner(err) {
+			c.metrics.fenced()
+		}
 		err = fmt.Errorf("the group does not confirm this member: %w", err)
 	}
 	return until, err
@@ -264,12 +269,15 @@ func (c *Connector) onDelivered(d delivered) {
 		l.waiting = w
 	case kind == push.Lost:
 		push.Fail(w.span, d.err)
+		c.metrics.processed(w, c.now, d.err)
 		c.abandon(w)
 		w.lost = d.err
 		l.adopted = slices.Insert(l.adopted, 0, w)
 	default:
 		push.Fail(w.span, d.err)
+		c.metrics.processed(w, c.now, d.err)
 		c.abandon(w)
+		l.oldest = w.oldest
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		switch {
 		case w.delivery == nil: // it did not get as far as the target
@@ -297,6 +305,7 @@ func (c *Connector) finish(w *work) {
 		c.log.Info("the target accepts the credentials again")
 		c.blocked = blocked{}
 	}
+	c.metrics.processed(w, c.now, nil)
 	for p, end := range w.ends {
 		c.parts[p].entries[l.table] = intent.Entry{Mark: end}
 	}
@@ -308,6 +317,7 @@ func (c *Connector) finish(w *work) {
 		l.done.Last = c.now
 		return
 	}
+	c.metrics.delivered(w, c.now)
 	c.inflight -= w.bytes
 	l.done.Batches++
 	l.done.Upserts += int64(w.upserts)
@@ -318,7 +328,6 @@ func (c *Connector) finish(w *work) {
 	c.totals.Deleted += int64(w.deletes)
 	c.totals.Compacted += int64(w.compacted)
 	c.totals.Truncated += int64(w.truncates)
-	c.metrics.delivered(l.table, w, c.now)
 	c.log.InfoContext(w.ctx, "batch delivered", "table", l.table, "reason", w.reason, "read", w.read,
 		"upserts", w.upserts, "deletes", w.deletes, "took", c.now.Sub(w.sealed).Round(time.Millisecond))
 }

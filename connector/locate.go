@@ -116,7 +116,7 @@ func (c *Connector) onLocated(r located) {
 		}
 		return
 	}
-	c.kafka = ""
+	c.kafka, c.measured = "", time.Time{}
 	for _, rows := range r.known {
 		c.batcher.Learn(rows)
 	}
@@ -194,7 +194,7 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
 		c.ledger.Advance(p.Partition, at.Start)
 	}
-	p.known = true
+	p.known, p.start = true, at.Start
 	for table, e := range meta.Tables {
 		p.entries[table] = e
 		if e.Mark > 0 {

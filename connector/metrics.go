@@ -7,145 +7,186 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/instrument"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
-// metrics are the connector's instruments, under OpenTelemetry's names.
+// metrics are the connector's instruments; package instrument says what each is. What is
+// told here is told for a batch, a poll or a commit, never for a record.
 type metrics struct {
-	record, batch, row, deadLetter, commit, truncated, dropped, rounded, nulled, clamped, unknown, noMetadata, compacted, gap, residual, absent, late, forgotten metric.Int64Counter
-	holds                                                                                                                                                        metric.Int64UpDownCounter
-	duration                                                                                                                                                     metric.Float64Histogram
-	last                                                                                                                                                         atomic.Pointer[Status]
+	tables, topics *instrument.Limit
+	group          string
+
+	record, batch, row, compacted, late, forgotten, gap, residual, deadLetter, commit, fence, noMetadata metric.Int64Counter
+	dropped, truncated, rounded, nulled, clamped, unknown, absent, change, jobs, intent, rebalance       metric.Int64Counter
+	duration, delay, rows, size, took, wait, process                                                     metric.Float64Histogram
+
+	last atomic.Pointer[Status]
 }
 
-func newMetrics(m metric.Meter) (*metrics, error) {
-	x := &metrics{}
-	var err error
-	note := func(e error) {
-		if err == nil {
-			err = e
-		}
+func newMetrics(opt *Options, topics *instrument.Limit) (*metrics, error) {
+	x := &metrics{tables: instrument.NewLimit(opt.MetricTables), topics: topics, group: opt.Kafka.Group}
+	set := &instrument.Set{Meter: opt.Meter}
+	for name, c := range map[string]*metric.Int64Counter{
+		"sluice.records":                  &x.record,
+		"sluice.batches":                  &x.batch,
+		"sluice.rows":                     &x.row,
+		"sluice.rows.compacted":           &x.compacted,
+		"sluice.rows.stale":               &x.late,
+		"sluice.positions.forgotten":      &x.forgotten,
+		"sluice.offsets.skipped":          &x.gap,
+		"sluice.residuals":                &x.residual,
+		"sluice.dead_letters":             &x.deadLetter,
+		"sluice.commits":                  &x.commit,
+		"sluice.commits.fenced":           &x.fence,
+		"sluice.commits.without_metadata": &x.noMetadata,
+		"sluice.values.dropped":           &x.dropped,
+		"sluice.values.rounded":           &x.rounded,
+		"sluice.values.nulled":            &x.nulled,
+		"sluice.values.clamped":           &x.clamped,
+		"sluice.values.unavailable":       &x.absent,
+		"sluice.strings.truncated":        &x.truncated,
+		"sluice.columns.unknown":          &x.unknown,
+		"sluice.schema.changes":           &x.change,
+		"sluice.jobs":                     &x.jobs,
+		"sluice.intents":                  &x.intent,
+		"sluice.rebalances":               &x.rebalance,
+	} {
+		*c = set.Counter(name)
 	}
-	counter := func(name, unit, text string) metric.Int64Counter {
-		c, e := m.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(text))
-		note(e)
-		return c
+	for name, h := range map[string]*metric.Float64Histogram{
+		"sluice.batch.duration":      &x.duration,
+		"sluice.batch.rows":          &x.rows,
+		"sluice.batch.size":          &x.size,
+		"sluice.delay":               &x.delay,
+		"sluice.job.duration":        &x.took,
+		"sluice.budget.wait":         &x.wait,
+		"messaging.process.duration": &x.process,
+	} {
+		*h = set.Histogram(name)
 	}
-	x.record = counter("sluice.records", "{record}", "Records decoded, by class.")
-	x.batch = counter("sluice.batches", "{batch}", "Batches sealed, by reason.")
-	x.row = counter("sluice.rows", "{row}", "Rows delivered, by table and kind of change.")
-	x.compacted = counter("sluice.rows.compacted", "{row}", "Rows that a later one of their key replaced before they were sent, by table.")
-	x.late = counter("sluice.rows.stale", "{row}", "Rows skipped as older than a change of their key that came before, by table.")
-	x.forgotten = counter("sluice.positions.forgotten", "{key}", "Keys whose position was forgotten for want of memory.")
-	x.gap = counter("sluice.offsets.skipped", "{offset}", "Offsets that the brokers skipped, by topic: transaction markers, aborted and compacted records.")
-	x.residual = counter("sluice.residuals", "{residual}", "Batches and partitions whose records were not all accounted for; each is on hold.")
-	x.deadLetter = counter("sluice.dead_letters", "{record}", "Records written to the dead-letter topic, by source topic.")
-	x.commit = counter("sluice.commits", "{commit}", "Offset commits, a partition each, by outcome.")
-	x.noMetadata = counter("sluice.commits.without_metadata", "{partition}", "Partitions for which the brokers take no metadata, so that a batch may be sent twice after a crash.")
-	x.dropped = counter("sluice.values.dropped", "{value}", "Values left out under a setting, by source topic.")
-	x.truncated = counter("sluice.strings.truncated", "{string}", "Strings longer than their column that a setting lets be cut, by source topic.")
-	x.absent = counter("sluice.values.unavailable", "{value}", "Values that the source did not send, by table and outcome: filled from an earlier change, null, or kept as the target has them.")
-	x.rounded = counter("sluice.values.rounded", "{value}", "Decimals and times of which the files do not hold every digit, by source topic.")
-	x.nulled = counter("sluice.values.nulled", "{value}", "Values out of the target's range that a setting makes NULL, by source topic.")
-	x.clamped = counter("sluice.values.clamped", "{value}", "Values out of the target's range that a setting makes the nearest in it, by source topic.")
-	x.unknown = counter("sluice.columns.unknown", "{column}", "Columns of a type that is not known, read as its base type, by source topic; each schema counts.")
-	var e error
-	x.holds, e = m.Int64UpDownCounter("sluice.holds", metric.WithUnit("{hold}"), metric.WithDescription("Tables and partitions on hold."))
-	note(e)
-	x.duration, e = m.Float64Histogram("sluice.batch.duration", metric.WithUnit("s"),
-		metric.WithDescription("Time from sealing a batch to DONE, by table."),
-		metric.WithExplicitBucketBoundaries(0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600))
-	note(e)
-	gauge := func(name, unit, text string, read func(*Status, metric.Float64Observer)) {
-		_, e := m.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(text),
-			metric.WithFloat64Callback(func(_ context.Context, o metric.Float64Observer) error {
-				if s := x.last.Load(); s != nil {
-					read(s, o)
-				}
-				return nil
-			}))
-		note(e)
+	x.observed(set, opt)
+	if set.Err != nil {
+		return nil, set.Err
 	}
-	gauge("sluice.memory", "By", "Bytes in batches, and of records that wait for a decoder or a schema, by state.", func(s *Status, o metric.Float64Observer) {
-		o.Observe(float64(s.Memory.Open), metric.WithAttributes(attribute.String("state", "open")))
-		o.Observe(float64(s.Memory.InFlight), metric.WithAttributes(attribute.String("state", "in_flight")))
-		o.Observe(float64(s.Memory.Waiting), metric.WithAttributes(attribute.String("state", "waiting")))
-	})
-	gauge("sluice.schema_registry.up", "1", "1 if the schema registry answers, 0 if records wait for it; nothing without a registry.", func(s *Status, o metric.Float64Observer) {
-		switch s.SchemaRegistry {
-		case "":
-		case "ok":
-			o.Observe(1)
-		default:
-			o.Observe(0)
-		}
-	})
-	gauge("sluice.budget.left", "{job}", "Job submissions left in this UTC hour.", func(s *Status, o metric.Float64Observer) {
-		o.Observe(float64(s.Budget.Left))
-	})
-	gauge("sluice.freshness", "s", "Age of the oldest source change that is not DONE, by table.", func(s *Status, o metric.Float64Observer) {
-		for _, t := range s.Tables {
-			o.Observe(t.Freshness, metric.WithAttributes(attribute.String("sluice.table", t.Table)))
-		}
-	})
-	return x, err
+	// What is counted from 0 on is seen to rise by the first of it.
+	for _, c := range []metric.Int64Counter{x.residual, x.forgotten, x.fence} {
+		add(c, 0)
+	}
+	for _, outcome := range []string{"adopted", "replayed"} {
+		add(x.intent, 0, attribute.String("outcome", outcome))
+	}
+	for _, event := range []string{"assigned", "revoked", "lost"} {
+		add(x.rebalance, 0, attribute.String("event", event))
+	}
+	return x, nil
 }
 
 func add(c metric.Int64Counter, n int64, attrs ...attribute.KeyValue) {
 	c.Add(context.Background(), n, metric.WithAttributes(attrs...))
 }
 
+func (x *metrics) table(name string) attribute.KeyValue {
+	return attribute.String(instrument.Table, x.tables.Name(name))
+}
+
+func (x *metrics) topic(name string) attribute.KeyValue {
+	return attribute.String(instrument.Topic, x.topics.Name(name))
+}
+
+// assigned begins a topic's counters of losses at 0.
+func (x *metrics) assigned(topic string) {
+	t := x.topic(topic)
+	for _, c := range []metric.Int64Counter{x.gap, x.noMetadata, x.dropped, x.truncated, x.rounded, x.nulled, x.clamped, x.unknown} {
+		add(c, 0, t)
+	}
+	for _, reason := range debezium.Reasons() {
+		add(x.deadLetter, 0, t, attribute.String("reason", reason.String()))
+	}
+}
+
+func (x *metrics) rebalanced(event string)       { add(x.rebalance, 1, attribute.String("event", event)) }
 func (x *metrics) records(class string, n int64) { add(x.record, n, attribute.String("class", class)) }
 func (x *metrics) sealed(reason string)          { add(x.batch, 1, attribute.String("reason", reason)) }
-func (x *metrics) held(n int64)                  { x.holds.Add(context.Background(), n) }
-func (x *metrics) observe(s *Status)             { x.last.Store(s) }
+func (x *metrics) intents(outcome string)        { add(x.intent, 1, attribute.String("outcome", outcome)) }
+func (x *metrics) unbalanced()                   { add(x.residual, 1) }
+func (x *metrics) fenced()                       { add(x.fence, 1) }
+func (x *metrics) changed(table string)          { add(x.change, 1, x.table(table)) }
+func (x *metrics) gaps(topic string, n int64)    { add(x.gap, n, x.topic(topic)) }
+func (x *metrics) plain(topic string)            { add(x.noMetadata, 1, x.topic(topic)) }
 
-func (x *metrics) unbalanced() { x.residual.Add(context.Background(), 1) }
-
-func (x *metrics) gaps(topic string, n int64) {
-	add(x.gap, n, attribute.String("messaging.destination.name", topic))
-}
+func (x *metrics) waited(ctx context.Context, d time.Duration) { x.wait.Record(ctx, d.Seconds()) }
 
 func (x *metrics) stale(table string, rows, forgotten int64) {
 	if rows > 0 {
-		add(x.late, rows, attribute.String("sluice.table", table))
+		add(x.late, rows, x.table(table))
 	}
-	if forgotten > 0 {
-		add(x.forgotten, forgotten)
-	}
+	add(x.forgotten, forgotten)
 }
 
-func (x *metrics) deadLettered(topic string) {
-	add(x.deadLetter, 1, attribute.String("messaging.destination.name", topic))
+func (x *metrics) deadLettered(topic string, why debezium.Reason) {
+	add(x.deadLetter, 1, x.topic(topic), attribute.String("reason", why.String()))
 }
 
 // lost counts what a setting allows to be lost (I6).
-func (x *metrics) lost(c metric.Int64Counter, topic string, n int64) {
-	add(c, n, attribute.String("messaging.destination.name", topic))
-}
+func (x *metrics) lost(c metric.Int64Counter, topic string, n int64) { add(c, n, x.topic(topic)) }
 
 // unavailable counts what became of values that the source did not send.
 func (x *metrics) unavailable(table string, b *batcher.Batch) {
 	for outcome, n := range map[string]int{"filled": b.Filled, "null": b.Nulled, "kept": b.Kept} {
 		if n > 0 {
-			add(x.absent, int64(n), attribute.String("sluice.table", table), attribute.String("outcome", outcome))
+			add(x.absent, int64(n), x.table(table), attribute.String("outcome", outcome))
 		}
 	}
 }
 
-func (x *metrics) plain(topic string) {
-	add(x.noMetadata, 1, attribute.String("messaging.destination.name", topic))
-}
-
 func (x *metrics) commits(topic, outcome string) {
-	add(x.commit, 1, attribute.String("messaging.destination.name", topic), attribute.String("outcome", outcome))
+	add(x.commit, 1, x.topic(topic), attribute.String("outcome", outcome))
 }
 
-func (x *metrics) delivered(table string, w *work, now time.Time) {
-	t := attribute.String("sluice.table", table)
+// ended counts a job of a table. Workers call it.
+func (x *metrics) ended(ctx context.Context, table string, outcome push.Outcome, took time.Duration) {
+	at := metric.WithAttributes(x.table(table), attribute.String("outcome", string(outcome)))
+	x.jobs.Add(ctx, 1, at)
+	if took > 0 {
+		x.took.Record(ctx, took.Seconds(), at)
+	}
+}
+
+// delivered books a batch that is DONE.
+func (x *metrics) delivered(w *work, now time.Time) {
+	t := x.table(w.lane.table)
 	add(x.row, int64(w.upserts), t, attribute.String("op", "upsert"))
 	add(x.row, int64(w.deletes), t, attribute.String("op", "delete"))
 	add(x.compacted, int64(w.compacted), t)
-	x.duration.Record(context.Background(), now.Sub(w.sealed).Seconds(), metric.WithAttributes(t))
+	at := metric.WithAttributes(t)
+	x.rows.Record(w.ctx, float64(w.upserts+w.deletes), at)
+	x.size.Record(w.ctx, float64(w.bytes), at)
+	x.duration.Record(w.ctx, now.Sub(w.sealed).Seconds(), at)
+	if w.oldest > 0 {
+		x.delay.Record(w.ctx, max(0, now.Sub(time.UnixMilli(w.oldest)).Seconds()), at)
+	}
+}
+
+// processed tells how long a batch took, or an adopted job, to DONE or to its failure.
+func (x *metrics) processed(w *work, now time.Time, err error) {
+	at := []attribute.KeyValue{semconv.MessagingSystemKafka, semconv.MessagingOperationName("process"),
+		semconv.MessagingOperationTypeProcess, semconv.MessagingConsumerGroupName(x.group)}
+	topics := map[string]bool{}
+	for p := range w.ends {
+		topics[p.Topic] = true
+	}
+	if len(topics) == 1 {
+		for name := range topics {
+			at = append(at, x.topic(name))
+		}
+	}
+	if err != nil {
+		at = append(at, semconv.ErrorTypeKey.String(push.KindOf(err).String()))
+	}
+	x.process.Record(w.ctx, now.Sub(w.sealed).Seconds(), metric.WithAttributes(at...))
 }

@@ -218,6 +218,7 @@ func TestThrownOut(t *testing.T) {
 	slow := w.options("shop.public.a")
 	slow.Kafka.SessionTimeout = time.Second
 	slow.Pusher.PollInterval, slow.Pusher.MaxPollInterval = 5*time.Second, 5*time.Second
+	reader := meter(&slow)
 	w.run(slow) // its job is DONE soon, but it looks again after five seconds
 	w.eventually("the first job", func() bool { return w.emu.Counts().Submitted == 1 })
 	time.Sleep(1500 * time.Millisecond)
@@ -239,6 +240,13 @@ func TestThrownOut(t *testing.T) {
 	}
 	w.put("shop.public.a", "c", 30, "later")
 	w.eventually("it is a member again", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+	got := read(t, reader)
+	if fenced, lost := got.of("sluice.commits.fenced").value, got.of("sluice.rebalances", "event=lost").value; fenced == 0 || lost == 0 {
+		t.Errorf("%v refusals and %v losses are counted", fenced, lost)
+	}
+	if refused := got.of("sluice.commits", "outcome=refused").value; refused == 0 || got.of("messaging.client.operation.duration", "messaging.operation.name=commit", "error.type=").count == got.of("messaging.client.operation.duration", "messaging.operation.name=commit").count {
+		t.Errorf("%v refused commits are counted, and no request as failed", refused)
+	}
 }
 
 // TestTopicAffine: three members share four topics, of which two feed one table; every

@@ -164,6 +164,7 @@ func TestAdopt(t *testing.T) {
 			w.commitAs("shop.public.a", 0, 0, m.String())
 			put(0, 4)
 			put(4, 4)
+			reader := meter(&opt)
 			conn, stop := w.run(opt)
 			w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
 			stop()
@@ -171,6 +172,10 @@ func TestAdopt(t *testing.T) {
 			want := int64(len(changes) - 6)
 			if c.again {
 				want = int64(len(changes))
+			}
+			got := read(t, reader)
+			if adopted, replayed := got.of("sluice.intents", "outcome=adopted").value, got.of("sluice.intents", "outcome=replayed").value; adopted != 1 || replayed == 1 != c.again || replayed > 1 {
+				t.Errorf("%v jobs are counted as adopted and %v as replayed", adopted, replayed)
 			}
 			if n := conn.Status().Totals.Read; n != want {
 				t.Errorf("%d changes were sent, want %d", n, want)

@@ -37,9 +37,12 @@ type Totals struct {
 
 // Status is a picture of the connector, made by the loop and never changed.
 type Status struct {
-	State      State        `json:"state"`
-	At         time.Time    `json:"at"`
-	Partitions int          `json:"partitions"`
+	State      State     `json:"state"`
+	At         time.Time `json:"at"`
+	Partitions int       `json:"partitions"`
+	// Lag is how many records are behind the high watermarks by the committed offsets.
+	Lag        int64        `json:"lagRecords"`
+	LastCommit time.Time    `json:"lastCommit,omitzero"`
 	Memory     MemoryStatus `json:"memory"`
 	Budget     BudgetStatus `json:"budget"`
 	Kafka      string       `json:"kafka"`  // "ok", or what is wrong with the brokers
@@ -49,6 +52,8 @@ type Status struct {
 	Totals         Totals        `json:"totals"`
 	Tables         []TableStatus `json:"tables"`
 	Holds          []Hold        `json:"holds"`
+
+	topics map[string]bool // those of our partitions, and whether they are on hold
 }
 
 // MemoryStatus is bytes against SLUICE_MEMORY_LIMIT.
@@ -60,9 +65,12 @@ type MemoryStatus struct {
 	Paused   bool  `json:"fetchingPaused"`
 }
 
-// BudgetStatus is what the UTC hour has left.
+// BudgetStatus is what the UTC hour has left of its limit, and what was spent since the
+// start.
 type BudgetStatus struct {
 	Left   int       `json:"jobsLeft"`
+	Limit  int       `json:"jobsPerHour"`
+	Spent  int64     `json:"jobsSpent"`
 	Resets time.Time `json:"resets"`
 }
 
@@ -73,11 +81,15 @@ type TableStatus struct {
 	// delivering, waiting (for the credentials) or held.
 	State string `json:"state"`
 	// Freshness is seconds since the source committed the oldest change that is
-	// not DONE yet; 0 if there is none.
-	Freshness float64  `json:"freshnessSeconds"`
-	Rows      int      `json:"openRows"`
-	Bytes     int64    `json:"openBytes"`
-	Columns   []string `json:"columns,omitempty"`
+	// not DONE yet; 0 if there is none. A held table counts from the oldest change that it
+	// has dropped, or from the hold.
+	Freshness       float64 `json:"freshnessSeconds"`
+	FreshnessTarget float64 `json:"freshnessTargetSeconds"`
+	// Lag is that of the partitions which feed the table.
+	Lag     int64    `json:"lagRecords"`
+	Rows    int      `json:"openRows"`
+	Bytes   int64    `json:"openBytes"`
+	Columns []string `json:"columns,omitempty"`
 	// Changes are the latest changes of the columns, the last one last.
 	Changes   []ColumnChange `json:"columnChanges,omitempty"`
 	Step      string         `json:"step,omitempty"`
@@ -112,11 +124,14 @@ func (c *Connector) publish() {
 }
 
 func (c *Connector) picture() {
-	left, resets := c.opt.Pusher.Budget.Left(c.now)
+	budget := c.opt.Pusher.Budget
+	left, resets := budget.Left(c.now)
+	lag, lags := c.lags()
 	s := &Status{
-		State: c.state(), At: c.now, Partitions: len(c.parts), Kafka: "ok", Target: "ok", Totals: c.totals,
+		State: c.state(), At: c.now, Partitions: len(c.parts), Lag: lag, LastCommit: c.commits.done, Kafka: "ok", Target: "ok", Totals: c.totals,
 		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.waiting(), Limit: c.opt.MemoryLimit, Paused: c.full()},
-		Budget: BudgetStatus{left, resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
+		Budget: BudgetStatus{Left: left, Limit: budget.Limit(), Spent: budget.Spent(), Resets: resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
+		topics: map[string]bool{},
 	}
 	if c.opt.Registry != nil {
 		if s.SchemaRegistry = c.opt.Registry.Trouble(); s.SchemaRegistry == "" {
@@ -126,11 +141,19 @@ func (c *Connector) picture() {
 	if c.kafka != "" {
 		s.Kafka = c.kafka
 	}
+	for p := range c.parts {
+		if _, seen := s.topics[p.Topic]; !seen {
+			s.topics[p.Topic] = c.topicHeld(p.Topic)
+		}
+	}
+	for table := range lags {
+		c.lane(table) // one is there for a table that only its topic's name has told of
+	}
 	for _, l := range c.lanes {
 		if err := c.sayTrouble(l); err != nil {
 			s.Target = err.Error()
 		}
-		s.Tables = append(s.Tables, c.tableStatus(l))
+		s.Tables = append(s.Tables, c.tableStatus(l, lags[l.table]))
 	}
 	if c.blocked.err != nil {
 		s.Target = c.blocked.err.Error()
@@ -150,22 +173,17 @@ func (c *Connector) state() State {
 	return Starting
 }
 
-func (c *Connector) tableStatus(l *lane) TableStatus {
-	t := TableStatus{Table: l.table, State: "idle", Changes: slices.Clone(l.changes),
+func (c *Connector) tableStatus(l *lane, lag int64) TableStatus {
+	t := TableStatus{Table: l.table, State: "idle", FreshnessTarget: c.opt.FreshnessTarget(l.table).Seconds(), Lag: lag, Changes: slices.Clone(l.changes),
 		Batches: l.done.Batches, Upserts: l.done.Upserts, Deletes: l.done.Deletes, Compacted: l.done.Compacted, LastDone: l.done.Last}
 	if l.done.Took > 0 {
 		t.LastTook = l.done.Took.Round(time.Millisecond).String()
 	}
 	oldest := int64(0)
-	older := func(ms int64) {
-		if ms > 0 && (oldest == 0 || ms < oldest) {
-			oldest = ms
-		}
-	}
 	for _, b := range c.batcher.Of(l.table) {
 		t.Rows += b.Len()
 		t.Bytes += b.Size()
-		older(b.Oldest)
+		oldest = older(oldest, b.Oldest)
 		if t.State = "filling"; b.Reason > 0 {
 			t.State = "due"
 		}
@@ -173,11 +191,11 @@ func (c *Connector) tableStatus(l *lane) TableStatus {
 	}
 	if w := l.running; w != nil {
 		t.State = "delivering"
-		older(w.oldest)
+		oldest = older(oldest, w.oldest)
 	}
 	if w := l.waiting; w != nil {
 		t.State = "waiting"
-		older(w.oldest)
+		oldest = older(oldest, w.oldest)
 	}
 	for _, w := range []*work{l.running, l.waiting} {
 		if w == nil {
@@ -194,11 +212,20 @@ func (c *Connector) tableStatus(l *lane) TableStatus {
 	}
 	if l.held != "" {
 		t.State, t.Error = "held", l.held
+		oldest = older(oldest, l.oldest)
 	}
 	if oldest > 0 {
 		t.Freshness = max(0, c.now.Sub(time.UnixMilli(oldest)).Seconds())
 	}
 	return t
+}
+
+// older returns the earlier of two times in milliseconds, of which 0 is none.
+func older(a, b int64) int64 {
+	if a == 0 || b > 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // trouble is a failure of a lane's job that the log has told of.

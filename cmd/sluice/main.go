@@ -82,7 +82,8 @@ See it work, with nothing to install:   sluice demo
 Try it with your own Kafka, no tenant:  sluice emulator, then sluice run
 All settings:                           sluice config
 Whether a configuration will work:      sluice check
-What becomes of a column's type:        sluice types`,
+What becomes of a column's type:        sluice types
+What /metrics tells:                    sluice metrics`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
@@ -111,6 +112,9 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 			log := newLogger(cfg, errOut)
 			for _, name := range config.Unknown(os.Environ()) {
 				log.Warn("no such setting; sluice config prints all of them", "variable", name)
+			}
+			for _, text := range cfg.Warnings() {
+				log.Warn(text)
 			}
 			return fail(run(cmd.Context(), cfg, log, nil))
 		},
@@ -151,7 +155,7 @@ Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).`,
 	cmd.Flags().Float64Var(&emu.faults, "faults", 0, "share of calls that fail at random, 0 to 1")
 	root.AddCommand(cmd)
 
-	var markdown bool
+	var markdown, metricsMarkdown bool
 	cmd = &cobra.Command{
 		Use:   "types",
 		Short: "Print what becomes of each column type of a source",
@@ -162,6 +166,15 @@ the note names says otherwise.`,
 		RunE: func(*cobra.Command, []string) error { return fail(writeTypes(out, markdown)) },
 	}
 	cmd.Flags().BoolVar(&markdown, "markdown", false, "as a table of Markdown")
+	root.AddCommand(cmd)
+
+	cmd = &cobra.Command{
+		Use:   "metrics",
+		Short: "Print all metrics: name, type, unit, attributes, meaning",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return fail(writeMetrics(out, metricsMarkdown)) },
+	}
+	cmd.Flags().BoolVar(&metricsMarkdown, "markdown", false, "as a table of Markdown")
 	root.AddCommand(cmd, &cobra.Command{
 		Use:   "config",
 		Short: "Print all settings: variable, default, what it accepts, purpose",

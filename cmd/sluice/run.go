@@ -219,6 +219,9 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (conn
 		MetadataLimit:   cfg.Kafka.MetadataMaxBytes,
 		HoldNewGroup:    cfg.Kafka.AutoOffsetReset == "none",
 		Logger:          log,
+		FreshnessTarget: cfg.FreshnessTargetOf,
+		Version:         buildVersion(),
+		MetricTables:    cfg.Metrics.MaxTables,
 		Tracer:          t.Tracer(),
 		Meter:           t.Meter(),
 	}

@@ -55,6 +55,7 @@ tables:
     maxRows: 7
     maxBytes: 3MiB
     maxAge: 9m
+    freshnessTarget: 20m
     unavailable: unchanged
     truncate: replace
     typeChange: string
@@ -91,6 +92,9 @@ func TestWiring(t *testing.T) {
 	}
 	if !o.Decoder.ByPosition("merged") || o.Decoder.ByPosition("public_t") {
 		t.Error("order is not wired to the decoder")
+	}
+	if o.FreshnessTarget("public_t") != 20*time.Minute || o.FreshnessTarget("x") != 5*time.Minute {
+		t.Error("the freshness targets are not wired")
 	}
 	for _, shard := range []string{"m1", "m2"} {
 		id := debezium.Identity{Database: "d", Schema: "public", Table: shard}
@@ -139,6 +143,8 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_METADATA_COLUMNS", "op=_op, delivered_at=_at", func(o connector.Options) bool {
 			return slices.Equal(o.Decoder.Metadata("t"), []debezium.MetadataColumn{{What: debezium.Operation, Name: "_op"}, {What: debezium.DeliveredAt, Name: "_at"}})
 		}},
+		{"SLUICE_FRESHNESS_TARGET", "7m", func(o connector.Options) bool { return o.FreshnessTarget("t") == 7*time.Minute }},
+		{"SLUICE_METRICS_MAX_TABLES", "7", func(o connector.Options) bool { return o.MetricTables == 7 && o.Version == buildVersion() }},
 		{"SLUICE_TYPE_CHANGE", "string", func(o connector.Options) bool { return o.Policy("x").Loose }},
 		{"SLUICE_TYPE_CHANGE", "hold", func(o connector.Options) bool { return !o.Policy("x").Loose }},
 		{"SLUICE_UNAVAILABLE", "null", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableNull }},

@@ -21,6 +21,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/plugin/kslog"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/sluice-cdc/sluice/connector/instrument"
 )
 
 // Partition names a partition of a topic.
@@ -53,6 +56,8 @@ type Options struct {
 	MetadataAge      time.Duration // how soon new topics are noticed
 	FetchBytes       int32         // of one fetch from one broker
 	Logger           *slog.Logger
+	Meter            metric.Meter
+	MetricTopics     *instrument.Limit // which topics have series of their own
 }
 
 // Pattern reports whether the topics are given by a pattern.

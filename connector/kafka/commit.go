@@ -51,6 +51,7 @@ func (w *writes) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time
 // at a time.
 func (c *Consumer) Commit(ctx context.Context, offsets map[Partition]Offset) map[Partition]error {
 	results := make(map[Partition]error, len(offsets))
+	defer func(start time.Time) { c.metrics.committed(ctx, time.Since(start), results) }(time.Now())
 	ask := map[string]map[int32]kgo.EpochOffset{}
 	others := map[Partition]Offset{}
 	for p, o := range offsets {

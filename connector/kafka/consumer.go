@@ -17,6 +17,7 @@ type Event any
 // Fetched is the answer to an Ask: records of each partition in offset order.
 type Fetched struct {
 	Records map[Partition][]*kgo.Record
+	Ends    map[Partition]int64 // high watermarks, of partitions with records
 	Errors  map[Partition]error // of a fetch; partition "" is the whole client
 }
 
@@ -62,20 +63,25 @@ type Consumer struct {
 	member member
 	affine *affine
 	writes writes
+
+	metrics *metrics
 }
 
 // NewConsumer makes a client, which joins the group on its own as soon as it knows the
 // topics: go on to read Events.
 func NewConsumer(opt Options) (*Consumer, error) {
 	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan ask), member: member{partitions: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
+	var err error
+	if c.metrics, err = newMetrics(&opt); err != nil {
+		return nil, err
+	}
 	opts := append(opt.kgo(),
-		kgo.WithHooks(&c.member, &c.writes),
+		kgo.WithHooks(&c.member, &c.writes, c.metrics),
 		kgo.Balancers(opt.balancers(c.affine, &c.member)...),
 		kgo.OnPartitionsAssigned(c.assigned),
 		kgo.OnPartitionsRevoked(c.revoked(false)),
 		kgo.OnPartitionsLost(c.revoked(true)),
 	)
-	var err error
 	if c.cl, err = kgo.NewClient(opts...); err != nil {
 		return nil, err
 	}
@@ -138,10 +144,12 @@ func (c *Consumer) Close() {
 }
 
 func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
-	f := Fetched{Records: map[Partition][]*kgo.Record{}}
+	f := Fetched{Records: map[Partition][]*kgo.Record{}, Ends: map[Partition]int64{}}
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
 		if len(p.Records) > 0 {
-			f.Records[Partition{p.Topic, p.Partition}] = p.Records
+			id := Partition{p.Topic, p.Partition}
+			f.Records[id], f.Ends[id] = p.Records, p.HighWatermark
+			c.metrics.received(p.Topic, len(p.Records))
 			c.affine.observe(p.Topic, Size(p.Records))
 		}
 	})
@@ -183,6 +191,10 @@ func Gone(err error) bool {
 func Fenced(err error) bool {
 	return errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.FencedInstanceID)
 }
+
+// NotOwner reports whether a commit or a submission was refused because we are not the
+// member that we were: by the group's coordinator, or here, before it was asked.
+func NotOwner(err error) bool { return Fenced(err) || errors.Is(err, errFenced) }
 
 func list(m map[string][]int32) (all []Partition) {
 	for topic, ids := range m {
@@ -275,5 +287,9 @@ func (c *Consumer) Resume(parts []Partition) {
 // Produce writes a record and calls done when it is acknowledged by all in-sync
 // replicas, or has failed.
 func (c *Consumer) Produce(ctx context.Context, r *kgo.Record, done func(error)) {
-	c.cl.Produce(ctx, r, func(_ *kgo.Record, err error) { done(err) })
+	start := time.Now()
+	c.cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+		c.metrics.wrote(ctx, r.Topic, time.Since(start), err)
+		done(err)
+	})
 }

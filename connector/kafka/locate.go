@@ -95,6 +95,19 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	return located, nil
 }
 
+// Ends asks the brokers for the high watermarks of topics' partitions, as far as they
+// tell them.
+func (c *Consumer) Ends(ctx context.Context, topics []string) (map[Partition]int64, error) {
+	listed, err := kadm.NewClient(c.cl).ListEndOffsets(ctx, topics...)
+	at := map[Partition]int64{}
+	listed.Each(func(o kadm.ListedOffset) {
+		if o.Err == nil {
+			at[Partition{o.Topic, o.Partition}] = o.Offset
+		}
+	})
+	return at, err
+}
+
 // lookBack is how many offsets before the committed one are read again for what they look
 // like.
 const lookBack = 32

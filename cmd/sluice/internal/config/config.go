@@ -150,9 +150,15 @@ type Config struct {
 		Limit int    `env:"LIMIT, default=100" min:"1" help:"such records in a minute; more hold the table"`
 	} `env:", prefix=DEADLETTER_"`
 	DrainTimeout time.Duration `env:"DRAIN_TIMEOUT, default=30s" help:"time for what is in flight at a stop or rebalance"`
-	HTTPAddr     string        `env:"HTTP_ADDR, default=127.0.0.1:8080" help:"where /livez, /readyz, /status and /metrics are served"`
-	LogFormat    string        `env:"LOG_FORMAT, default=text" oneof:"text,json" help:"of the log on standard error"`
-	LogLevel     string        `env:"LOG_LEVEL, default=info" oneof:"debug,info,warn,error" help:"least level that is logged"`
+	// FreshnessTarget is only told of: it changes nothing in how batches are made.
+	FreshnessTarget time.Duration `env:"FRESHNESS_TARGET, default=5m" min:"1s" help:"how old the oldest change of a table that is not delivered may be before the alerts and /status call it late; more than SLUICE_BATCH_MAX_AGE"`
+	HTTPAddr        string        `env:"HTTP_ADDR, default=127.0.0.1:8080" help:"where /livez, /readyz, /status and /metrics are served"`
+	LogFormat       string        `env:"LOG_FORMAT, default=text" oneof:"text,json" help:"of the log on standard error"`
+	LogLevel        string        `env:"LOG_LEVEL, default=info" oneof:"debug,info,warn,error" help:"least level that is logged"`
+
+	Metrics struct {
+		MaxTables int `env:"MAX_TABLES, default=500" min:"1" help:"so many tables, and topics, have metrics of their own; all others are counted together under the name other"`
+	} `env:", prefix=METRICS_"`
 
 	Tables Tables `env:"-"`
 }

@@ -75,6 +75,7 @@ tables:
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB
     maxAge: 10m
+    freshnessTarget: 30m        # as SLUICE_FRESHNESS_TARGET
     allowDuplicate: false       # these are sent with the table's jobs as they are
     duplicateRemovalColumn: ""
     targetSchema: ""

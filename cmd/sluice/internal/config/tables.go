@@ -49,6 +49,8 @@ type Table struct {
 	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
 	MaxBytes    string        `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
 	MaxAge      time.Duration `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
+	// FreshnessTarget is as SLUICE_FRESHNESS_TARGET.
+	FreshnessTarget time.Duration `yaml:"freshnessTarget"`
 
 	AllowDuplicate         *bool    `yaml:"allowDuplicate"`
 	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn"`
@@ -75,8 +77,8 @@ func readTables(path string) (t Tables, err error) {
 		return t, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
 	for name, one := range t.Tables {
-		if one.MaxRows < 0 || one.MaxAge < 0 {
-			return t, fmt.Errorf("tables.%s: maxRows and maxAge must not be negative", name)
+		if one.MaxRows < 0 || one.MaxAge < 0 || one.FreshnessTarget < 0 {
+			return t, fmt.Errorf("tables.%s: maxRows, maxAge and freshnessTarget must not be negative", name)
 		}
 		if one.Append && len(one.Keys) > 0 {
 			return t, fmt.Errorf("tables.%[1]s: append is for a table without a key, and keys names one; leave out tables.%[1]s.append or tables.%[1]s.keys", name)

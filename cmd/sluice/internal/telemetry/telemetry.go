@@ -133,7 +133,9 @@ func (t *Telemetry) measures(ctx context.Context, s signal, res *resource.Resour
 	if err != nil {
 		return err
 	}
-	opts := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(served)}
+	// No limit to the series of an instrument: the SDK's own drops names in silence, and the
+	// instruments bound theirs themselves.
+	opts := []sdkmetric.Option{sdkmetric.WithResource(res), sdkmetric.WithReader(served), sdkmetric.WithCardinalityLimit(0)}
 	for _, one := range all {
 		opts = append(opts, sdkmetric.WithReader(sdkmetric.NewPeriodicReader(one)))
 	}
