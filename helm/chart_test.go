@@ -193,7 +193,7 @@ func TestPurpose(t *testing.T) {
 	look(readValues(t))
 }
 
-// TestUsed: no value does nothing; <name> is a placeholder in a file. The condition of a parent chart is read by Helm.
+// TestUsed: no value does nothing; <name> is a placeholder in a file, whose alerts have values by name. The condition of a parent chart is read by Helm.
 func TestUsed(t *testing.T) {
 	var templates strings.Builder
 	for _, pattern := range []string{"templates/*.*", "templates/tests/*.*", "files/*.*"} {
@@ -214,7 +214,7 @@ func TestUsed(t *testing.T) {
 		for _, v := range all {
 			if v.nested != nil {
 				look(v.nested)
-			} else if v.path != "enabled" && !regexp.MustCompile(`[."<]`+regexp.QuoteMeta(v.key)+`\b`).MatchString(templates.String()) {
+			} else if v.path != "enabled" && !regexp.MustCompile(`(?:[."<]|alert: )`+regexp.QuoteMeta(v.key)+`\b`).MatchString(templates.String()) {
 				t.Errorf("values.yaml: no template reads %s", v.path)
 			}
 		}
