@@ -221,20 +221,19 @@ func TestSilentCollector(t *testing.T) {
 				t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
 				t.Setenv("OTEL_BLRP_SCHEDULE_DELAY", "1")
 				t.Setenv("OTEL_METRIC_EXPORT_INTERVAL", "1")
-				var log bytes.Buffer
+				for _, limit := range []string{"EXPORTER_OTLP_TIMEOUT", "BSP_EXPORT_TIMEOUT", "BLRP_EXPORT_TIMEOUT", "METRIC_EXPORT_TIMEOUT"} {
+					t.Setenv("OTEL_"+limit, "3600000") // whoever waits for an answer waits an hour
+				}
+				var log lines
 				tel, _ := use(t, plain(&log))
 				for range 10_000 { // the queues hold 2048
 					ctx, span := tel.Tracer().Start(t.Context(), "more")
 					tel.Logger().InfoContext(ctx, "more")
 					span.End()
 				}
-				began := time.Now()
 				tel.stopIn(100 * time.Millisecond)
-				// An export's own limit is 10 s.
-				if took := time.Since(began); took > 5*time.Second {
-					t.Errorf("the stop took %v", took)
-				}
-				if n := strings.Count(log.String(), "telemetry is not sent"); n == 0 || n > 2 || strings.Count(log.String(), "more") < 10_000 {
+				// One, one that counts the rest, and perhaps one more after that.
+				if n := strings.Count(log.String(), "telemetry is not sent"); n == 0 || n > 3 || strings.Count(log.String(), "more") < 10_000 {
 					t.Errorf("the log tells %d times that nothing is sent:\n%s", n, regexp.MustCompile(".*msg=more.*\n").ReplaceAllString(log.String(), ""))
 				}
 			})
@@ -249,7 +248,7 @@ func TestSDKErrors(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
 	t.Setenv("OTEL_TRACES_SAMPLER", "sometimes")
 	t.Setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")
-	var log bytes.Buffer
+	var log lines
 	tel, err := New(t.Context(), "v1.2.3", slog.New(plain(&log)))
 	if err != nil {
 		t.Fatal(err)
