@@ -16,39 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/protobuf/proto"
 
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/otlptest"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
-
-// spans is a collector for OTLP over HTTP.
-type spans struct {
-	mu     sync.Mutex
-	byName map[string][]string // trace ids
-}
-
-func (s *spans) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	var in collector.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(body, &in)
-	}
-	if err != nil || r.URL.Path != "/v1/traces" {
-		http.Error(w, "not a trace export", http.StatusBadRequest)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, rs := range in.ResourceSpans {
-		for _, ss := range rs.ScopeSpans {
-			for _, span := range ss.Spans {
-				name, _, _ := strings.Cut(span.Name, " shop.") // the topic
-				s.byName[name] = append(s.byName[name], string(span.TraceId))
-			}
-		}
-	}
-}
 
 // tunnel is a proxy for HTTPS that leads every host to one address.
 func tunnel(to string, asked *sync.Map) http.Handler {
@@ -87,9 +58,7 @@ func TestPrivateNetwork(t *testing.T) {
 	var asked sync.Map
 	proxy := httptest.NewServer(tunnel(api.Listener.Addr().String(), &asked))
 	defer proxy.Close()
-	traces := &spans{byName: map[string][]string{}}
-	otlp := httptest.NewServer(traces)
-	defer otlp.Close()
+	traces := otlptest.New(t)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, shopTopics...),
 		kfake.TLS(ca.server), kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "sluice", "open sesame"))
 	if err != nil {
@@ -103,7 +72,7 @@ func TestPrivateNetwork(t *testing.T) {
 		"SLUICE_CELONIS_URL": "https://tenant.example", "SLUICE_CELONIS_POOL_ID": "p", "SLUICE_CELONIS_CA_FILE": ca.caFile,
 		"SLUICE_CELONIS_OAUTH_CLIENT_ID": "me", "SLUICE_CELONIS_OAUTH_CLIENT_SECRET": "s3cret",
 		"SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_BATCH_MAX_AGE": "50ms", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000",
-		"HTTPS_PROXY": proxy.URL, "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.URL, "OTEL_BSP_SCHEDULE_DELAY": "100",
+		"HTTPS_PROXY": proxy.URL, "OTEL_EXPORTER_OTLP_ENDPOINT": traces.HTTP,
 	}
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.DialTLSConfig(&tls.Config{RootCAs: ca.server.ClientCAs}),
 		kgo.SASL(scram.Auth{User: "sluice", Pass: "open sesame"}.AsSha512Mechanism()))
@@ -149,18 +118,25 @@ func TestPrivateNetwork(t *testing.T) {
 	if err := p.cmd.Wait(); err != nil {
 		t.Errorf("SIGTERM: %v\n%s", err, p.log)
 	}
-	traces.mu.Lock()
-	defer traces.mu.Unlock()
-	for _, name := range []string{"seal", "encode", "create", "upload", "commit intent", "execute", "poll", "commit"} {
-		ids := traces.byName[name]
-		for _, id := range traces.byName["process"] {
-			if !slices.Contains(ids, id) {
-				t.Errorf("a batch's trace has no span %q", name)
-				break
+	names := map[string][]string{} // by trace
+	for _, span := range traces.Spans() {
+		names[string(span.TraceId)] = append(names[string(span.TraceId)], span.Name)
+	}
+	for _, topic := range shopTopics {
+		batches := 0
+		for _, in := range names {
+			if !slices.Contains(in, "process "+topic) {
+				continue
+			}
+			batches++
+			for _, name := range []string{"seal", "encode", "create", "upload", "commit intent", "execute", "poll", "commit " + topic} {
+				if !slices.Contains(in, name) {
+					t.Errorf("a batch of %s has no span %q: %q", topic, name, in)
+				}
 			}
 		}
-	}
-	if len(traces.byName["process"]) < 3 {
-		t.Errorf("%d batches traced, want one a table at least", len(traces.byName["process"]))
+		if batches == 0 {
+			t.Errorf("no batch of %s is traced", topic)
+		}
 	}
 }
