@@ -116,6 +116,9 @@ func NewLimit(most int) *Limit { return &Limit{most: most, names: map[string]boo
 
 // Name returns the name, or Other.
 func (l *Limit) Name(name string) string {
+	if l == nil {
+		return name
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.names[name] {

@@ -56,8 +56,8 @@ type Options struct {
 	MetadataAge      time.Duration // how soon new topics are noticed
 	FetchBytes       int32         // of one fetch from one broker
 	Logger           *slog.Logger
-	Meter            metric.Meter
-	MetricTopics     *instrument.Limit // which topics have series of their own
+	Meter            metric.Meter      // nil: nothing is measured
+	MetricTopics     *instrument.Limit // which topics have series of their own; nil: all
 }
 
 // Pattern reports whether the topics are given by a pattern.

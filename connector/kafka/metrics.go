@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 
 	"github.com/sluice-cdc/sluice/connector/instrument"
@@ -28,6 +29,9 @@ type metrics struct {
 
 func newMetrics(opt *Options) (*metrics, error) {
 	set := &instrument.Set{Meter: opt.Meter}
+	if set.Meter == nil {
+		set.Meter = noop.NewMeterProvider().Meter("")
+	}
 	m := &metrics{
 		took:     set.Histogram("messaging.client.operation.duration"),
 		consumed: set.Counter("messaging.client.consumed.messages"),
