@@ -95,6 +95,7 @@ func (c *Connector) lane(table string) *lane {
 	if l == nil {
 		l = &lane{table: table}
 		c.lanes[table] = l
+		c.metrics.met(table)
 	}
 	return l
 }
@@ -277,7 +278,7 @@ func (c *Connector) onDelivered(d delivered) {
 		push.Fail(w.span, d.err)
 		c.metrics.processed(w, c.now, d.err)
 		c.abandon(w)
-		l.oldest = w.oldest
+		l.oldest = older(l.oldest, w.oldest)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		switch {
 		case w.delivery == nil: // it did not get as far as the target

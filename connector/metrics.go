@@ -109,6 +109,20 @@ func (x *metrics) assigned(topic string) {
 	}
 }
 
+// met begins a table's counters at 0.
+func (x *metrics) met(table string) {
+	t := x.table(table)
+	for _, c := range []metric.Int64Counter{x.compacted, x.late, x.change} {
+		add(c, 0, t)
+	}
+	for _, op := range []string{"upsert", "delete"} {
+		add(x.row, 0, t, attribute.String("op", op))
+	}
+	for _, outcome := range []string{"filled", "null", "kept"} {
+		add(x.absent, 0, t, attribute.String("outcome", outcome))
+	}
+}
+
 func (x *metrics) rebalanced(event string)       { add(x.rebalance, 1, attribute.String("event", event)) }
 func (x *metrics) records(class string, n int64) { add(x.record, n, attribute.String("class", class)) }
 func (x *metrics) sealed(reason string)          { add(x.batch, 1, attribute.String("reason", reason)) }

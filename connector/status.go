@@ -146,14 +146,16 @@ func (c *Connector) picture() {
 			s.topics[p.Topic] = c.topicHeld(p.Topic)
 		}
 	}
-	for table := range lags {
-		c.lane(table) // one is there for a table that only its topic's name has told of
-	}
 	for _, l := range c.lanes {
 		if err := c.sayTrouble(l); err != nil {
 			s.Target = err.Error()
 		}
 		s.Tables = append(s.Tables, c.tableStatus(l, lags[l.table]))
+	}
+	for table, lag := range lags {
+		if c.lanes[table] == nil { // only its topic's name has told of it yet
+			s.Tables = append(s.Tables, c.tableStatus(&lane{table: table}, lag))
+		}
 	}
 	if c.blocked.err != nil {
 		s.Target = c.blocked.err.Error()
