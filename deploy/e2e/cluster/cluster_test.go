@@ -109,7 +109,8 @@ func (w *world) helmTest(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "Succeeded") {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("%.1f s\n%s", time.Since(began).Seconds(), out)
+	report, _, _ := strings.Cut(string(out), "\nNAME:")
+	t.Logf("%.1f s\n%s", time.Since(began).Seconds(), report)
 }
 
 func (w *world) deliver(t *testing.T) {
