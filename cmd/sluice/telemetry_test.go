@@ -247,9 +247,8 @@ func TestNothingPrivate(t *testing.T) {
 }
 
 // BenchmarkTelemetry is the processor time of the program, and not of broker, API and collector
-// beside it, for a start, 400 000 changes in batches of at most 5 000 rows, and a stop:
-// with everything sent, metrics each second, or the SDK disabled. `.ci/full telemetry` compares
-// ten pairs.
+// beside it, for a start, 400 000 changes in some twenty batches, and a stop: with everything
+// sent, metrics each second, or with the SDK disabled. `.ci/full telemetry` compares ten pairs.
 func BenchmarkTelemetry(b *testing.B) {
 	_, _, env := shopped(b, 400_000)
 	maps.Copy(env, map[string]string{"SLUICE_BATCH_MAX_ROWS": "5000", "SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000"})
