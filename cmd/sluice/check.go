@@ -43,7 +43,8 @@ each whether it is as it must be:
 A finding is ok, a warning (it runs, and something is likely to surprise), a problem
 (it does not run, or holds tables), or skipped, with why. Warnings and problems say
 what to do, and name the setting. Nothing is written anywhere: no group is joined, no
-offset committed, no topic or job created.
+offset committed, no topic or job created. (A cluster that has had no group yet makes
+its own __consumer_offsets when it is asked about one.)
 
   sluice check                     a line each, as they come
   sluice check --json              one document: version, status, counts, findings
@@ -105,7 +106,10 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
 	log := slog.New(slog.DiscardHandler) // the findings say it all
-	s := &check.Subject{Config: cfg, Unknown: config.Unknown(os.Environ()), Lookup: lookup, Now: time.Now}
+	s := &check.Subject{Config: cfg, Unknown: config.Unknown(os.Environ()), Now: time.Now}
+	if s.Collectors, err = telemetry.Collectors(func(name string) string { v, _ := lookup(name); return v }); err != nil {
+		return nil, err
+	}
 	if s.Kafka, err = kafkaOptions(cfg); err != nil {
 		return wrong(err)
 	}

@@ -196,6 +196,13 @@ func TestCheckKafka(t *testing.T) {
 		{name: "members with another way of sharing", prepare: func(t *testing.T, p *place) { join(t, p, kgo.Balancers(kgo.RangeBalancer())) },
 			want: []expect{{"kafka.group", check.Problem, "shares partitions by range, which Sluice does not; its members: other at 127.0.0.1", "SLUICE_KAFKA_GROUP"}}},
 		{name: "members with ours", prepare: func(t *testing.T, p *place) { join(t, p, kgo.Balancers(kgo.CooperativeStickyBalancer())) }},
+		{name: "a cluster that has had no group yet", prepare: func(_ *testing.T, p *place) {
+			p.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5},
+				kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Err: kerr.NotCoordinator, Count: 5})
+		}},
+		{name: "a cluster that can have no groups", prepare: func(_ *testing.T, p *place) {
+			p.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: -1})
+		}, want: []expect{{"kafka.group", check.Problem, "no broker keeps the offsets", "__consumer_offsets"}}},
 		{name: "another kind of group", prepare: func(_ *testing.T, p *place) {
 			answerGroups(p, func(g *kmsg.DescribeGroupsResponseGroup) { g.State, g.ProtocolType = "Stable", "connect" })
 		}, want: []expect{{"kafka.group", check.Problem, "of another kind, connect", "SLUICE_KAFKA_GROUP"}}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -14,17 +15,46 @@ import (
 	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
+// unsettled reports whether brokers have yet to agree on who keeps a group.
+func unsettled(err error) bool {
+	return errors.Is(err, kerr.CoordinatorNotAvailable) || errors.Is(err, kerr.CoordinatorLoadInProgress) || errors.Is(err, kerr.NotCoordinator)
+}
+
+// describeGroup waits for a coordinator. A cluster that has had no group yet makes its
+// topic for them only when it is asked for one.
+func (c *cluster) describeGroup(ctx context.Context, name string) (kadm.DescribedGroup, error) {
+	var last error
+	for {
+		described, err := kadm.NewClient(c.cl).DescribeGroups(ctx, name)
+		g := described[name]
+		if err == nil && !errors.Is(g.Err, kerr.GroupIDNotFound) { // newer brokers say so of a group that nobody has used
+			err = g.Err
+		}
+		if last != nil && ctx.Err() != nil { // which says more than that the time is over
+			return g, last
+		}
+		if !unsettled(err) {
+			return g, err
+		}
+		last = err
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
 // group: this user may be in it, and who is there gets on with us.
 func (c *cluster) group(ctx context.Context, f *Findings) {
 	name := c.Kafka.Group
-	described, err := kadm.NewClient(c.cl).DescribeGroups(ctx, name)
-	g := described[name]
-	if err == nil && !errors.Is(g.Err, kerr.GroupIDNotFound) { // newer brokers say so of a group that nobody has used
-		err = g.Err
-	}
+	g, err := c.describeGroup(ctx, name)
 	grant := "grant READ on the group of SLUICE_KAFKA_GROUP to this user: " + c.user()
 	if errors.Is(err, kerr.GroupAuthorizationFailed) {
 		f.Problem(grant, "not allowed to see group %s", name)
+		return
+	}
+	if unsettled(err) {
+		f.Problem("look into the logs of the brokers: __consumer_offsets has no leader, or they cannot make it", "no broker keeps the offsets of group %s: %v", name, err)
 		return
 	}
 	if err != nil {
@@ -52,7 +82,7 @@ func (c *cluster) group(ctx context.Context, f *Findings) {
 	case len(g.Members) > 0 && g.Protocol != "" && !slices.Contains(kafka.Protocols(), g.Protocol):
 		f.Problem(other, "group %s shares partitions by %s, which Sluice does not; its members: %s", name, g.Protocol, some(clients))
 	case len(g.Members) > 0:
-		f.OK("group %s, %d members: %s", name, len(g.Members), some(clients))
+		f.OK("group %s with %s", name, some(clients))
 	default:
 		f.OK("group %s has no members now", name)
 	}

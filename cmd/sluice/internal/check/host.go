@@ -1,17 +1,18 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net"
 	"net/url"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 )
 
 // memory: what batches may take fits into what the process has.
@@ -67,49 +68,29 @@ func cgroupLimit(read func(string) ([]byte, error)) (limit int64, limited bool) 
 	return 0, false
 }
 
-// telemetry: the collector is there. Without it Sluice runs on, so it is never a problem.
+// telemetry: the collectors are there. Without them Sluice runs on, so it is never a
+// problem.
 func (s *Subject) telemetry(ctx context.Context, f *Findings) {
-	if off, _ := s.Lookup("OTEL_SDK_DISABLED"); strings.EqualFold(off, "true") {
-		f.Skip("OTEL_SDK_DISABLED=true")
-		return
+	if len(s.Collectors) == 0 {
+		f.Skip("the OTEL_ variables have nothing sent")
 	}
-	asked := map[string]bool{}
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"} {
-		endpoint, _ := s.Lookup(name)
-		if endpoint == "" || asked[endpoint] {
-			continue
-		}
-		asked[endpoint] = true
-		address, err := hostPort(endpoint)
-		if err != nil {
-			f.Warn(name+": want http://host:port", "%v", err)
-			continue
-		}
+	for _, endpoint := range slices.Sorted(maps.Keys(s.Collectors)) {
+		variable, address := s.Collectors[endpoint], hostPort(endpoint)
 		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
 		if err != nil {
-			f.Warn(name+": check the address, or unset it; Sluice runs without a collector and drops what it would send", "%s: %v", address, err)
+			f.Warn(variable+": check the address, or unset it; Sluice runs without a collector, and drops what it would send", "%s: %v", address, err)
 			continue
 		}
 		conn.Close()
-		f.OK("%s accepts connections (%s)", address, name)
-	}
-	if len(asked) == 0 {
-		f.Skip("OTEL_EXPORTER_OTLP_ENDPOINT is not set")
+		f.OK("%s accepts connections (%s)", address, variable)
 	}
 }
 
 // hostPort is where a URL leads, by the port of its scheme if it names none.
-func hostPort(text string) (string, error) {
+func hostPort(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Hostname() == "" {
-		return "", fmt.Errorf("%s is not a URL", config.Redacted(text))
+	if err != nil {
+		return ""
 	}
-	port := u.Port()
-	if port == "" {
-		port = map[string]string{"https": "443"}[u.Scheme]
-	}
-	if port == "" {
-		port = "80"
-	}
-	return net.JoinHostPort(u.Hostname(), port), nil
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), map[string]string{"https": "443"}[u.Scheme], "80"))
 }

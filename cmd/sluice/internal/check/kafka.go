@@ -156,7 +156,7 @@ func (c *cluster) login(ctx context.Context, f *Findings) {
 	if resp.ClusterID != nil {
 		id = *resp.ClusterID
 	}
-	f.OK("cluster %s, %d brokers; %s", id, len(c.brokers), c.user())
+	f.OK("cluster %s, brokers: %d; %s", id, len(c.brokers), c.user())
 }
 
 // user says as whom the brokers know us.

@@ -20,8 +20,9 @@ type Subject struct {
 	Kafka    kafka.Options
 	Registry *registry.Registry // nil: none is set
 	Target   *celonis.Sink
-	Lookup   func(string) (string, bool) // the environment, for OTEL_ and GOMEMLIMIT
-	Now      func() time.Time
+	// Collectors are where telemetry is to be sent, each with the variable that says so.
+	Collectors map[string]string
+	Now        func() time.Time
 }
 
 // Checks returns the questions about it, in the order in which they are to be asked, and

@@ -87,13 +87,13 @@ func (c *cluster) lookUp(ctx context.Context, f *Findings) {
 		f.Problem("SLUICE_KAFKA_TOPICS: correct the names, or let the connector make the topics; Sluice reads them once they exist", "no such topic: %s", some(missing))
 	}
 	if len(denied) > 0 {
-		f.Problem("grant READ and DESCRIBE on the topics of SLUICE_KAFKA_TOPICS to this user: "+c.user(), "not allowed to read: %s", some(denied))
+		f.Problem("grant READ and DESCRIBE on the topics of SLUICE_KAFKA_TOPICS to this user: "+c.user()+"; the brokers also say so of topics that do not exist", "not allowed to read: %s", some(denied))
 	}
 	if len(untold) > 0 {
 		f.Skip("the brokers do not tell whether this user may read: %s", some(untold))
 	}
 	if len(c.topics) > 0 {
-		f.OK("%d topics with %d partitions", len(c.topics), partitions)
+		f.OK("topics: %d, partitions: %d", len(c.topics), partitions)
 	} else if c.Kafka.Pattern() && len(denied) == 0 {
 		f.Problem("SLUICE_KAFKA_TOPICS: correct the pattern, or grant DESCRIBE, without which the brokers hide a topic, to this user: "+c.user(),
 			"no topic matches %s", c.Kafka.Topics[0])

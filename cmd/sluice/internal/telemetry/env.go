@@ -108,6 +108,29 @@ func (e *environment) signal(name string) (s signal) {
 	return s
 }
 
+// Collectors returns the addresses that the OTEL_ variables have telemetry sent to by
+// OTLP, each with the variable that has it so. What is wrong with them is a *config.Error.
+func Collectors(get func(string) string) (variables map[string]string, err error) {
+	set, err := readSettings(get)
+	if err != nil {
+		return nil, err
+	}
+	variables = map[string]string{}
+	for name, s := range map[string]signal{"TRACES": set.traces, "METRICS": set.metrics, "LOGS": set.logs} {
+		own, common := "OTEL_EXPORTER_OTLP_"+name+"_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
+		switch {
+		case !s.otlp:
+		case get(own) != "":
+			variables[get(own)] = own
+		case get(common) != "":
+			variables[get(common)] = common
+		default:
+			variables[s.endpoint] = "OTEL_" + name + "_EXPORTER"
+		}
+	}
+	return variables, nil
+}
+
 // headerName is a token of RFC 9110.
 var headerName = regexp.MustCompile("^[-!#$%&'*+.^_`|~0-9A-Za-z]+$")
 

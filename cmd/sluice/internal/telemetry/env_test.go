@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,5 +115,27 @@ func TestProblems(t *testing.T) {
 		if !errors.As(err, &settings) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v: %v", tc.env, err)
 		}
+	}
+}
+
+// TestCollectors: each address once, with the variable that has telemetry sent there.
+func TestCollectors(t *testing.T) {
+	const all, logs = "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT"
+	for _, tc := range []struct{ env, want map[string]string }{
+		{nil, map[string]string{}},
+		{map[string]string{all: "http://c:1"}, map[string]string{"http://c:1": all}},
+		{map[string]string{all: "http://c:1", logs: "http://l:2"}, map[string]string{"http://c:1": all, "http://l:2": logs}},
+		{map[string]string{all: "http://c:1", "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "prometheus"}, map[string]string{}},
+		{map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, map[string]string{"http://localhost:4318/v1/traces": "OTEL_TRACES_EXPORTER"}},
+		{map[string]string{all: "http://c:1", "OTEL_SDK_DISABLED": "true"}, map[string]string{}},
+	} {
+		got, err := Collectors(func(name string) string { return tc.env[name] })
+		if err != nil || !maps.Equal(got, tc.want) {
+			t.Errorf("%v: %v, %v", tc.env, got, err)
+		}
+	}
+	var wrong *config.Error
+	if _, err := Collectors(func(string) string { return "nonsense" }); !errors.As(err, &wrong) {
+		t.Errorf("nonsense: %v", err)
 	}
 }
