@@ -44,8 +44,8 @@ type OAuth struct {
 	Post     bool         // send the credentials in the form instead of HTTP Basic
 	Client   *http.Client // nil: one with a timeout
 
-	mu     sync.Mutex
-	source oauth2.TokenSource
+	mu    sync.Mutex
+	token *oauth2.Token
 }
 
 const (
@@ -56,7 +56,7 @@ const (
 func (o *OAuth) Header(ctx context.Context) (string, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.source == nil {
+	if o.token == nil || !o.token.Expiry.IsZero() && time.Until(o.token.Expiry) < renewEarly {
 		secret, err := o.Secret()
 		if err != nil {
 			return "", err
@@ -68,33 +68,20 @@ func (o *OAuth) Header(ctx context.Context) (string, error) {
 		if o.Post {
 			c.AuthStyle = oauth2.AuthStyleInParams
 		}
-		// The token outlives the request that it was fetched for.
 		client := o.Client
 		if client == nil {
 			client = &http.Client{Timeout: tokenTimeout}
 		}
-		ctx := context.WithValue(context.Background(), oauth2.HTTPClient, client)
-		o.source = oauth2.ReuseTokenSourceWithExpiry(nil, fetch{ctx, &c}, renewEarly)
+		if o.token, err = c.Token(context.WithValue(ctx, oauth2.HTTPClient, client)); err != nil {
+			return "", err
+		}
 	}
-	t, err := o.source.Token()
-	if err != nil {
-		return "", err
-	}
-	return "Bearer " + t.AccessToken, nil
+	return "Bearer " + o.token.AccessToken, nil
 }
-
-// fetch asks for a new token each time; clientcredentials' own source would keep
-// one until its last seconds.
-type fetch struct {
-	ctx context.Context
-	c   *clientcredentials.Config
-}
-
-func (f fetch) Token() (*oauth2.Token, error) { return f.c.Token(f.ctx) }
 
 func (o *OAuth) Refresh() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.source = nil
+	o.token = nil
 	return true
 }

@@ -1,6 +1,7 @@
 package celonis
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -90,5 +91,36 @@ func TestPing(t *testing.T) {
 	}
 	if api.Stats.Jobs != 0 {
 		t.Errorf("%d jobs made", api.Stats.Jobs)
+	}
+}
+
+// TestPingInTime: a token endpoint that does not answer is waited for no longer than the
+// caller has, and the secret of the next try is the one of then.
+func TestPingInTime(t *testing.T) {
+	asked := make(chan string)
+	hanging := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, secret, _ := r.BasicAuth()
+		asked <- secret
+		io.Copy(io.Discard, r.Body) // or the server does not see the client go
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	secret := "old"
+	s, err := New(Options{URL: hanging.URL, PoolID: "p", RequestsPerSecond: 1000,
+		Auth: &OAuth{TokenURL: TokenURL(hanging.URL), ClientID: "me", Secret: func() (string, error) { return secret, nil }}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret = range []string{"old", "new"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			if got := <-asked; got != secret {
+				t.Errorf("asked with %s, want %s", got, secret)
+			}
+			cancel()
+		}()
+		if _, err := s.Ping(ctx, func(*http.Response) { t.Error("an answer") }); !errors.Is(err, context.Canceled) || push.KindOf(err) != push.Unavailable {
+			t.Errorf("%v", err)
+		}
 	}
 }
