@@ -56,7 +56,7 @@ func read(t *testing.T, reader *sdkmetric.ManualReader) readings {
 func attributesOf(set attribute.Set) map[string]string {
 	m := map[string]string{}
 	for _, kv := range set.ToSlice() {
-		m[string(kv.Key)] = kv.Value.Emit()
+		m[string(kv.Key)] = kv.Value.String()
 	}
 	return m
 }
