@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	_ "time/tzdata" // TZ has to hold where the system has no time zones, as in the image
 
 	"github.com/spf13/cobra"
 
