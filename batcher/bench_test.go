@@ -80,6 +80,15 @@ func BenchmarkEventToCSV(b *testing.B) {
 	}
 }
 
+// BenchmarkEventToJSON measures the same into JSON.
+func BenchmarkEventToJSON(b *testing.B) {
+	for _, form := range forms {
+		b.Run(form.name, func(b *testing.B) {
+			eventToFile(b, orders(form.records, form.write(b)), (&batcher.JSONEncoder{MaxChunkRows: 10_000, MaxChunkBytes: 8 << 20}).Encode)
+		})
+	}
+}
+
 func eventToFile(b *testing.B, recs []debezium.Record, encode func(*batcher.Batch) ([]schema.Chunk, error)) {
 	d := newDecoder()
 	bt := batcher.New(func(string) batcher.Policy {

@@ -1,0 +1,239 @@
+package batcher
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// JSONEncoder writes batches as files of one JSON array each, whose elements are
+// {"insert":{…}} with all columns and {"delete":{…}} with those of the key: Feldera's
+// insert_delete (https://docs.feldera.com/formats/json/). It is a set of choices; it may be
+// used concurrently.
+type JSONEncoder struct {
+	MaxChunkRows  int // of a file; 0: no limit
+	MaxChunkBytes int // of a file; a file has at least one row
+	// Form says how a column stands in the files; nil: JSONPlain everywhere.
+	Form func(table string, c *schema.Column) JSONForm
+}
+
+// JSONForm is what the target's type makes of a column's values, where their own kind
+// does not say it.
+type JSONForm uint8
+
+const (
+	// JSONPlain is numbers, booleans and texts as they are; dates and times in ISO 8601, to
+	// the microsecond, with a blank before the time and without a zone.
+	JSONPlain JSONForm = iota
+	// JSONText is a text, of whatever the value is.
+	JSONText
+	// JSONInline is the JSON that a text holds. A text that is none is an error.
+	JSONInline
+	// JSONZoned is a DATETIME with the zone of UTC.
+	JSONZoned
+	// JSONBase64 and JSONHex are the bytes that a text holds in that form, as an array of
+	// numbers.
+	JSONBase64
+	JSONHex
+)
+
+// Encode is Encoder.Encode for JSON.
+func (e *JSONEncoder) Encode(b *Batch) ([]schema.Chunk, error) {
+	return b.files(false, e.write)
+}
+
+// jsonColumn is a column and how its values are written.
+type jsonColumn struct {
+	*schema.Values
+	name string
+	lead string // what stands before a value: its name and a colon, in the first with a brace
+	form JSONForm
+}
+
+var (
+	errJSONReplace = errors.New("the target has no means to replace a table's rows, so that a TRUNCATE cannot be sent")
+	errJSONWithout = errors.New("the target has no means to keep single columns of a row as they are")
+)
+
+func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk, error) {
+	switch {
+	case r.replace:
+		return nil, errJSONReplace
+	case len(r.without) > 0:
+		return nil, errJSONWithout
+	case len(r.columns) == 0:
+		return nil, errors.New("it has no columns")
+	}
+	columns := make([]jsonColumn, len(r.columns))
+	for i, at := range r.columns {
+		c := &r.Table.Columns[at]
+		columns[i] = jsonColumn{Values: r.Values(at), name: c.Name}
+		if e.Form != nil {
+			columns[i].form = e.Form(r.Table.Name, c)
+		}
+		lead := []byte{','}
+		if i == 0 {
+			lead = []byte(`{"insert":{`)
+			if r.op == schema.Delete {
+				lead = []byte(`{"delete":{`)
+			}
+		}
+		columns[i].lead = string(append(appendJSONString(lead, []byte(c.Name)), ':'))
+	}
+	out := []byte{'['}
+	var err error
+	rows := 0
+	r.each(func(row int) bool {
+		start := len(out)
+		for i := range columns {
+			c := &columns[i]
+			out = append(out, c.lead...)
+			if out, err = c.append(out, row); err != nil {
+				err = fmt.Errorf("column %s: %w", c.name, err)
+				return false
+			}
+		}
+		out = append(out, "}},"...)
+		if rows > 0 && (len(out) > e.MaxChunkBytes || rows == e.MaxChunkRows) {
+			next := append([]byte{'['}, out[start:]...)
+			out[start-1] = ']'
+			chunks = append(chunks, r.chunk(rows, out[:start:start]))
+			out, rows = next, 0
+		}
+		rows++
+		return true
+	})
+	if err == nil && rows > 0 {
+		out[len(out)-1] = ']'
+		chunks = append(chunks, r.chunk(rows, out))
+	}
+	return chunks, err
+}
+
+// append appends the value of a row.
+func (c *jsonColumn) append(dst []byte, row int) ([]byte, error) {
+	if c.States[row] != schema.Present {
+		return append(dst, "null"...), nil
+	}
+	if c.form == JSONText && c.Kind != schema.String {
+		plain := jsonColumn{Values: c.Values}
+		start := len(dst)
+		dst, err := plain.append(append(dst, '"'), row)
+		if err == nil && dst[start+1] != '"' {
+			return append(dst, '"'), nil
+		}
+		return append(dst[:start], dst[start+1:]...), err // it was a text already
+	}
+	switch c.Kind {
+	case schema.String:
+		return c.appendText(dst, c.Bytes(row))
+	case schema.Float:
+		f := c.Float(row)
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			return dst, fmt.Errorf("%v is no number in JSON; set SLUICE_OUT_OF_RANGE", f)
+		}
+		return strconv.AppendFloat(dst, f, 'g', -1, 64), nil
+	case schema.Boolean:
+		return strconv.AppendBool(dst, c.Nums[row] != 0), nil
+	case schema.Date:
+		year, month, day := time.Unix(c.Nums[row]*86400, 0).UTC().Date()
+		return append(appendDate(append(dst, '"'), year, int(month), day), '"'), nil
+	case schema.Time:
+		return append(appendClock(append(dst, '"'), c.Nums[row]), '"'), nil
+	case schema.DateTime:
+		days := floorDiv(c.Nums[row], 86400e6)
+		micros := c.Nums[row] - days*86400e6
+		year, month, day := time.Unix(days*86400, 0).UTC().Date()
+		dst = append(appendDate(append(dst, '"'), year, int(month), day), ' ')
+		if c.form == JSONZoned {
+			dst[len(dst)-1] = 'T'
+			return append(appendClock(dst, micros), `Z"`...), nil
+		}
+		return append(appendClock(dst, micros), '"'), nil
+	}
+	return strconv.AppendInt(dst, c.Nums[row], 10), nil
+}
+
+func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
+	var raw []byte
+	switch c.form {
+	case JSONInline:
+		if !json.Valid(text) {
+			return dst, errors.New("a text is not JSON, which the target's type asks for")
+		}
+		return append(dst, text...), nil
+	case JSONBase64:
+		raw, err = base64.StdEncoding.AppendDecode(nil, text)
+	case JSONHex:
+		raw, err = hex.AppendDecode(nil, text)
+	default:
+		return appendJSONString(dst, text), nil
+	}
+	if err != nil {
+		return dst, errors.New("a text is not of bytes, which the target's type asks for; look at SLUICE_BINARY")
+	}
+	dst = append(dst, '[')
+	for i, b := range raw {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = strconv.AppendUint(dst, uint64(b), 10)
+	}
+	return append(dst, ']'), nil
+}
+
+// appendDate appends YYYY-MM-DD. A year that has not four digits is written whole, for
+// the target to refuse.
+func appendDate(dst []byte, year, month, day int) []byte {
+	if year < 1000 || year > 9999 {
+		return fmt.Appendf(dst, "%04d-%02d-%02d", year, month, day)
+	}
+	dst = strconv.AppendInt(dst, int64(year), 10)
+	return append(dst, '-', digit(month/10), digit(month), '-', digit(day/10), digit(day))
+}
+
+// appendClock appends HH:MM:SS, and a fraction if there is one, of microseconds since
+// midnight.
+func appendClock(dst []byte, micros int64) []byte {
+	s, f := int(micros/1e6), int(micros%1e6)
+	h, m := s/3600, s/60%60
+	dst = append(dst, digit(h/10), digit(h), ':', digit(m/10), digit(m), ':', digit(s%60/10), digit(s%60))
+	if f == 0 {
+		return dst
+	}
+	return append(dst, '.', digit(f/1e5), digit(f/1e4), digit(f/1000), digit(f/100), digit(f/10), digit(f))
+}
+
+func digit(n int) byte { return '0' + byte(n%10) }
+
+// appendJSONString appends UTF-8 text in quotes, escaped as RFC 8259 asks and no further.
+func appendJSONString(dst, text []byte) []byte {
+	const hexDigits = "0123456789abcdef"
+	dst = append(dst, '"')
+	from := 0
+	for i, b := range text {
+		if b >= ' ' && b != '"' && b != '\\' {
+			continue
+		}
+		dst = append(dst, text[from:i]...)
+		from = i + 1
+		switch b {
+		case '"', '\\':
+			dst = append(dst, '\\', b)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[b>>4], hexDigits[b&15])
+		}
+	}
+	return append(append(dst, text[from:]...), '"')
+}
