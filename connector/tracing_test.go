@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema"
@@ -51,7 +52,7 @@ func (w *world) traced(opt Options) (Options, *tracetest.SpanRecorder) {
 	opt.Pusher.Sink, err = celonis.New(celonis.Options{URL: "https://emulator", PoolID: "pool",
 		Auth:           celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return "hunter2", nil }},
 		MultipartField: "file", MultipartFilename: "f", FallbackLength: 500, RequestsPerSecond: 1000,
-		Tracer: tracer, Propagator: propagation.TraceContext{},
+		Signals: push.Signals{Tracer: tracer, Propagator: propagation.TraceContext{}},
 	}, w.transport)
 	if err != nil {
 		w.t.Fatal(err)

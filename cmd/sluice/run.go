@@ -295,7 +295,7 @@ func newCelonis(cfg *config.Config, budget *push.Budget, t *telemetry.Telemetry)
 		OrderColumn: c.OrderColumn, MaxNameLength: c.NameMaxLength, KeepCase: c.NameCase == "keep",
 		RequestsPerSecond: cfg.Budget.RequestsPerSecond,
 		Counted:           celonis.Counted(c.CountedCalls), Spacing: c.SubmitSpacing, Budget: budget, RequestTimeout: c.RequestTimeout,
-		Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator(),
+		Signals: push.Signals{Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator()},
 		Table: func(name string) celonis.TableOptions {
 			own := cfg.Tables.Tables[name]
 			return celonis.TableOptions{

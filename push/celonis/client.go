@@ -11,6 +11,7 @@ import (
 	"mime/multipart"
 	"net"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -18,7 +19,6 @@ import (
 	"time"
 
 	"github.com/sony/gobreaker/v2"
-	"go.opentelemetry.io/otel/propagation"
 	"golang.org/x/oauth2"
 	"golang.org/x/time/rate"
 
@@ -27,13 +27,14 @@ import (
 
 // client makes the API's calls: limits, credentials, and what answers mean.
 type client struct {
-	http    *http.Client
-	base    string // up to and including the pool
-	opt     *Options
-	limit   *rate.Limiter
-	breaker *gobreaker.TwoStepCircuitBreaker[any]
-	outage  atomic.Pointer[push.Error] // the last one that the breaker counted
-	tracing tracing
+	http     *http.Client
+	base     string // up to and including the pool
+	opt      *Options
+	limit    *rate.Limiter
+	breaker  *gobreaker.TwoStepCircuitBreaker[any]
+	outage   atomic.Pointer[push.Error] // the last one that the breaker counted
+	requests *push.Requests
+	template string // of what is before a request's own path
 }
 
 const (
@@ -55,15 +56,20 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 		t.MaxIdleConnsPerHost = 16
 		transport = t
 	}
-	t, err := newTracing(opt, base)
+	requests, err := push.NewRequests(opt.Signals, base)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
 	}
 	return &client{
-		http:    &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
-		base:    base + jobsPath(opt.PoolID),
-		opt:     opt,
-		tracing: t,
+		http:     &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
+		base:     base + jobsPath(opt.PoolID),
+		opt:      opt,
+		requests: requests,
+		template: u.Path + jobsPath("{poolId}"),
 		// Without a burst: the platform counts by the second, and two bursts could
 		// fall into one.
 		limit: rate.NewLimiter(rate.Limit(opt.RequestsPerSecond), 1),
@@ -132,7 +138,7 @@ func (c *client) once(ctx context.Context, op, method, path string, b *body, int
 		return c.authError(op, err)
 	}
 	if c.opt.Counted.has(op) && c.opt.Budget != nil {
-		if _, err := c.opt.Budget.Await(ctx, c.tracing.tracer); err != nil {
+		if _, err := c.opt.Budget.Await(ctx, c.requests.Tracer); err != nil {
 			return err
 		}
 	}
@@ -166,7 +172,7 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	if b != nil {
 		reader = b.open()
 	}
-	req, err := http.NewRequest(method, c.base+path, reader)
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, reader)
 	if err != nil {
 		return &push.Error{Op: op, Kind: push.Rejected, Err: err}
 	}
@@ -178,16 +184,10 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sluice")
 	req.Header.Set("Authorization", authorization)
-	r := c.tracing.begin(ctx, method, path, c.base+path, resent)
-	c.tracing.propagator.Inject(r.ctx, propagation.HeaderCarrier(req.Header))
-	resp, err := c.http.Do(req.WithContext(r.ctx))
-	if err != nil {
-		r.end(nil, err)
+	resp, text, err := c.requests.Do(c.http, req, templateOf(c.template, path), resent, maxAnswer)
+	if resp == nil {
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	r.end(resp, err)
 	if resp.StatusCode/100 != 2 {
 		return failure(op, resp, text)
 	}

@@ -11,10 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"go.opentelemetry.io/otel/metric"
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
-
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -58,11 +54,7 @@ type Options struct {
 	// Table returns a target table's own settings.
 	Table func(name string) TableOptions
 
-	// Tracer and Meter get each request, and Propagator tells the target of its trace; nil:
-	// none.
-	Tracer     trace.Tracer
-	Meter      metric.Meter
-	Propagator propagation.TextMapPropagator
+	push.Signals // of the requests
 }
 
 // MaxLength is the longest that a STRING column can be: "65000 bytes ... is the maximum

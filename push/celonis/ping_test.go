@@ -62,7 +62,7 @@ func TestPing(t *testing.T) {
 		reader := sdkmetric.NewManualReader()
 		budget := push.NewBudget(10, 1)
 		s, err := New(Options{URL: tc.url, PoolID: tc.pool, Auth: tc.auth, RequestsPerSecond: 1000, Counted: CountAll, Budget: budget,
-			Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("")}, nil)
+			Signals: push.Signals{Meter: sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)).Meter("")}}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -144,7 +144,7 @@ func TestRequestErrorTypes(t *testing.T) {
 		"celonis_test.strange": strange{}} {
 		recorder := tracetest.NewSpanRecorder()
 		sink, e := celonis.New(celonis.Options{URL: "http://127.0.0.1:8080", Auth: key("k"), RequestsPerSecond: 1000,
-			Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("")}, broken{err})
+			Signals: push.Signals{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)).Tracer("")}}, broken{err})
 		if e != nil {
 			t.Fatal(e)
 		}
