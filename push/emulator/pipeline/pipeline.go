@@ -1,0 +1,392 @@
+// Package pipeline is Feldera's pipeline manager with its pipelines as an http.Handler: for
+// tests, for the demo, and for trying Sluice without an installation. It keeps the tables of
+// a program in memory, takes rows as the HTTP ingress does, hands out completion tokens, and
+// fails on request. Views and outputs it has none. What it does follows the public source of
+// https://github.com/feldera/feldera, version 0.337.
+package pipeline
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Options configure an Emulator. The zero value takes any key, is the open-source edition,
+// and completes what it is sent at once.
+type Options struct {
+	Key        string        // the accepted API key; "": any
+	Enterprise bool          // the edition: has checkpoints, and goes on from them
+	Version    string        // "": 0.337.0
+	Lag        time.Duration // from taking rows to their completion
+	Patience   time.Duration // of the manager with a pipeline that does not answer; 0: 30 s
+	FaultRate  float64       // share of calls that fail at random, 0 to 1
+	Seed       uint64        // of the random faults
+	// Panic tells of rows that kill the pipeline when they are processed; nil: none does.
+	Panic func(table string, row []any) bool
+	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in
+	// order, under the emulator's lock.
+	OnRow func(table, key string, row []any)
+	// OnEvent is told of what happens to pipelines and their requests, in order, under the
+	// emulator's lock.
+	OnEvent func(Event)
+}
+
+// Event is what happened: "rows", "barrier", "complete", "paused", "running", "crash",
+// "restarting" before OnRow is told of the rows that a restart has changed, "restart" after
+// it, or "checkpoint".
+type Event struct {
+	At    time.Time
+	What  string
+	Table string
+	Rows  int
+	Token string
+	Trace string // the traceparent of the request
+}
+
+// Emulator serves any number of pipelines.
+type Emulator struct {
+	opt Options
+	mux *http.ServeMux
+
+	mu      sync.Mutex
+	pipes   map[string]*instance
+	scripts []*script
+	dice    *rand.Rand
+	Stats   Stats
+}
+
+// Stats counts what clients did.
+type Stats struct {
+	Requests, Posts, Rows, Faults int
+}
+
+// instance is a pipeline.
+type instance struct {
+	name, id, program string
+	version           int64
+	relations         map[string]*relation // by name as the program knows it
+	status            string
+	failed            string // the code of what it died of
+	deployment        string
+	incarnation       string
+	stuck             bool // its outputs take nothing, so that nothing completes
+	endpoints         map[string]*endpoint
+	tables            map[string]map[string][]any
+	steps             int64
+	saved             map[string]map[string][]any // of the last checkpoint
+	points            int64
+	ghosts            []ghost
+	created           time.Time
+	since             time.Time
+}
+
+// endpoint is the queue of one spelling of a table and one set of parameters.
+type endpoint struct {
+	id       int
+	table    *relation
+	received int64
+	done     int64
+	queue    []queued
+}
+
+type queued struct {
+	changes []change
+	upto    int64
+	due     time.Time
+}
+
+// ghost is a request that its sender has given up, and that the pipeline still reads.
+type ghost struct {
+	at   time.Time
+	read func()
+}
+
+// New returns an emulator without pipelines.
+func New(opt Options) *Emulator {
+	if opt.Version == "" {
+		opt.Version = "0.337.0"
+	}
+	if opt.Patience == 0 {
+		opt.Patience = 30 * time.Second
+	}
+	e := &Emulator{opt: opt, mux: http.NewServeMux(), pipes: map[string]*instance{}, dice: rand.New(rand.NewPCG(opt.Seed, 1))}
+	e.routes()
+	return e
+}
+
+func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.mux.ServeHTTP(w, r) }
+
+// Create makes a pipeline of a program.
+func (e *Emulator) Create(name, program string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.create(name, program)
+}
+
+func (e *Emulator) create(name, program string) error {
+	relations, err := parse(program)
+	if err != nil {
+		return err
+	}
+	p := &instance{name: name, id: uuid.NewString(), program: program, version: 1, status: "Stopped", relations: map[string]*relation{}, created: time.Now(), since: time.Now()}
+	for _, r := range relations {
+		p.relations[r.Name] = &r
+	}
+	e.pipes[name] = p
+	return nil
+}
+
+// Start deploys a pipeline. The open-source edition begins with empty tables, the other one
+// with those of the last checkpoint.
+func (e *Emulator) Start(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.start(e.pipes[name], "Running")
+}
+
+func (e *Emulator) start(p *instance, status string) {
+	if p.status != "Stopped" {
+		return
+	}
+	p.status, p.since, p.failed = status, time.Now(), ""
+	p.deployment, p.incarnation = uuid.NewString(), uuid.NewString()
+	p.endpoints, p.ghosts, p.steps = map[string]*endpoint{}, nil, 0
+	tables := map[string]map[string][]any{}
+	for t := range p.relations {
+		tables[t] = map[string][]any{}
+		maps.Copy(tables[t], p.saved[t])
+	}
+	e.say(Event{What: "restarting"})
+	e.told(tables, p.tables)
+	p.tables = tables
+	e.say(Event{What: "restart"})
+}
+
+// told tells OnRow of the rows that a restart changes.
+func (e *Emulator) told(now, before map[string]map[string][]any) {
+	if e.opt.OnRow == nil {
+		return
+	}
+	for t, rows := range before {
+		for key := range rows {
+			if _, ok := now[t][key]; !ok {
+				e.opt.OnRow(t, key, nil)
+			}
+		}
+		for key, row := range now[t] {
+			if fmt.Sprint(rows[key]) != fmt.Sprint(row) {
+				e.opt.OnRow(t, key, row)
+			}
+		}
+	}
+}
+
+// Stop ends a deployment. With force, and in the open-source edition, nothing is saved.
+func (e *Emulator) Stop(name string, force bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.pipes[name]
+	e.advance(time.Now())
+	if !force && e.opt.Enterprise {
+		e.save(p)
+	}
+	e.halt(p, "")
+}
+
+// Crash ends a deployment as a failure does.
+func (e *Emulator) Crash(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.halt(e.pipes[name], "RuntimeError.WorkerPanic")
+}
+
+func (e *Emulator) halt(p *instance, failed string) {
+	p.status, p.failed, p.since = "Stopped", failed, time.Now()
+	p.endpoints, p.ghosts = nil, nil
+	e.say(Event{What: "crash"})
+}
+
+// Pause and Resume stop and go on reading what is posted.
+func (e *Emulator) Pause(name string)  { e.turn(name, "Running", "Paused") }
+func (e *Emulator) Resume(name string) { e.turn(name, "Paused", "Running") }
+
+func (e *Emulator) turn(name, from, to string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.advance(time.Now())
+	if p := e.pipes[name]; p.status == from {
+		p.status, p.since = to, time.Now()
+		e.say(Event{What: strings.ToLower(to)})
+	}
+}
+
+// Stick has nothing complete any more, as an output that takes nothing does; and again.
+func (e *Emulator) Stick(name string, stuck bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.advance(time.Now())
+	e.pipes[name].stuck = stuck
+}
+
+func (e *Emulator) save(p *instance) {
+	p.saved = map[string]map[string][]any{}
+	for t, rows := range p.tables {
+		p.saved[t] = maps.Clone(rows)
+	}
+}
+
+func (e *Emulator) say(ev Event) {
+	if e.opt.OnEvent != nil {
+		ev.At = time.Now()
+		e.opt.OnEvent(ev)
+	}
+}
+
+// Rows returns a copy of a table by primary key, nil if there is no such table. Rows are in
+// the order of the table's columns, their values as value returns them.
+func (e *Emulator) Rows(name, table string) map[string][]any {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.advance(time.Now())
+	if p := e.pipes[name]; p != nil {
+		return maps.Clone(p.tables[table])
+	}
+	return nil
+}
+
+// Counts returns what clients did so far.
+func (e *Emulator) Counts() Stats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.Stats
+}
+
+// advance does what has become due.
+func (e *Emulator) advance(now time.Time) {
+	for _, p := range e.pipes {
+		if p.status != "Running" {
+			continue
+		}
+		late := p.ghosts
+		p.ghosts = nil
+		for _, g := range late {
+			if g.at.IsZero() || g.at.After(now) {
+				p.ghosts = append(p.ghosts, g)
+				continue
+			}
+			g.read()
+		}
+		for i := range p.ghosts { // they were waiting for the pipeline to run
+			if p.ghosts[i].at.IsZero() {
+				p.ghosts[i].at = p.since.Add(ghostDelay)
+			}
+		}
+		if p.stuck {
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(p.endpoints)) {
+			ep := p.endpoints[name]
+			for len(ep.queue) > 0 && !ep.queue[0].due.After(now) && p.status == "Running" {
+				q := ep.queue[0]
+				ep.queue = ep.queue[1:]
+				p.steps++
+				if e.apply(p, ep.table, q.changes) {
+					ep.done = q.upto
+				}
+			}
+			if p.status != "Running" {
+				break
+			}
+		}
+	}
+}
+
+// ghostDelay is how soon after it is resumed a pipeline has read what waited for it.
+const ghostDelay = 500 * time.Millisecond
+
+// apply processes a chunk as a whole. It reports false if that was the pipeline's end.
+func (e *Emulator) apply(p *instance, r *relation, changes []change) bool {
+	if e.opt.Panic != nil && slices.ContainsFunc(changes, func(c change) bool { return !c.delete && e.opt.Panic(r.Name, c.row) }) {
+		e.halt(p, "RuntimeError.WorkerPanic")
+		return false
+	}
+	rows := p.tables[r.Name]
+	for i, c := range changes {
+		key := c.key
+		if len(r.PrimaryKey) == 0 && !c.delete { // a row more each time
+			key = fmt.Sprintf("%s#%d.%d", key, p.steps, i)
+		}
+		if c.delete {
+			delete(rows, key)
+		} else {
+			rows[key] = c.row
+		}
+		if e.opt.OnRow != nil {
+			row := c.row
+			if c.delete {
+				row = nil
+			}
+			e.opt.OnRow(r.Name, key, row)
+		}
+	}
+	return true
+}
+
+// token is what stands for all that an endpoint has received.
+type token struct {
+	Incarnation string `json:"u"`
+	Endpoint    int    `json:"e"`
+	Count       int64  `json:"c"`
+}
+
+func (t token) String() string {
+	b, _ := json.Marshal(t)
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+func readToken(s string) (t token, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(b, &t)
+	}
+	return t, err
+}
+
+// endpoint returns the queue of a spelling and parameters.
+func (p *instance) endpoint(segment string, r *relation, array bool, format string) *endpoint {
+	name := segment + "?" + format + strconv.FormatBool(array)
+	ep := p.endpoints[name]
+	if ep == nil {
+		ep = &endpoint{id: len(p.endpoints), table: r}
+		p.endpoints[name] = ep
+	}
+	return ep
+}
+
+// Table returns a table's rows by column, as Rows has their values.
+func (e *Emulator) Table(name, table string) (rows []map[string]any) {
+	for _, have := range e.Rows(name, table) {
+		row := map[string]any{}
+		for i, f := range e.fields(name, table) {
+			row[f.Name] = have[i]
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func (e *Emulator) fields(name, table string) []field {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.pipes[name].relations[table].Fields
+}

@@ -1,0 +1,161 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The cases are those that the tests of Feldera itself assert
+// (https://github.com/feldera/feldera, python/tests/platform), and its documents.
+
+func call(t *testing.T, e *Emulator, method, path, body string) (int, map[string]any) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest(method, path, strings.NewReader(body)))
+	var m map[string]any
+	if w.Body.Len() > 0 && json.Unmarshal(w.Body.Bytes(), &m) != nil {
+		m = map[string]any{"text": w.Body.String()}
+	}
+	return w.Code, m
+}
+
+func started(t *testing.T, opt Options, program string) *Emulator {
+	t.Helper()
+	e := New(opt)
+	if err := e.Create("p", program); err != nil {
+		t.Fatal(err)
+	}
+	e.Start("p")
+	return e
+}
+
+func rows(e *Emulator, table string) string {
+	b, _ := json.Marshal(e.Table("p", table)) // one row at most, or in the order of nothing
+	return string(b)
+}
+
+// TestIngress: what is taken, what is refused, and what is there then.
+func TestIngress(t *testing.T) {
+	const program = `CREATE TABLE t (id INT NOT NULL PRIMARY KEY, s VARCHAR); CREATE TABLE "TaBle1" (id INT PRIMARY KEY); CREATE TABLE table1 (id INT PRIMARY KEY);
+		CREATE TABLE two (a INT NOT NULL, "Ünï" INT NOT NULL, v VARIANT, PRIMARY KEY (a, "Ünï")); CREATE TABLE bag (s VARCHAR);`
+	for _, tc := range []struct {
+		name, table, params, body string
+		status                    int
+		code                      string
+		of, want                  string
+	}{
+		{"rows with a column left out", "t", "&update_format=raw&array=true", `[{"id":1}]`, 200, "", "t", `[{"id":1,"s":null}]`},
+		{"the default is insert_delete", "T", "&array=true", `[{"insert":{"ID":1,"s":"x"}}]`, 200, "", "t", `[{"id":1,"s":"x"}]`},
+		{"a row by position", "t", "&update_format=raw&array=true", `[[1,"x"]]`, 200, "", "t", `[{"id":1,"s":"x"}]`},
+		{"the last of a key stays", "t", "&array=true", `[{"insert":{"id":1,"s":"x"}},{"delete":{"id":1}},{"insert":{"id":1,"s":"y"}}]`, 200, "", "t", `[{"id":1,"s":"y"}]`},
+		{"a delete needs the key only", "t", "&array=true", `[{"insert":{"id":1}},{"delete":{"id":1}},{"delete":{"id":2}}]`, 200, "", "t", `null`},
+		{"two bad elements: nothing of the array", "t", "&array=true", `[{"insert":{"id":"x"}},{"insert":{"id":2}},{"insert":{"s":"y"}}]`, 400, "ParseErrors", "t", `null`},
+		{"without an array the others stay", "t", "", `{"insert":{"id":"x"}} {"insert":{"id":2}}`, 400, "ParseErrors", "t", `[{"id":2,"s":null}]`},
+		{"an unknown column is ignored", "t", "&array=true", `[{"insert":{"id":1,"z":1}}]`, 200, "", "t", `[{"id":1,"s":null}]`},
+		{"an unknown step is not", "t", "&array=true", `[{"upsert":{"id":1}}]`, 400, "ParseErrors", "t", `null`},
+		{"cut off", "t", "&array=true", `[{"insert":{"id":1}},{"ins`, 400, "ParseErrors", "t", `null`},
+		{"nothing", "t", "&array=true", ``, 200, "", "t", `null`},
+		{"bare names are folded", "TaBle1", "&array=true", `[{"insert":{"id":1}}]`, 200, "", "table1", `[{"id":1}]`},
+		{"names in quotes are exact", "%22TaBle1%22", "&array=true", `[{"insert":{"id":1}}]`, 200, "", "TaBle1", `[{"id":1}]`},
+		{"a key of two columns, a VARIANT that is NULL", "two", "&array=true", `[{"insert":{"a":1,"Ünï":2,"v":null}}]`, 200, "", "two", `[{"a":1,"v":null,"Ünï":2}]`},
+		{"a name in quotes in another case", "two", "&array=true", `[{"insert":{"a":1,"ünï":2}}]`, 400, "ParseErrors", "two", `null`},
+		{"no key: rows add up", "bag", "&array=true", `[{"insert":{"s":"x"}},{"insert":{"s":"x"}}]`, 200, "", "bag", `[{"s":"x"},{"s":"x"}]`},
+		{"no such table", "nowhere", "&array=true", `[]`, 404, "UnknownInputStream", "t", `null`},
+	} {
+		e := started(t, Options{}, program)
+		status, answer := call(t, e, "POST", "/v0/pipelines/p/ingress/"+tc.table+"?format=json"+tc.params, tc.body)
+		if status != tc.status || fmt.Sprint(answer["error_code"]) != tc.code && tc.code != "" || (answer["token"] == nil) != (status != 200) {
+			t.Errorf("%s: %d %v", tc.name, status, answer)
+		}
+		if got := rows(e, tc.of); got != tc.want {
+			t.Errorf("%s: the table has %s, want %s", tc.name, got, tc.want)
+		}
+	}
+	e := started(t, Options{}, program)
+	if status, _ := call(t, e, "POST", "/v0/pipelines/q/ingress/t?format=json", ""); status != 404 {
+		t.Errorf("of a pipeline that is not there: %d", status)
+	}
+	if status, a := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":"x"}},{"insert":{}}]`); status != 400 ||
+		!strings.HasPrefix(a["message"].(string), "Errors parsing input data (2 errors):") || a["details"].(map[string]any)["num_errors"] != 2.0 {
+		t.Errorf("two errors: %v", a)
+	}
+}
+
+// TestValues: what a value of each type may be.
+func TestValues(t *testing.T) {
+	for _, tc := range []struct{ kind, value, want string }{
+		{"BOOLEAN", `true`, `true`}, {"BOOLEAN", `1`, ""}, {"BOOLEAN", `"true"`, ""},
+		{"TINYINT", `-128`, `-128`}, {"TINYINT", `128`, ""}, {"BIGINT UNSIGNED", `18446744073709551615`, `"18446744073709551615"`}, {"BIGINT UNSIGNED", `-1`, ""},
+		{"BIGINT", `9223372036854775807`, `9223372036854775807`}, {"BIGINT", `"1"`, ""}, {"BIGINT", `1.5`, ""},
+		{"DOUBLE", `1e300`, `1e+300`}, {"DOUBLE", `"1"`, ""}, {"DOUBLE", `1e999`, ""},
+		{"DECIMAL(5, 2)", `"123.459"`, `"123.45"`}, {"DECIMAL(5, 2)", `-1.5e1`, `"-15.00"`}, {"DECIMAL(5, 2)", `"1000"`, ""}, {"DECIMAL(5, 2)", `"NaN"`, ""},
+		{"VARCHAR(2)", `"longer"`, `"longer"`}, {"VARCHAR", `1`, ""},
+		{"DATE", `" 2024-02-29 "`, `"2024-02-29"`}, {"DATE", `"2023-02-29"`, ""}, {"DATE", `19000`, ""},
+		{"TIME", `"23:59:59.5"`, `"23:59:59.500000"`}, {"TIME", `"24:00:00"`, ""},
+		{"TIMESTAMP", `"2024-01-02 03:04:05.000006"`, `"2024-01-02 03:04:05.000006"`}, {"TIMESTAMP", `"2024-01-02T03:04:05+01:00"`, `"2024-01-02 02:04:05.000000"`}, {"TIMESTAMP", `"10000-01-01 00:00:00"`, ""},
+		{"TIMESTAMP WITH TIME ZONE", `"2024-01-02T03:04:05Z"`, `"2024-01-02 03:04:05.000000"`}, {"TIMESTAMP WITH TIME ZONE", `"2024-01-02 03:04:05"`, ""},
+		{"VARBINARY", `[0,255]`, `"00ff"`}, {"VARBINARY", `[256]`, ""}, {"VARBINARY", `"00"`, ""},
+		{"UUID", `"0F0E0D0C-0000-4000-8000-000000000000"`, `"0f0e0d0c-0000-4000-8000-000000000000"`}, {"UUID", `"x"`, ""},
+		{"VARIANT", `{"a" : [1, null]}`, `"{\"a\":[1,null]}"`}, {"INT ARRAY", `[1]`, `"[1]"`}, {"INT ARRAY", `1`, ""},
+	} {
+		e := started(t, Options{}, "CREATE TABLE t (id INT PRIMARY KEY, c "+tc.kind+");")
+		status, answer := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":1,"c":`+tc.value+`}}]`)
+		want := fmt.Sprintf(`[{"c":%s,"id":1}]`, tc.want)
+		if tc.want == "" {
+			want = "null"
+		}
+		if got := rows(e, "t"); got != want || (status == 200) != (tc.want != "") {
+			t.Errorf("%s %s: %d %v, the table has %s", tc.kind, tc.value, status, answer, got)
+		}
+	}
+}
+
+// TestTokens: they are complete when their rows are processed, and die with a restart.
+func TestTokens(t *testing.T) {
+	e := started(t, Options{Enterprise: true}, "CREATE TABLE t (id INT PRIMARY KEY);")
+	_, answer := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":1}}]`)
+	ask := func() (int, map[string]any) {
+		return call(t, e, "GET", "/v0/pipelines/p/completion_status?token="+url.QueryEscape(answer["token"].(string)), "")
+	}
+	if status, a := ask(); status != 200 || a["status"] != "complete" {
+		t.Errorf("%d %v", status, a)
+	}
+	e.Stick("p", true)
+	_, answer = call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":2}}]`)
+	if status, a := ask(); status != 200 || a["status"] != "inprogress" {
+		t.Errorf("of an output that takes nothing: %d %v", status, a)
+	}
+	e.Stick("p", false)
+	e.Stop("p", false)
+	if status, a := ask(); status != 503 || a["error_code"] != "PipelineInteractionNotDeployed" {
+		t.Errorf("stopped: %d %v", status, a)
+	}
+	e.Start("p")
+	if status, a := ask(); status != http.StatusGone || a["error_code"] != "PipelineRestarted" {
+		t.Errorf("started anew: %d %v", status, a)
+	}
+	if n := len(e.Rows("p", "t")); n != 2 {
+		t.Errorf("a graceful stop kept %d rows", n)
+	}
+	if status, a := call(t, e, "GET", "/v0/pipelines/p/completion_status?token=%21", ""); status != 400 || a["error_code"] != "InvalidParam" {
+		t.Errorf("no token: %d %v", status, a)
+	}
+}
+
+// TestPanic: rows that are taken may kill the pipeline.
+func TestPanic(t *testing.T) {
+	e := started(t, Options{Panic: func(_ string, row []any) bool { return row[0] == int64(13) }, Lag: time.Nanosecond}, "CREATE TABLE t (id INT PRIMARY KEY);")
+	if status, _ := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":13}}]`); status != 200 {
+		t.Fatal(status)
+	}
+	_, a := call(t, e, "GET", "/v0/pipelines/p?selector=status", "")
+	if a["deployment_status"] != "Stopped" || a["deployment_error"].(map[string]any)["error_code"] != "RuntimeError.WorkerPanic" {
+		t.Errorf("%v", a)
+	}
+}

@@ -1,0 +1,148 @@
+package pipeline
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// relation is a table of a program, as GET /v0/pipelines/{name} describes it.
+type relation struct {
+	Name          string   `json:"name"`
+	CaseSensitive bool     `json:"case_sensitive"`
+	Fields        []field  `json:"fields"`
+	PrimaryKey    []string `json:"primary_key"`
+	Materialized  bool     `json:"materialized"`
+}
+
+type field struct {
+	Name          string     `json:"name"`
+	CaseSensitive bool       `json:"case_sensitive"`
+	Type          columnType `json:"columntype"`
+	Default       *string    `json:"default"`
+}
+
+type columnType struct {
+	Type      string `json:"type"`
+	Nullable  bool   `json:"nullable"`
+	Precision *int   `json:"precision,omitempty"`
+	Scale     *int   `json:"scale,omitempty"`
+}
+
+var createTable = regexp.MustCompile(`(?is)CREATE\s+TABLE\s+("[^"]+"|\w+)\s*\((.*?)\)\s*(?:WITH\s*\(.*?\)\s*)?;`)
+
+// parse reads the CREATE TABLE statements of a program. Views and everything else of it
+// have no effect here.
+func parse(program string) (tables []relation, err error) {
+	for _, m := range createTable.FindAllStringSubmatch(program, -1) {
+		r := relation{Materialized: true}
+		r.Name, r.CaseSensitive = identifier(m[1])
+		for _, part := range columns(m[2]) {
+			if err := r.add(part); err != nil {
+				return nil, fmt.Errorf("table %s: %w", r.Name, err)
+			}
+		}
+		for _, k := range r.PrimaryKey {
+			f := r.field(k)
+			if f == nil {
+				return nil, fmt.Errorf("table %s: PRIMARY KEY of a column %s that it does not have", r.Name, k)
+			}
+			f.Type.Nullable = false
+		}
+		tables = append(tables, r)
+	}
+	return tables, nil
+}
+
+// identifier folds what is not in quotes to lower case.
+func identifier(s string) (name string, caseSensitive bool) {
+	if len(s) > 1 && s[0] == '"' {
+		return s[1 : len(s)-1], true
+	}
+	return strings.ToLower(s), false
+}
+
+// columns cuts at the commas that stand in no parentheses.
+func columns(s string) (parts []string) {
+	depth, start := 0, 0
+	for i, r := range s {
+		switch r {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				parts = append(parts, s[start:i])
+				start = i + 1
+			}
+		}
+	}
+	return append(parts, s[start:])
+}
+
+var (
+	tableKey = regexp.MustCompile(`(?is)^\s*PRIMARY\s+KEY\s*\((.*)\)\s*$`)
+	column   = regexp.MustCompile(`(?is)^\s*("[^"]+"|\w+)\s+(.*?)\s*$`)
+	typed    = regexp.MustCompile(`(?is)^(TIMESTAMP WITH TIME ZONE|DOUBLE PRECISION|[A-Z]+(?:\s+UNSIGNED)?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*(ARRAY)?(.*)$`)
+	defaults = regexp.MustCompile(`(?is)\bDEFAULT\s+('(?:[^']|'')*'|\S+)`)
+)
+
+// names are the types under the names that the API gives them.
+var names = map[string]string{"INT": "INTEGER", "STRING": "VARCHAR", "TEXT": "VARCHAR", "BOOL": "BOOLEAN", "NUMERIC": "DECIMAL", "DOUBLE PRECISION": "DOUBLE",
+	"FLOAT": "DOUBLE", "BYTEA": "VARBINARY", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP_TZ",
+	"TINYINT UNSIGNED": "UTINYINT", "SMALLINT UNSIGNED": "USMALLINT", "INTEGER UNSIGNED": "UINTEGER", "INT UNSIGNED": "UINTEGER", "BIGINT UNSIGNED": "UBIGINT"}
+
+func (r *relation) add(part string) error {
+	if m := tableKey.FindStringSubmatch(part); m != nil {
+		for _, k := range strings.Split(m[1], ",") {
+			name, _ := identifier(strings.TrimSpace(k))
+			r.PrimaryKey = append(r.PrimaryKey, name)
+		}
+		return nil
+	}
+	m := column.FindStringSubmatch(part)
+	if m == nil {
+		return fmt.Errorf("%q is not a column", part)
+	}
+	var f field
+	f.Name, f.CaseSensitive = identifier(m[1])
+	t := typed.FindStringSubmatch(m[2])
+	if t == nil {
+		return fmt.Errorf("column %s: %q is not a type", f.Name, m[2])
+	}
+	f.Type.Type = strings.ToUpper(strings.Join(strings.Fields(t[1]), " "))
+	if name := names[f.Type.Type]; name != "" {
+		f.Type.Type = name
+	}
+	if t[4] != "" {
+		f.Type.Type = "ARRAY"
+	}
+	for i, to := range []**int{&f.Type.Precision, &f.Type.Scale} {
+		if n, err := strconv.Atoi(t[2+i]); err == nil {
+			*to = &n
+		}
+	}
+	rest := strings.ToUpper(t[5])
+	f.Type.Nullable = !strings.Contains(rest, "NOT NULL") && !strings.Contains(rest, "PRIMARY KEY")
+	if strings.Contains(rest, "PRIMARY KEY") {
+		r.PrimaryKey = append(r.PrimaryKey, f.Name)
+	}
+	if d := defaults.FindStringSubmatch(t[5]); d != nil {
+		f.Default = &d[1]
+	}
+	r.Fields = append(r.Fields, f)
+	return nil
+}
+
+// field finds a column by the name that a row gives it: one in quotes by its exact
+// spelling, another in any case.
+func (r *relation) field(name string) *field {
+	for i := range r.Fields {
+		if f := &r.Fields[i]; f.Name == name || !f.CaseSensitive && strings.EqualFold(f.Name, name) {
+			return f
+		}
+	}
+	return nil
+}

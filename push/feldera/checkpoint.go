@@ -1,0 +1,109 @@
+package feldera
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// checkpoints are those of the pipeline, shared by all tables: one at a time is under way.
+type checkpoints struct {
+	mu          sync.Mutex
+	incarnation string
+	asked       int64 // the last one that was asked for, 0: none
+	done        int64 // the last one that succeeded
+}
+
+type checkpointDocument struct {
+	Sequence    int64  `json:"checkpoint_sequence_number"`
+	Incarnation string `json:"incarnation_uuid"`
+}
+
+type checkpointStatus struct {
+	Success *int64 `json:"success"`
+	Failure *struct {
+		Sequence int64  `json:"sequence_number"`
+		Error    string `json:"error"`
+	} `json:"failure"`
+}
+
+// checkpoint brings a job whose rows are complete to DONE: by a checkpoint that was asked
+// for after they were.
+func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
+	c := &s.points
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	j.ready = true
+	path := "/pipelines/" + url.PathEscape(s.opt.Pipeline)
+	if j.point == 0 {
+		if c.asked > c.done { // that one may have begun before the rows were complete
+			if err := s.readCheckpoint(ctx, path); err != nil {
+				return push.Status{}, err
+			}
+		}
+		if c.asked > c.done {
+			return push.Status{State: push.Running}, nil
+		}
+		var made checkpointDocument
+		if err := s.c.call(ctx, "make checkpoint", http.MethodPost, path+"/checkpoint", "/pipelines/{pipeline}/checkpoint", []byte{}, &made); err != nil {
+			return push.Status{}, err
+		}
+		c.asked, c.incarnation = made.Sequence, made.Incarnation
+		s.claim(made.Sequence)
+	}
+	if c.done < j.point {
+		if err := s.readCheckpoint(ctx, path); err != nil {
+			return push.Status{}, err
+		}
+	}
+	if c.done < j.point {
+		return push.Status{State: push.Running}, nil
+	}
+	return push.Status{State: push.Done}, nil
+}
+
+// claim gives a checkpoint that was just asked for to all jobs whose rows are complete.
+func (s *Sink) claim(sequence int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.ready && j.point == 0 {
+			j.point = sequence
+		}
+	}
+}
+
+// readCheckpoint asks what became of the last checkpoint.
+func (s *Sink) readCheckpoint(ctx context.Context, path string) error {
+	c := &s.points
+	var st checkpointStatus
+	if err := s.c.call(ctx, "read checkpoint", http.MethodGet, path+"/checkpoint_status?incarnation_uuid="+url.QueryEscape(c.incarnation), "/pipelines/{pipeline}/checkpoint_status", nil, &st); err != nil {
+		if push.KindOf(err) == push.Lost {
+			c.asked, c.done = 0, 0
+		}
+		return err
+	}
+	if st.Success != nil {
+		c.done = max(c.done, *st.Success)
+	}
+	// A failure is never taken back; it counts if it is of the one that is waited for.
+	if st.Failure != nil && st.Failure.Sequence >= c.asked && c.done < c.asked {
+		c.asked = c.done
+		s.unclaim(c.done)
+		return &push.Error{Op: "make checkpoint", Kind: push.Unavailable, Message: clip(st.Failure.Error), Hint: "it is made again; look at the pipeline's storage"}
+	}
+	return nil
+}
+
+func (s *Sink) unclaim(done int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, j := range s.jobs {
+		if j.point > done {
+			j.point = 0
+		}
+	}
+}

@@ -1,0 +1,184 @@
+package feldera
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// client makes the API's calls and says what answers mean.
+type client struct {
+	http     *http.Client
+	base     string // up to and including the version
+	opt      *Options
+	requests *push.Requests
+	template string // of what is before a request's own path
+}
+
+func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
+	if err := CheckURL(opt.URL); err != nil {
+		return nil, err
+	}
+	base := strings.TrimSuffix(opt.URL, "/") + "/v0"
+	if transport == nil {
+		t := http.DefaultTransport.(*http.Transport).Clone() // with HTTPS_PROXY from the environment
+		t.TLSClientConfig = opt.TLS
+		t.MaxIdleConnsPerHost = 16
+		transport = t
+	}
+	requests, err := push.NewRequests(opt.Signals, base)
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return nil, err
+	}
+	return &client{http: &http.Client{Transport: transport, Timeout: opt.RequestTimeout}, base: base, opt: opt, requests: requests, template: u.Path}, nil
+}
+
+const (
+	maxAnswer = 8 << 20 // a pipeline's description has its whole program
+	maxWords  = 1000    // of an error that are kept
+)
+
+// refusal is the API's own error.
+type refusal struct {
+	Message string          `json:"message"`
+	Code    string          `json:"error_code"`
+	Details json.RawMessage `json:"details"`
+}
+
+// call makes one request and fills into from the answer's JSON; template is that of the path.
+// An error is a *push.Error; its cause is a *refusal where the API gave one.
+func (c *client) call(ctx context.Context, op, method, path, template string, body []byte, into any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return &push.Error{Op: op, Kind: push.Rejected, Err: err}
+	}
+	if c.opt.Key != nil {
+		key, err := c.opt.Key()
+		if err != nil {
+			return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "SLUICE_FELDERA_API_KEY_FILE"}
+		}
+		req.Header.Set("Authorization", "Bearer "+key)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	req.GetBody = nil // nobody repeats a request but the sink: a repeated one could land twice
+	req.Header.Set("Accept", "application/json")
+	req.Header.Set("User-Agent", "sluice")
+	resp, text, err := c.requests.Do(c.http, req, c.template+template, push.Repeat(ctx), maxAnswer)
+	if resp == nil {
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
+	}
+	if resp.StatusCode/100 != 2 {
+		return failure(op, resp, text)
+	}
+	if err != nil {
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
+	}
+	if into != nil {
+		if err := json.Unmarshal(text, into); err != nil {
+			return &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode, Message: "an answer that is not the API's: " + clip(string(text)), Err: err}
+		}
+	}
+	return nil
+}
+
+// hint names the setting behind a request that got no answer.
+func hint(err error) string {
+	var cert *tls.CertificateVerificationError
+	if errors.As(err, &cert) {
+		return "SLUICE_FELDERA_CA_FILE: the certificate is not signed by a known authority"
+	}
+	return "SLUICE_FELDERA_URL"
+}
+
+// failure says what an answer means, by the codes of the manager and of the pipeline.
+func failure(op string, resp *http.Response, text []byte) error {
+	r := &refusal{}
+	if json.Unmarshal(text, r) != nil || r.Code == "" { // a proxy's, or the framework's
+		r = &refusal{Message: strings.Join(strings.Fields(string(text)), " ")}
+	}
+	e := &push.Error{Op: op, Status: resp.StatusCode, Message: clip(r.Message), Err: r}
+	switch r.Code {
+	case "":
+	case "ParseErrors": // whose words quote the rows
+		e.Message = rowErrors(r.Details)
+	default:
+		e.Message = clip(r.Code + ": " + r.Message)
+	}
+	switch s := resp.StatusCode; {
+	case s == http.StatusUnauthorized:
+		e.Kind, e.Hint = push.Unauthorized, "SLUICE_FELDERA_API_KEY is wrong, expired or missing"
+	case s == http.StatusForbidden:
+		e.Kind, e.Hint = push.Unauthorized, "the key of SLUICE_FELDERA_API_KEY needs the role write"
+	case r.Code == "UnknownPipelineName":
+		e.Kind, e.Hint = push.Unavailable, "SLUICE_FELDERA_PIPELINE; it is asked for again until it is there"
+	case r.Code == "UnknownInputStream":
+		e.Kind, e.Hint = push.Rejected, "the pipeline's program has no such table"
+	case r.Code == "PipelineRestarted", r.Code == "UnknownEndpointInCompletionToken", r.Code == "IncarnationUuidMismatch":
+		e.Kind = push.Lost
+	case r.Code == "EnterpriseFeature":
+		e.Kind, e.Hint = push.Rejected, "this edition of Feldera has no checkpoints: SLUICE_FELDERA_CHECKPOINT=never"
+	case s >= 500, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusGone, s == http.StatusTooManyRequests, s < 400,
+		s == http.StatusNotFound && r.Code == "":
+		e.Kind = push.Unavailable
+		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
+			e.RetryAfter = time.Duration(min(n, 3600)) * time.Second
+		}
+	default:
+		e.Kind = push.Rejected
+	}
+	return e
+}
+
+func (r *refusal) Error() string { return r.Code }
+
+// codeOf returns the API's code of an error, "" if it gave none.
+func codeOf(err error) string {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.Code
+	}
+	return ""
+}
+
+// landed reports whether a request to the ingress that failed may be in the pipeline all
+// the same, or get there yet: a manager that has waited for the pipeline in vain says 503,
+// and the pipeline may read the request when it is resumed.
+func landed(err error) bool {
+	var e *push.Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	if e.Kind != push.Unavailable {
+		return false
+	}
+	switch codeOf(err) {
+	case "PipelineInteractionNotDeployed", "UnknownPipelineName", "ApiConnectionLimit":
+		return false
+	case "PipelineInteractionUnreachable": // it got no further than the manager
+		return !strings.Contains(e.Message, "Failed to connect to host")
+	}
+	return e.Status != http.StatusTooManyRequests
+}
+
+func clip(s string) string {
+	if len(s) > maxWords {
+		return strings.ToValidUTF8(s[:maxWords], "") + "…"
+	}
+	return s
+}

@@ -1,0 +1,118 @@
+package feldera
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/mod/semver"
+
+	"github.com/sluice-cdc/sluice/push"
+)
+
+// pipeline is what was last read of the pipeline.
+type pipeline struct {
+	openSource bool   // the edition, which has no checkpoints and keeps nothing over a restart
+	ordered    bool   // requests one after the other reach one queue; else only what is complete is before what follows
+	state      string // what its tables are remembered under
+	program    string // the version of its program, and with it of its tables
+	tables     map[string]*relation
+}
+
+// Versions, by https://github.com/feldera/feldera.
+const (
+	firstWithTokens  = "v0.48.0"  // before it there are no completion tokens
+	firstWithOneLine = "v0.275.0" // before it each worker of the server had a queue of its own
+)
+
+type configDocument struct {
+	Edition string `json:"edition"`
+	Version string `json:"version"`
+}
+
+type pipelineDocument struct {
+	ID             string `json:"id"`
+	ProgramVersion int64  `json:"program_version"`
+	Status         string `json:"deployment_status"`
+	Desired        string `json:"deployment_desired_status"`
+	Deployment     string `json:"deployment_id"`
+	Error          *struct {
+		Code string `json:"error_code"`
+	} `json:"deployment_error"`
+	Info *struct {
+		Schema struct {
+			Inputs []relation `json:"inputs"`
+		} `json:"schema"`
+	} `json:"program_info"`
+}
+
+// look reads where the pipeline stands. It is an error of kind Unavailable unless it runs:
+// what is posted to a pipeline that is paused lies there, and may land after what is posted
+// later (I8).
+func (s *Sink) look(ctx context.Context, selector string) (*pipelineDocument, error) {
+	var d pipelineDocument
+	if err := s.c.call(ctx, "read pipeline", http.MethodGet, "/pipelines/"+url.PathEscape(s.opt.Pipeline)+"?selector="+selector, "/pipelines/{pipeline}", nil, &d); err != nil {
+		return nil, err
+	}
+	if d.Status == "Running" || d.Status == "ConcurrentBootstrapping" {
+		return &d, nil
+	}
+	e := &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: fmt.Sprintf("pipeline %s is %s", s.opt.Pipeline, d.Status), Hint: "start or resume it"}
+	if d.Error != nil && d.Error.Code != "" {
+		e.Message += ", it has failed with " + d.Error.Code
+	}
+	return nil, e
+}
+
+// open reads the pipeline, and its tables where those may be others than before.
+func (s *Sink) open(ctx context.Context) (*pipeline, error) {
+	d, err := s.look(ctx, "status")
+	if err != nil {
+		return nil, err
+	}
+	old := s.pipe.Load()
+	if old != nil && old.state == stateOf(old.openSource, d) && old.program == programOf(d) {
+		return old, nil
+	}
+	var c configDocument
+	if err := s.c.call(ctx, "read configuration", http.MethodGet, "/config", "/config", nil, &c); err != nil {
+		return nil, err
+	}
+	version := "v" + strings.TrimPrefix(c.Version, "v")
+	if !semver.IsValid(version) {
+		return nil, &push.Error{Op: "read configuration", Kind: push.Unavailable, Message: fmt.Sprintf("%.80q is not a version", c.Version), Hint: "SLUICE_FELDERA_URL"}
+	}
+	if semver.Compare(version, firstWithTokens) < 0 {
+		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "Feldera " + c.Version + " has no completion tokens", Hint: "0.48 or newer is needed"}
+	}
+	if d, err = s.look(ctx, "all"); err != nil {
+		return nil, err
+	}
+	if d.Info == nil {
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "it does not tell its tables", Hint: "SLUICE_FELDERA_PIPELINE"}
+	}
+	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), ordered: semver.Compare(version, firstWithOneLine) >= 0, program: programOf(d), tables: map[string]*relation{}}
+	p.state = stateOf(p.openSource, d)
+	if p.openSource && s.opt.Checkpoint {
+		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}
+	}
+	for _, r := range d.Info.Schema.Inputs {
+		p.tables[r.canonical()] = &r
+	}
+	s.pipe.Store(p)
+	return p, nil
+}
+
+func programOf(d *pipelineDocument) string { return fmt.Sprint(d.ID, "/", d.ProgramVersion) }
+
+// stateOf names what the pipeline remembers. The open-source edition begins each deployment
+// with nothing; the other one goes on from a checkpoint
+// (https://docs.feldera.com/pipelines/fault-tolerance/).
+func stateOf(openSource bool, d *pipelineDocument) string {
+	if openSource && d.Deployment != "" {
+		return d.Deployment
+	}
+	return d.ID
+}

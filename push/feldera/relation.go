@@ -1,0 +1,179 @@
+package feldera
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// relation is a table of the pipeline's program.
+type relation struct {
+	Name          string   `json:"name"`
+	CaseSensitive bool     `json:"case_sensitive"`
+	PrimaryKey    []string `json:"primary_key"`
+	Fields        []field  `json:"fields"`
+}
+
+type field struct {
+	Name          string  `json:"name"`
+	CaseSensitive bool    `json:"case_sensitive"`
+	Default       *string `json:"default"`
+	Type          struct {
+		Type      string `json:"type"`
+		Nullable  bool   `json:"nullable"`
+		Precision *int   `json:"precision"`
+		Scale     *int   `json:"scale"`
+	} `json:"columntype"`
+}
+
+// canonical is the name as the program knows it: SQL folds what is not in quotes to lower
+// case (https://docs.feldera.com/sql/identifiers/).
+func canonical(name string, caseSensitive bool) string {
+	if caseSensitive {
+		return name
+	}
+	return strings.ToLower(name)
+}
+
+func (r *relation) canonical() string { return canonical(r.Name, r.CaseSensitive) }
+
+// segment is the one spelling of a table in paths: each spelling has a queue of its own.
+func segment(canonical string) string {
+	if canonical == strings.ToLower(canonical) {
+		return canonical
+	}
+	return `"` + canonical + `"`
+}
+
+// table finds a table by the name that it has here: as it is, or else without its case.
+func (p *pipeline) table(name string) *relation {
+	if r := p.tables[name]; r != nil {
+		return r
+	}
+	return p.tables[strings.ToLower(name)]
+}
+
+func (r *relation) field(name string) *field {
+	for _, exact := range []bool{true, false} {
+		for i := range r.Fields {
+			f := &r.Fields[i]
+			if f.Name == name || !exact && !f.CaseSensitive && strings.EqualFold(f.Name, name) {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+// check compares a table with the pipeline's: what is sent must be taken whole, and a row
+// that is sent again must take its own place.
+func (s *Sink) check(p *pipeline, t *schema.Table) (*relation, error) {
+	r := p.table(t.Name)
+	refuse := func(hint, format string, args ...any) (*relation, error) {
+		return nil, &push.Error{Op: "check table", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...), Hint: hint}
+	}
+	if r == nil {
+		return refuse("add it to the pipeline's program, or give it another name by SLUICE_TARGET_TABLE or tables.<table>.from in the tables file", "pipeline %s has no such table", s.opt.Pipeline)
+	}
+	appends := s.opt.Append != nil && s.opt.Append(t.Name)
+	if !appends {
+		var keys, want []string
+		for _, k := range t.Keys() {
+			if f := r.field(k); f != nil {
+				k = f.Name
+			}
+			keys = append(keys, k)
+		}
+		for _, k := range r.PrimaryKey {
+			if f := r.field(k); f != nil {
+				k = f.Name
+			}
+			want = append(want, k)
+		}
+		slices.Sort(keys)
+		slices.Sort(want)
+		if !slices.Equal(keys, want) {
+			return refuse("a row that is sent again would stand there twice, and deletes would miss: declare PRIMARY KEY in the pipeline's program, or set tables."+t.Name+".keys in the tables file",
+				"its key is (%s), and PRIMARY KEY in the pipeline is (%s)", strings.Join(keys, ", "), strings.Join(want, ", "))
+		}
+	}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if c.Type.Kind == schema.Unknown {
+			continue
+		}
+		f := r.field(c.Name)
+		if f == nil {
+			return refuse("add it to the pipeline's program, or leave it out with tables."+t.Name+".exclude in the tables file", "column %s is not in the pipeline, which would drop its values in silence", c.Name)
+		}
+		if _, ok := s.form(f, c); !ok {
+			return refuse("give the column another type in the pipeline's program, or in the tables file", "column %s is %v here and %s in the pipeline", c.Name, c.Type.Kind, f.Type.Type)
+		}
+	}
+	for i := range r.Fields {
+		f := &r.Fields[i]
+		if f.Type.Nullable || f.Default != nil {
+			continue
+		}
+		if !slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return r.field(c.Name) == f && c.Type.Kind != schema.Unknown }) {
+			return refuse("the source has to send it; or let it be nullable, or have a DEFAULT, in the pipeline's program", "column %s of the pipeline is NOT NULL, and no row has it", f.Name)
+		}
+	}
+	return r, nil
+}
+
+// Form says how a column's values are written for the pipeline's type of it.
+func (s *Sink) Form(table string, c *schema.Column) batcher.JSONForm {
+	if p := s.pipe.Load(); p != nil {
+		if r := p.table(table); r != nil {
+			if f := r.field(c.Name); f != nil {
+				form, _ := s.form(f, c)
+				return form
+			}
+		}
+	}
+	return batcher.JSONPlain
+}
+
+// form is the form of a column of one type there and one here, false if the values of the
+// one are not the other's (https://docs.feldera.com/formats/json/#types).
+func (s *Sink) form(f *field, c *schema.Column) (batcher.JSONForm, bool) {
+	k := c.Type.Kind
+	switch t := strings.ToUpper(f.Type.Type); t {
+	case "BOOLEAN":
+		return batcher.JSONPlain, k == schema.Boolean
+	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT":
+		return batcher.JSONPlain, k == schema.Integer
+	case "REAL", "DOUBLE":
+		return batcher.JSONPlain, k == schema.Float || k == schema.Integer
+	case "DECIMAL":
+		return batcher.JSONPlain, k == schema.String && c.Type.Precision > 0 || k == schema.Integer || k == schema.Float
+	case "CHAR", "VARCHAR":
+		return batcher.JSONText, true
+	case "UUID":
+		return batcher.JSONPlain, k == schema.String
+	case "DATE":
+		return batcher.JSONPlain, k == schema.Date || k == schema.String
+	case "TIME":
+		return batcher.JSONPlain, k == schema.Time || k == schema.String
+	case "TIMESTAMP":
+		return batcher.JSONPlain, k == schema.DateTime || k == schema.String
+	case "TIMESTAMP_TZ", "TIMESTAMP WITH TIME ZONE":
+		return batcher.JSONZoned, k == schema.DateTime || k == schema.String
+	case "BINARY", "VARBINARY":
+		if s.opt.Hex {
+			return batcher.JSONHex, k == schema.String
+		}
+		return batcher.JSONBase64, k == schema.String
+	case "VARIANT", "ARRAY", "MAP", "STRUCT", "ROW":
+		if k == schema.String {
+			return batcher.JSONInline, true
+		}
+		return batcher.JSONPlain, t == "VARIANT"
+	}
+	return batcher.JSONPlain, false
+}

@@ -1,0 +1,365 @@
+package feldera
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Sink pushes to one pipeline. It is a push.Sink and may be used concurrently.
+type Sink struct {
+	c    *client
+	opt  Options
+	pipe atomic.Pointer[pipeline] // as last read; nil: not yet
+
+	mu       sync.Mutex
+	accepted string           // the state that may be written to
+	jobs     map[string]*job  // by ticket
+	lanes    map[string]*lane // by table
+	points   checkpoints
+}
+
+// job is what stands for a job: the requests that carry it. Its calls come one after the
+// other.
+type job struct {
+	lane   *lane
+	bodies [][]byte // those that are to be posted
+	token  string   // that of the last one that was taken
+	done   bool     // the token is complete
+
+	// Of checkpoints, under its lock.
+	ready bool  // to be in the next one
+	point int64 // that which is waited for; 0: none
+}
+
+// lane is a table's ingress. One job of it is under way at a time (I3).
+type lane struct {
+	path    string
+	settled string    // the state of the pipeline in which nothing is under way that could land later
+	barrier string    // the token that is to say so
+	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
+}
+
+// New returns the sink for opt. transport is nil but in tests.
+func New(opt Options, transport http.RoundTripper) (*Sink, error) {
+	s := &Sink{opt: opt, jobs: map[string]*job{}, lanes: map[string]*lane{}}
+	var err error
+	s.c, err = newClient(&s.opt, transport)
+	return s, err
+}
+
+// Prepare compares the table with the pipeline's and sees to it that nothing of an earlier
+// job, also of another process, can land after what the job sends.
+func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
+	p, err := s.writable(ctx)
+	if err != nil {
+		return push.Ticket{}, err
+	}
+	r, err := s.check(p, j.Table)
+	if err != nil {
+		return push.Ticket{}, err
+	}
+	l := s.lane(r)
+	if err := s.settle(ctx, p, l); err != nil {
+		return push.Ticket{}, err
+	}
+	made := &job{lane: l}
+	for _, c := range j.Chunks {
+		made.bodies = append(made.bodies, c.Data)
+	}
+	if len(made.bodies) == 0 {
+		made.bodies = [][]byte{{}} // for its token
+	}
+	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: len(j.Chunks) > 0}
+	for _, c := range j.Chunks {
+		t.DeletesOnly = t.DeletesOnly && c.Op == schema.Delete
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jobs[t.ID] = made
+	return t, nil
+}
+
+func (s *Sink) lane(r *relation) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := r.canonical()
+	l := s.lanes[name]
+	if l == nil {
+		l = &lane{path: "/pipelines/" + url.PathEscape(s.opt.Pipeline) + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
+		s.lanes[name] = l
+	}
+	return l
+}
+
+func (s *Sink) job(t push.Ticket) (*job, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if j := s.jobs[t.ID]; j != nil {
+		return j, nil
+	}
+	return nil, &push.Error{Op: "find job", Kind: push.Lost, Message: "it ended with the process that made it"}
+}
+
+// grace is how soon a pipeline that runs has read the requests that waited for it. Nothing
+// tells when it has: a request whose sender has given up may be read without an answer.
+const grace = 2 * time.Second
+
+// settle waits until nothing that was posted to a table can land any more, also by another
+// process: the pipeline runs, has had time to read what waited for it, and an empty body
+// gets a token, which covers all that it has of the table.
+func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
+	if l.settled == p.state {
+		return nil
+	}
+	if l.running.IsZero() {
+		l.running = time.Now()
+	}
+	if wait := time.Until(l.running.Add(grace)); wait > 0 {
+		if err := push.Sleep(ctx, wait); err != nil {
+			return err
+		}
+		if p, err = s.writable(ctx); err != nil { // it was paused in between, perhaps
+			l.running = time.Time{}
+			return err
+		}
+	}
+	if l.barrier == "" {
+		if l.barrier, err = s.post(ctx, "post barrier", l, nil); err != nil {
+			return err
+		}
+	}
+	done, err := s.complete(ctx, l.barrier)
+	switch {
+	case err != nil && push.KindOf(err) == push.Lost: // with its queue
+		l.barrier = ""
+		return &push.Error{Op: "wait for earlier requests", Kind: push.Unavailable, Err: err}
+	case err != nil:
+		return err
+	case !done:
+		return &push.Error{Op: "wait for earlier requests", Kind: push.Unavailable, Message: "they are not complete yet", RetryAfter: time.Second}
+	}
+	l.settled, l.barrier, l.running = p.state, "", time.Time{}
+	return nil
+}
+
+// post makes one request to the ingress and returns the token of its answer.
+func (s *Sink) post(ctx context.Context, op string, l *lane, body []byte) (string, error) {
+	var answer struct {
+		Token string `json:"token"`
+	}
+	if body == nil {
+		body = []byte{}
+	}
+	err := s.c.call(ctx, op, http.MethodPost, l.path, "/pipelines/{pipeline}/ingress/{table}", body, &answer)
+	if err == nil && answer.Token == "" {
+		err = &push.Error{Op: op, Kind: push.Unavailable, Message: "the answer has no completion token"}
+	}
+	return answer.Token, err
+}
+
+// complete asks whether all that a token stands for has been processed.
+func (s *Sink) complete(ctx context.Context, token string) (bool, error) {
+	var answer struct {
+		Status string `json:"status"`
+	}
+	if err := s.c.call(ctx, "read completion", http.MethodGet, "/pipelines/"+url.PathEscape(s.opt.Pipeline)+"/completion_status?token="+url.QueryEscape(token), "/pipelines/{pipeline}/completion_status", nil, &answer); err != nil {
+		return false, err
+	}
+	switch answer.Status { // whatever the code: 200 and 202 both say in progress
+	case "complete":
+		return true, nil
+	case "inprogress":
+		return false, nil
+	}
+	return false, &push.Error{Op: "read completion", Kind: push.Unavailable, Message: fmt.Sprintf("unknown status %.80q", answer.Status)}
+}
+
+// Execute posts what is left of the job, one request after the other.
+func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
+	j, err := s.job(t)
+	if err != nil {
+		return err
+	}
+	p, err := s.writable(ctx)
+	if err != nil {
+		return err
+	}
+	for len(j.bodies) > 0 {
+		if j.token != "" && !p.ordered {
+			if done, err := s.complete(ctx, j.token); err != nil || !done {
+				return cmp.Or[error](err, &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the request before is not complete, and this version of Feldera does not keep their order", RetryAfter: time.Second})
+			}
+		}
+		token, err := s.post(ctx, "post rows", j.lane, j.bodies[0])
+		if err != nil {
+			if landed(err) {
+				j.lane.settled = ""
+				j.halve(err)
+			}
+			return err
+		}
+		j.token, j.bodies = token, j.bodies[1:]
+	}
+	return nil
+}
+
+// halve makes two requests of one for which the pipeline has taken too long.
+func (j *job) halve(err error) {
+	var e *push.Error
+	var timeout interface{ Timeout() bool }
+	errors.As(err, &e)
+	if codeOf(err) != "PipelineInteractionUnreachable" && !(errors.As(err, &timeout) && timeout.Timeout()) {
+		return
+	}
+	events := split(j.bodies[0])
+	if len(events) < 2 {
+		return
+	}
+	half := len(events) / 2
+	j.bodies = append([][]byte{join(events[:half]), join(events[half:])}, j.bodies[1:]...)
+}
+
+// split returns the elements of an array that the encoder has written.
+func split(array []byte) (elements [][]byte) {
+	depth, start, quoted := 0, 1, false
+	for i := 0; i < len(array); i++ {
+		switch b := array[i]; {
+		case quoted:
+			if b == '\\' {
+				i++
+			}
+			quoted = b != '"'
+		case b == '"':
+			quoted = true
+		case b == '{', b == '[':
+			depth++
+		case b == '}', b == ']':
+			if depth--; depth == 0 && i > start {
+				return append(elements, array[start:i])
+			}
+		case b == ',' && depth == 1:
+			elements = append(elements, array[start:i])
+			start = i + 1
+		}
+	}
+	return elements
+}
+
+func join(elements [][]byte) []byte {
+	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
+}
+
+// Status says Done when all requests of the job are complete, and so is, if it is asked
+// for, a checkpoint that was made afterwards.
+func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
+	j, err := s.job(t)
+	if err != nil {
+		return push.Status{}, err
+	}
+	if len(j.bodies) > 0 { // a request has failed: what became of it must be over before it is repeated
+		p, err := s.writable(ctx)
+		if err != nil {
+			return push.Status{}, err
+		}
+		if err := s.settle(ctx, p, j.lane); err != nil {
+			return push.Status{}, err
+		}
+		return push.Status{State: push.New}, nil
+	}
+	if !j.done {
+		if j.done, err = s.complete(ctx, j.token); err != nil {
+			return push.Status{}, err
+		}
+	}
+	switch {
+	case !j.done:
+		return push.Status{State: push.Running}, nil
+	case !s.opt.Checkpoint:
+		return push.Status{State: push.Done}, nil
+	}
+	return s.checkpoint(ctx, j)
+}
+
+// Discard forgets the job. What it has posted stays posted.
+func (s *Sink) Discard(_ context.Context, t push.Ticket) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, t.ID)
+	return nil
+}
+
+// errState says that the pipeline does not have what was delivered before.
+var errState = errors.New("the pipeline was started anew, and what was delivered before is not in it")
+
+// writable returns the pipeline if it runs and still has what was delivered to it.
+func (s *Sink) writable(ctx context.Context) (*pipeline, error) {
+	p, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.accepted != p.state {
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: errState.Error(), Err: errState, Hint: "SLUICE_FELDERA_ON_STATE_LOSS"}
+	}
+	return p, nil
+}
+
+// State names what the pipeline remembers: under another name, nothing that was delivered
+// before is there.
+func (s *Sink) State(ctx context.Context) (string, error) {
+	p, err := s.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	return p.state, nil
+}
+
+// Accept lets batches be sent to a pipeline of that state.
+func (s *Sink) Accept(state string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted = state
+}
+
+// rowErrors says how many rows of a request the pipeline refused, and for which columns: its
+// own words quote them.
+func rowErrors(details []byte) string {
+	var d struct {
+		Errors []struct {
+			Field string `json:"field"`
+		} `json:"errors"`
+		N int `json:"num_errors"`
+	}
+	if json.Unmarshal(details, &d) != nil {
+		return "rows that the pipeline does not take"
+	}
+	var columns []string
+	seen := map[string]bool{}
+	for _, e := range d.Errors {
+		if e.Field != "" && !seen[e.Field] && len(columns) < 10 {
+			seen[e.Field] = true
+			columns = append(columns, e.Field)
+		}
+	}
+	text := fmt.Sprintf("%d rows that the pipeline does not take", d.N)
+	if len(columns) > 0 {
+		text += ", for their columns " + strings.Join(columns, ", ")
+	}
+	return text
+}

@@ -1,0 +1,367 @@
+package feldera_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/feldera"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+const program = `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);
+CREATE TABLE u (id BIGINT NOT NULL, v VARCHAR, PRIMARY KEY (id));`
+
+// rig is a sink on an emulator.
+type rig struct {
+	emu  *pipeline.Emulator
+	sink *feldera.Sink
+	key  string
+}
+
+func newRig(t *testing.T, eo pipeline.Options, change func(*feldera.Options)) *rig {
+	t.Helper()
+	eo.Key = "apikey:secret"
+	r := &rig{emu: pipeline.New(eo), key: eo.Key}
+	if err := r.emu.Create("shop", program); err != nil {
+		t.Fatal(err)
+	}
+	r.emu.Start("shop")
+	r.restart(t, change)
+	return r
+}
+
+// restart makes a sink anew, as another process does.
+func (r *rig) restart(t *testing.T, change func(*feldera.Options)) {
+	t.Helper()
+	opt := feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }}
+	if change != nil {
+		change(&opt)
+	}
+	var err error
+	if r.sink, err = feldera.New(opt, &pushtest.Transport{Handler: r.emu}); err != nil {
+		t.Fatal(err)
+	}
+	if state, err := r.sink.State(t.Context()); err == nil {
+		r.sink.Accept(state)
+	}
+}
+
+func chunks(rows map[int64]string, deleted []int64) (out []schema.Chunk) {
+	array := func(op schema.Op, events []any) {
+		if len(events) > 0 {
+			b, _ := json.Marshal(events)
+			out = append(out, schema.Chunk{Op: op, Rows: len(events), Data: b})
+		}
+	}
+	var upserts, deletes []any
+	for id, v := range rows {
+		upserts = append(upserts, map[string]any{"insert": map[string]any{"id": id, "v": v}})
+	}
+	for _, id := range deleted {
+		deletes = append(deletes, map[string]any{"delete": map[string]any{"id": id}})
+	}
+	array(schema.Upsert, upserts)
+	array(schema.Delete, deletes)
+	return out
+}
+
+func (r *rig) rows(table string) map[int64]string {
+	rows := map[int64]string{}
+	for _, row := range r.emu.Rows("shop", table) {
+		rows[row[0].(int64)] = row[1].(string)
+	}
+	return rows
+}
+
+func (r *rig) pusher() *push.Pusher {
+	return &push.Pusher{Sink: r.sink, Budget: push.NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""),
+		PollInterval: time.Second, MaxPollInterval: 5 * time.Second, Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+}
+
+func (r *rig) deliver(t *testing.T, rows map[int64]string) error {
+	t.Helper()
+	return r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), chunks(rows, nil)))
+}
+
+// TestConform holds the sink against what all sinks promise: of both editions, under every
+// failure of its calls.
+func TestConform(t *testing.T) {
+	for _, enterprise := range []bool{false, true} {
+		t.Run(fmt.Sprintf("enterprise %v", enterprise), func(t *testing.T) {
+			pushtest.Conform(t, func(t *testing.T) pushtest.Target {
+				r := newRig(t, pipeline.Options{Enterprise: enterprise, Lag: 3 * time.Second}, func(o *feldera.Options) { o.Checkpoint = enterprise })
+				faults := map[string]func(){
+					"paused": func() {
+						r.emu.Pause("shop")
+						time.AfterFunc(5*time.Minute, func() { r.emu.Resume("shop") })
+					},
+					"paused while it is posted": func() {
+						r.emu.Inject("get", pipeline.LostBefore, 0, 1)
+						time.AfterFunc(time.Second, func() { r.emu.Pause("shop") })
+						time.AfterFunc(2*time.Minute, func() { r.emu.Resume("shop") })
+					},
+					"stuck output": func() {
+						r.emu.Stick("shop", true)
+						time.AfterFunc(10*time.Minute, func() { r.emu.Stick("shop", false) })
+					},
+				}
+				for _, op := range []string{"ingress", "completion", "get", "config", "checkpoint", "checkpoint_status"} {
+					for _, f := range []pipeline.Fault{pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429,
+						pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Terminating, pipeline.Accepted} {
+						if op == "ingress" || f != pipeline.Late && f != pipeline.After503 {
+							faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
+							faults[op+" "+string(f)+" after the first"] = func() { r.emu.Inject(op, f, 1, 2) }
+						}
+					}
+				}
+				return pushtest.Target{Sink: r.sink,
+					Encode: func(_ string, rows map[int64]string, deleted []int64) []schema.Chunk { return chunks(rows, deleted) },
+					Rows:   r.rows, Faults: faults,
+					Refuse: func() { r.key = "apikey:wrong" }, Accept: func() { r.key = "apikey:secret" }}
+			})
+		})
+	}
+}
+
+// TestGhost: a request that was given up while the pipeline was paused is read when it goes
+// on, and must not land after what was sent later, also if its sender is dead.
+func TestGhost(t *testing.T) {
+	for _, crash := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var seen []string
+			r := newRig(t, pipeline.Options{OnRow: func(_, _ string, row []any) { seen = append(seen, fmt.Sprint(row[1])) }}, nil)
+			if err := r.deliver(t, map[int64]string{1: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "b"}, nil)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			// It is paused after the sink has looked.
+			done := make(chan error)
+			r.emu.Inject("get", pipeline.Pausing, 0, 1)
+			go func() { done <- r.sink.Execute(t.Context(), ticket) }()
+			time.Sleep(time.Minute)
+			if err := <-done; err == nil || push.KindOf(err) != push.Unavailable {
+				t.Fatalf("posted to a paused pipeline: %v", err)
+			}
+			time.AfterFunc(time.Hour, func() { r.emu.Resume("shop") })
+			if crash {
+				state, _ := r.sink.State(t.Context())
+				r.restart(t, nil)
+				for state == "" {
+					time.Sleep(time.Second)
+					state, _ = r.sink.State(t.Context())
+				}
+				r.sink.Accept(state)
+			}
+			if err := r.deliver(t, map[int64]string{1: "c"}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Hour)
+			if got := strings.Join(seen, " "); got != "a b c" {
+				t.Errorf("crash %v: readers saw %s", crash, got)
+			}
+		})
+	}
+}
+
+// TestStateLoss: nothing is sent to a pipeline that has forgotten what was delivered, until
+// somebody has said that it may be; the edition with checkpoints has not.
+func TestStateLoss(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		if err := r.deliver(t, map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		before, err := r.sink.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Crash("shop")
+		if _, err := r.sink.State(t.Context()); err == nil || !strings.Contains(err.Error(), "WorkerPanic") {
+			t.Errorf("a pipeline that is down: %v", err)
+		}
+		r.emu.Start("shop")
+		now, err := r.sink.State(t.Context())
+		if err != nil || now == before {
+			t.Fatalf("state %q after %q: %v", now, before, err)
+		}
+		_, err = r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{2: "b"}, nil)})
+		if err == nil || !strings.Contains(err.Error(), "SLUICE_FELDERA_ON_STATE_LOSS") {
+			t.Fatalf("sent to a pipeline that has forgotten: %v", err)
+		}
+		r.sink.Accept(now)
+		if err := r.deliver(t, map[int64]string{2: "b"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.rows("t")); got != "map[2:b]" {
+			t.Errorf("it has %s", got)
+		}
+	})
+}
+
+// TestCheckpoint: with checkpoints, whatever is DONE outlives a crash.
+func TestCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second}, func(o *feldera.Options) { o.Checkpoint = true })
+		for i, v := range []string{"a", "b", "c"} {
+			if err := r.deliver(t, map[int64]string{int64(i): v}); err != nil {
+				t.Fatal(err)
+			}
+			r.emu.Crash("shop")
+			r.emu.Start("shop")
+			if got := r.rows("t"); len(got) != i+1 {
+				t.Fatalf("after crash %d it has %v", i, got)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, func(o *feldera.Options) { o.Checkpoint = true })
+		if _, err := r.sink.State(t.Context()); err == nil || !strings.Contains(err.Error(), "SLUICE_FELDERA_CHECKPOINT") {
+			t.Errorf("checkpoints of an edition without: %v", err)
+		}
+	})
+}
+
+// TestRestartInFlight: a restart makes all tokens void; what was not DONE is sent again.
+func TestRestartInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, func(o *feldera.Options) { o.Checkpoint = true })
+		time.AfterFunc(100*time.Second, func() {
+			r.emu.Crash("shop")
+			r.emu.Start("shop")
+		})
+		if err := r.deliver(t, map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Crash("shop")
+		r.emu.Start("shop")
+		if got := fmt.Sprint(r.rows("t")); got != "map[1:a]" {
+			t.Errorf("it has %s", got)
+		}
+	})
+}
+
+// TestRefusedRows: rows that the pipeline does not take are told by their columns, never by
+// their values, and nothing of their request lands.
+func TestRefusedRows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		bad := []schema.Chunk{{Rows: 3, Data: []byte(`[{"insert":{"id":1,"v":"x"}},{"insert":{"id":2,"v":4711}},{"insert":{"id":3,"v":4712}}]`)}}
+		err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), bad))
+		if push.KindOf(err) != push.Rejected || err == nil || !strings.Contains(err.Error(), "2 rows") || !strings.Contains(err.Error(), "columns v") || strings.Contains(err.Error(), "47") {
+			t.Errorf("it ends with %v", err)
+		}
+		if len(r.rows("t")) > 0 {
+			t.Error("some of it landed")
+		}
+	})
+}
+
+// TestLongRequests: what the pipeline does not read in time is sent in halves.
+func TestLongRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		r.emu.Inject("ingress", pipeline.Unreachable, 1, 1)
+		rows := map[int64]string{}
+		for i := range int64(7) {
+			rows[i] = `"},]{[\` + fmt.Sprint(i)
+		}
+		if err := r.deliver(t, rows); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.rows("t"); fmt.Sprint(got) != fmt.Sprint(rows) {
+			t.Errorf("it has %v", got)
+		}
+		if n := r.emu.Counts(); n.Posts != 4 { // two barriers, and two halves
+			t.Errorf("%d requests", n.Posts)
+		}
+	})
+}
+
+// TestTables: a table that the pipeline would take in part, or twice, is refused with the
+// remedy, before anything is sent.
+func TestTables(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, def INT NOT NULL DEFAULT 5);
+			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT);`)
+		r.emu.Start("shop")
+		r.restart(t, func(o *feldera.Options) { o.Append = func(table string) bool { return table == "bag" } })
+		col := func(name string, k schema.Kind, key bool) schema.Column {
+			return schema.Column{Name: name, Type: schema.Type{Kind: k}, Key: key}
+		}
+		exact := schema.Column{Name: "d", Type: schema.Type{Kind: schema.String, Precision: 10, Scale: 2}}
+		id, v := col("ID", schema.Integer, true), col("V", schema.String, false)
+		for _, tc := range []struct {
+			table   string
+			columns []schema.Column
+			want    string // "": it is taken
+		}{
+			{"t", []schema.Column{id, v}, ""},
+			{"T", []schema.Column{id, v, exact, col("ts", schema.DateTime, false), col("b", schema.String, false), col("J", schema.Float, false)}, ""},
+			{"t", []schema.Column{id, col("v", schema.String, false)}, "column v is not in the pipeline"},
+			{"t", []schema.Column{id}, "column V of the pipeline is NOT NULL"},
+			{"t", []schema.Column{id, v, col("x", schema.Integer, false)}, "column x is not in the pipeline"},
+			{"t", []schema.Column{col("id", schema.Integer, false), v}, "its key is ()"},
+			{"t", []schema.Column{id, v, col("d", schema.String, false)}, "column d is STRING here and DECIMAL in the pipeline"},
+			{"t", []schema.Column{id, v, col("ts", schema.Integer, false)}, "column ts is INTEGER"},
+			{"Ta", []schema.Column{col("b", schema.Integer, true), col("a", schema.Integer, true)}, ""},
+			{"Ta", []schema.Column{col("b", schema.Integer, false), col("a", schema.Integer, true)}, "(a), and PRIMARY KEY in the pipeline is (a, b)"},
+			{"ta", nil, "no such table"},
+			{"bag", []schema.Column{col("a", schema.Integer, false)}, ""},
+			{"nowhere", nil, "no such table"},
+		} {
+			_, err := r.sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: tc.table, Columns: tc.columns}})
+			switch {
+			case tc.want == "" && err != nil:
+				t.Errorf("%s %v: %v", tc.table, tc.columns, err)
+			case tc.want != "" && (err == nil || push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), tc.want)):
+				t.Errorf("%s %v: %v, want %s", tc.table, tc.columns, err, tc.want)
+			}
+		}
+	})
+}
+
+// TestVersions: what is too old is refused, and what does not keep the order of requests
+// gets one at a time.
+func TestVersions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Version: "0.47.3"}, nil)
+		if _, err := r.sink.State(t.Context()); err == nil || push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), "0.48") {
+			t.Errorf("0.47: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		var under, most int
+		r := newRig(t, pipeline.Options{Version: "0.274.0", Lag: time.Minute, OnEvent: func(e pipeline.Event) {
+			switch e.What {
+			case "rows":
+				under++
+				most = max(most, under)
+			case "complete":
+				under = 0
+			}
+		}}, nil)
+		two := append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{1: "b"}, nil)...)
+		if err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), two)); err != nil {
+			t.Fatal(err)
+		}
+		if most != 1 {
+			t.Errorf("%d requests under way at once", most)
+		}
+		if r.rows("t")[1] != "b" {
+			t.Errorf("it has %v", r.rows("t"))
+		}
+	})
+}
