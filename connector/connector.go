@@ -36,6 +36,11 @@ type Options struct {
 	Exclusive  bool // one job at a time, over all tables
 	DeleteJobs bool // delete jobs that are DONE and committed
 
+	// Memory is the target where it may forget what was delivered; nil: it does not. Rewind
+	// then has everything read again from the earliest records; else all tables are held.
+	Memory Memory
+	Rewind bool
+
 	Registry *registry.Registry // of schemas; nil: there is none
 
 	DeadLetterTopic string // "": a bad record holds its table
@@ -89,6 +94,10 @@ type Connector struct {
 	asked        bool
 	joined       bool
 	kafka        string // what is wrong with the brokers, "" if nothing is
+	targetState  string // the target's, "" while it is not known or there is none
+	remembering  bool   // it is asked for
+	lastAsked    time.Time
+	amnesia      string // why it is not known, "" if it is
 	revoking     *revoking
 	commits      commits
 	binds        []*bind                   // jobs that wait to be noted beside their offsets
@@ -204,6 +213,7 @@ func (c *Connector) turn() {
 	c.seek()
 	c.probe()
 	c.measure()
+	c.remember()
 	c.ask()
 	c.publish()
 }
@@ -276,6 +286,8 @@ func (c *Connector) onResult(r any) {
 		c.onDelivered(r)
 	case located:
 		c.onLocated(r)
+	case remembered:
+		c.onRemembered(r)
 	case probed:
 		c.onProbed(r)
 	case ends:

@@ -131,7 +131,7 @@ func (c *Connector) fits(b *bind) bool {
 		if len(m.At(at).String()) <= limit {
 			continue
 		}
-		alone := intent.Metadata{Topic: m.Topic, Partitions: m.Partitions, Tables: map[string]intent.Entry{b.work.lane.table: m.Tables[b.work.lane.table]}}
+		alone := intent.Metadata{Topic: m.Topic, Partitions: m.Partitions, Target: m.Target, Tables: map[string]intent.Entry{b.work.lane.table: m.Tables[b.work.lane.table]}}
 		if len(alone.String()) > c.opt.MetadataLimit || c.now.Sub(b.since) > stuck && c.running() == len(c.binds) {
 			c.plain(part, fmt.Sprintf("an entry does not fit into %d bytes", c.opt.MetadataLimit))
 			continue
@@ -154,7 +154,7 @@ func (c *Connector) plain(p *partition, why string) {
 
 // metadata is what belongs beside a partition's offset, with the binds that were let in.
 func (c *Connector) metadata(p *partition) intent.Metadata {
-	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Tables: maps.Clone(p.entries)}
+	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Target: c.targetState, Tables: maps.Clone(p.entries)}
 	for _, b := range c.binds {
 		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
 			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)

@@ -21,6 +21,7 @@ type located struct {
 	parts []*partition
 	at    map[kafka.Partition]kafka.Location
 	known []*schema.Rows // the columns of rows that have been delivered
+	state string         // the target's, asked for after the offsets were read
 	err   error
 	wait  *backoff.ExponentialBackOff
 }
@@ -49,7 +50,11 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 		defer cancel()
 		at, err := c.consumer.Locate(ctx, ids)
-		return located{parts, at, c.recallAll(parts, at), err, wait}
+		state := ""
+		if err == nil && c.opt.Memory != nil {
+			state, err = c.opt.Memory.State(ctx)
+		}
+		return located{parts, at, c.recallAll(parts, at), state, err, wait}
 	})
 }
 
@@ -117,6 +122,10 @@ func (c *Connector) onLocated(r located) {
 		return
 	}
 	c.kafka, c.measured = "", time.Time{}
+	if c.opt.Memory != nil && c.inState(r.state) {
+		c.recycle(r.known)
+		return // they are located anew
+	}
 	for _, rows := range r.known {
 		c.batcher.Learn(rows)
 	}
@@ -150,7 +159,8 @@ func (c *Connector) onLocated(r located) {
 	for j, parts := range jobs {
 		c.adopt(j.table, parts[0].entries[j.table], parts)
 	}
-	c.consumer.Resume(slices.DeleteFunc(resume, func(p kafka.Partition) bool { return c.parts[p].stopped }))
+	c.hurry()
+	c.consumer.Resume(slices.DeleteFunc(resume, func(p kafka.Partition) bool { return c.parts[p].stopped || c.parts[p].rereading })) // those are resumed where they are read from
 }
 
 // place sets a partition to where it stands. It reports false if that is a place from
@@ -173,14 +183,24 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 	case has && committed.At < at.Start:
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
+	acked := content{committed.At, meta, committed.Metadata}
+	if has && c.hasForgotten(meta.Target) {
+		if !c.opt.Rewind {
+			return hold("the target was started anew and has lost what was delivered to it", lostAll)
+		}
+		c.log.Warn("a partition is read again from its earliest record, for the target has lost what was delivered of it", "partition", p.String(), "committed", committed.At, "from", at.Start)
+		meta, committed.At = intent.Metadata{Topic: meta.Topic, Partitions: meta.Partitions}, at.Start
+		p.rereading, c.commits.urgent = true, true
+	}
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
 	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {
 		p.siblings++
 	}
 	if has {
 		c.read[p.Topic] = at.TopicID
-		c.commits.acked[p.Partition] = content{committed.At, meta, committed.Metadata}
-		c.ledger.Advance(p.Partition, committed.At)
+		if c.ledger.Advance(p.Partition, committed.At); acked.at == committed.At {
+			c.commits.acked[p.Partition] = acked
+		}
 	} else {
 		for _, o := range at.Committed {
 			if m, err := intent.Parse(o.Metadata); err == nil && m.Topic == at.TopicID && m.Partitions > p.ID {
@@ -194,7 +214,9 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
 		c.ledger.Advance(p.Partition, at.Start)
 	}
-	p.known, p.start = true, at.Start
+	if p.known, p.start = true, at.Start; p.rereading {
+		c.seeks[p.Partition] = c.ledger.Next(p.Partition)
+	}
 	for table, e := range meta.Tables {
 		p.entries[table] = e
 		if e.Mark > 0 {

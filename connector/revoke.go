@@ -137,6 +137,11 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 			c.seeks[p] = at
 		}
 	}
+	c.hurry()
+}
+
+// hurry ends a poll under way that the client cannot be moved before.
+func (c *Connector) hurry() {
 	if len(c.seeks) > 0 && c.asked {
 		c.consumer.Interrupt()
 	}

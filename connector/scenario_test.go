@@ -17,27 +17,29 @@ import (
 
 // scenario is what a seed stands for: topics and tables, settings, and the faults.
 type scenario struct {
-	seed     int64
-	topics   []simTopic
-	tables   []string
-	keys     int64
-	balancer kafka.Balancer
-	policies map[string]batcher.Policy
-	delay    time.Duration // of a job
-	drain    time.Duration
-	order    celonis.Order
-	deletes  bool // of finished jobs
-	static   bool // membership
-	metadata int  // bytes
-	broker   int  // bytes that the brokers take beside an offset, where Sluice does not know; 0: enough
-	txns     bool // some changes come in transactions, and some of those are taken back
-	bad      bool // some records cannot be decoded
-	compact  bool // topics are compacted
-	memory   int64
-	fetch    int32         // bytes at a time
-	length   time.Duration // of the faults
-	pace     time.Duration // between changes
-	script   []fault
+	seed       int64
+	topics     []simTopic
+	tables     []string
+	keys       int64
+	balancer   kafka.Balancer
+	policies   map[string]batcher.Policy
+	delay      time.Duration // of a job
+	drain      time.Duration
+	order      celonis.Order
+	deletes    bool // of finished jobs
+	static     bool // membership
+	metadata   int  // bytes
+	broker     int  // bytes that the brokers take beside an offset, where Sluice does not know; 0: enough
+	txns       bool // some changes come in transactions, and some of those are taken back
+	bad        bool // some records cannot be decoded
+	compact    bool // topics are compacted
+	pipeline   bool // the target is one
+	enterprise bool // of that edition
+	memory     int64
+	fetch      int32         // bytes at a time
+	length     time.Duration // of the faults
+	pace       time.Duration // between changes
+	script     []fault
 }
 
 type simTopic struct {

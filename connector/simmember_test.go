@@ -81,6 +81,9 @@ func (w *simulation) options(m *simMember) Options {
 	if w.static {
 		opt.Kafka.InstanceID = fmt.Sprint("sluice-", m.name)
 	}
+	if w.pipe != nil {
+		w.pipeOptions(m, &opt, simTransport{m, &pushtest.Transport{Handler: w.pipe}})
+	}
 	for _, t := range w.topics {
 		opt.Kafka.Topics = append(opt.Kafka.Topics, t.name)
 	}
@@ -288,12 +291,17 @@ func (t simTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := t.m.pass(); err != nil {
 		return nil, err
 	}
-	op := operation(req)
+	op := ""
+	if t.m.w.pipe != nil {
+		op = pipeOperation(req)
+	} else {
+		op = operation(req)
+	}
 	if req.Context().Err() == nil {
 		t.m.mu.Lock()
 		until := t.m.until
 		t.m.mu.Unlock()
-		if op == "execute" && time.Now().After(until) {
+		if (op == "execute" || op == "ingress" && req.ContentLength > 0) && time.Now().After(until) {
 			t.m.w.mu.Lock()
 			t.m.w.fail("member %d executes a job, and its membership was confirmed until %v only", t.m.name, until)
 			t.m.w.mu.Unlock()

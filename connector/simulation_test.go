@@ -63,27 +63,29 @@ func simulate(t *testing.T) {
 		from, to = *oneSeed, *oneSeed+1
 	}
 	for seed := from; seed < to; seed++ {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			if caught.Load() {
-				t.Skip("a mutant has been caught")
-			}
-			defer func() {
-				if t.Failed() && os.Getenv("SLUICE_MUTANT") != "" {
-					caught.Store(true)
+		for target, scenarioOf := range map[string]func(int64) *scenario{"": newScenario, "pipeline ": newPipelineScenario} {
+			t.Run(fmt.Sprint(target, "seed ", seed), func(t *testing.T) {
+				t.Parallel()
+				if caught.Load() {
+					t.Skip("a mutant has been caught")
 				}
-			}()
-			s := newScenario(seed)
-			if *oneFault != "" {
-				text, err := os.ReadFile(*oneFault)
-				if err != nil {
-					t.Fatal(err)
+				defer func() {
+					if t.Failed() && os.Getenv("SLUICE_MUTANT") != "" {
+						caught.Store(true)
+					}
+				}()
+				s := scenarioOf(seed)
+				if *oneFault != "" {
+					text, err := os.ReadFile(*oneFault)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s.script, err = parseScript(string(text)); err != nil {
+						t.Fatal(err)
+					}
 				}
-				if s.script, err = parseScript(string(text)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			synctest.Test(t, func(t *testing.T) { s.run(t) })
-		})
+				synctest.Test(t, func(t *testing.T) { s.run(t) })
+			})
+		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
 
 // simulation is the world of one scenario, in virtual time.
@@ -45,6 +46,9 @@ type simulation struct {
 	records map[string][]simEntry // topic/partition → its records
 	aside   map[string]bool       // records that cannot be decoded → in the dead-letter topic
 	faults  []string              // of the next commits
+	pipe    *pipeline.Emulator    // in the place of emu
+	lossy   bool                  // the rows that are told of are those that a restart has changed
+	ever    map[string]int        // the latest version of a row that was delivered, though it may be lost since
 	wrong   []string
 }
 
@@ -74,6 +78,9 @@ func newSimulation(t *testing.T, s *scenario) *simulation {
 	}
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), w.committing)
 	w.emu = emulator.New(emulator.Options{Delay: s.delay, Seed: uint64(s.seed), OnRow: w.onRow, OnEvent: w.onEvent})
+	if w.ever = map[string]int{}; s.pipeline {
+		w.newPipe()
+	}
 	producer := []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.net.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression())}
 	if w.client, err = kgo.NewClient(producer...); err != nil {
 		t.Fatal(err)
@@ -110,7 +117,11 @@ func (w *simulation) onRow(table, key string, row []any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := table + " " + key
+	defer func() { w.ever[id] = max(w.ever[id], w.upTo[id]) }()
 	at, now := w.seen[id], -1
+	if w.lossy {
+		at = 0
+	}
 	if w.broker > 0 && row != nil {
 		at = min(at, number(row[1].(string))) // at least once: it may go back for a while
 	} else if w.broker > 0 {
@@ -195,7 +206,7 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 				if e.row == "" || w.compact && slices.ContainsFunc(w.records[part], func(x simEntry) bool { return x.row == e.row && x.offset > e.offset }) {
 					continue // not a row, or perhaps compacted away
 				}
-				if e.offset < p.Offset && w.upTo[e.row] < e.version {
+				if e.offset < p.Offset && w.ever[e.row] < e.version {
 					w.fail("%s: %d committed, and offset %d, version %d of %s, is not delivered", part, p.Offset, e.offset, e.version, e.row)
 					break
 				}
@@ -217,6 +228,8 @@ func (w *simulation) apply(words []string) {
 		m = w.members[number(words[1])]
 	}
 	switch words[0] {
+	case "pause", "stick", "restart":
+		w.applyPipe(words)
 	case "start":
 		if m == nil || m.over() {
 			w.start(number(words[1]))
@@ -253,6 +266,10 @@ func (w *simulation) apply(words []string) {
 	case "move-coordinator":
 		w.cluster.RehashCoordinators()
 	case "api":
+		if w.pipe != nil {
+			w.applyPipe(words)
+			return
+		}
 		w.emu.Inject(words[1], emulator.Fault(words[2]), number(words[3]), number(words[4]))
 	default:
 		w.t.Fatalf("the script says %q", words)
@@ -282,7 +299,12 @@ func (w *simulation) heal() {
 	w.note("HEAL")
 	close(w.stop)
 	<-w.worked
-	w.emu.Heal()
+	if w.emu.Heal(); w.pipe != nil {
+		w.pipe.Heal()
+		w.pipe.Resume("shop")
+		w.pipe.Start("shop")
+		w.pipe.Stick("shop", false)
+	}
 	w.mu.Lock()
 	w.faults = nil
 	w.mu.Unlock()
@@ -332,7 +354,11 @@ func (w *simulation) lag() (lag int64) {
 func (w *simulation) differs() string {
 	rows := map[string]string{}
 	for _, t := range w.tables {
-		if s := w.emu.Snapshot("public_" + t); s != nil {
+		if w.pipe != nil {
+			for key, row := range w.pipe.Rows("shop", "public_"+t) {
+				rows["public_"+t+" "+pipeKey(key)] = row[1].(string)
+			}
+		} else if s := w.emu.Snapshot("public_" + t); s != nil {
 			for key, row := range s.Rows {
 				rows["public_"+t+" "+key] = row[1].(string)
 			}

@@ -157,6 +157,9 @@ func (c *Connector) picture() {
 			s.Tables = append(s.Tables, c.tableStatus(&lane{table: table}, lag))
 		}
 	}
+	if c.amnesia != "" {
+		s.Target = c.amnesia
+	}
 	if c.blocked.err != nil {
 		s.Target = c.blocked.err.Error()
 	}

@@ -23,7 +23,10 @@ type Metadata struct {
 	// Partitions is of how many partitions of the topic, from 0 on, the group is known to
 	// have offsets. One that has none although it is among them has lost them.
 	Partitions int32
-	Tables     map[string]Entry // by target table
+	// Target names the state of a target that can forget: what has arrived is there, and not
+	// under another name. "": it cannot.
+	Target string
+	Tables map[string]Entry // by target table
 }
 
 // Entry is a table's share of a partition. The range of its intent begins where the
@@ -48,6 +51,7 @@ type document struct {
 	Sluice     int              `json:"sluice"`
 	Topic      string           `json:"topic,omitempty"`
 	Partitions int32            `json:"partitions,omitempty"`
+	Target     string           `json:"target,omitempty"`
 	Tables     map[string]Entry `json:"tables,omitempty"`
 }
 
@@ -56,7 +60,7 @@ func (m Metadata) String() string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(document{version, m.Topic, m.Partitions, m.Tables}) // of numbers and strings only
+	e.Encode(document{version, m.Topic, m.Partitions, m.Target, m.Tables}) // of numbers and strings only
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }
 
@@ -91,7 +95,7 @@ func Parse(s string) (Metadata, error) {
 			return Metadata{}, fmt.Errorf("the group's committed offset carries metadata that cannot be: table %s %+v", t, e)
 		}
 	}
-	return Metadata{d.Topic, d.Partitions, d.Tables}, nil
+	return Metadata{d.Topic, d.Partitions, d.Target, d.Tables}, nil
 }
 
 // At returns the metadata as it is to stand beside an offset: what that has passed is

@@ -49,7 +49,7 @@ func TestRoundTrip(t *testing.T) {
 			}
 			return e
 		})
-		m := Metadata{rapid.String().Draw(t, "topic"), rapid.Int32Min(0).Draw(t, "partitions"), rapid.MapOf(rapid.String(), entry).Draw(t, "tables")}
+		m := Metadata{rapid.String().Draw(t, "topic"), rapid.Int32Min(0).Draw(t, "partitions"), rapid.String().Draw(t, "target"), rapid.MapOf(rapid.String(), entry).Draw(t, "tables")}
 		got, err := Parse(m.String())
 		if err != nil || got.Topic != m.Topic || got.Partitions != m.Partitions || !maps.Equal(got.Tables, m.Tables) {
 			t.Fatalf("%v: %+v became %+v", err, m, got)

@@ -1,0 +1,105 @@
+package connector
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
+)
+
+// Memory is a target that may forget what was delivered to it. The name of its state
+// stands beside each committed offset: what is before the offset is in that state.
+type Memory interface {
+	// State names what the target remembers now: under another name, nothing that was
+	// delivered before is there.
+	State(context.Context) (string, error)
+	// Accept lets jobs be sent to the target in that state, and in no other.
+	Accept(state string)
+}
+
+// remembered is what the target said of its state.
+type remembered struct {
+	state string
+	err   error
+}
+
+const rememberEvery = 5 * time.Second
+
+// remember asks the target now and then whether it has forgotten: a table that is idle
+// would not learn of it.
+func (c *Connector) remember() {
+	if c.opt.Memory == nil || c.remembering || c.draining || c.revoking != nil || c.now.Sub(c.lastAsked) < rememberEvery {
+		return
+	}
+	c.remembering, c.lastAsked = true, c.now
+	c.worker(func() any {
+		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
+		defer cancel()
+		state, err := c.opt.Memory.State(ctx)
+		return remembered{state, err}
+	})
+}
+
+func (c *Connector) onRemembered(r remembered) {
+	c.remembering = false
+	if c.amnesia = ""; r.err != nil {
+		c.amnesia = r.err.Error()
+	} else if c.revoking == nil {
+		c.inState(r.state)
+	}
+}
+
+// inState takes notice of the target's state. If it is another one than before, this
+// process lets go of all its partitions and takes them as another process would that has
+// been given them: it reports true, for what was known of them is void.
+func (c *Connector) inState(state string) bool {
+	was := c.targetState
+	if state == was {
+		return false
+	}
+	c.targetState = state
+	c.opt.Memory.Accept(state)
+	if was == "" {
+		return false
+	}
+	c.log.Error("the target was started anew and has lost what was delivered to it", "state", state, "before", was)
+	gone := map[kafka.Partition]bool{}
+	for p, part := range c.parts {
+		gone[p] = true
+		c.dequeue(part)
+		part.forgetSchema()
+	}
+	for _, b := range c.batcher.Batches() {
+		c.dropBatch(b, gone, nil)
+	}
+	c.giveUp(gone, true)
+	for p := range gone {
+		c.ledger.Revoke(p)
+		delete(c.parts, p)
+		delete(c.seeks, p)
+		delete(c.commits.acked, p)
+		delete(c.commits.doubt, p)
+	}
+	c.unhold()
+	var parts []*partition
+	for p := range gone {
+		part := c.newPartition(p)
+		part.stopped = c.topicHeld(p.Topic)
+		part.rereading = true // what a poll under way returns is from where it stood
+		c.parts[p] = part
+		c.ledger.Assign(p)
+		c.consumer.Pause(p)
+		parts = append(parts, part)
+	}
+	c.locate(parts, nil)
+	return true
+}
+
+// hasForgotten reports whether what was delivered to the target in a state is not there any
+// more.
+func (c *Connector) hasForgotten(state string) bool {
+	return c.opt.Memory != nil && state != "" && state != c.targetState
+}
+
+// lostAll is the remedy where the target has forgotten and nothing says what to do.
+const lostAll = "SLUICE_FELDERA_ON_STATE_LOSS=rewind and a restart have all topics read again from their earliest records; rows that the topics do not have any more need a Debezium snapshot"

@@ -1,0 +1,151 @@
+package connector
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/feldera"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// stream is a world whose target is a pipeline that may forget.
+type stream struct {
+	*world
+	pipe *pipeline.Emulator
+}
+
+const shopProgram = `CREATE TABLE public_a (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR); CREATE TABLE public_b (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);`
+
+func newStream(t *testing.T, po pipeline.Options) *stream {
+	t.Helper()
+	s := &stream{newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b"), pipeline.New(po)}
+	s.world.elsewhere = true
+	if err := s.pipe.Create("shop", shopProgram); err != nil {
+		t.Fatal(err)
+	}
+	s.pipe.Start("shop")
+	return s
+}
+
+func (s *stream) options(rewind, checkpoint bool) Options {
+	opt := s.world.options("shop.public.a", "shop.public.b")
+	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: 10 * time.Second, Checkpoint: checkpoint}, &pushtest.Transport{Handler: s.pipe})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := sink.State(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	enc := &batcher.JSONEncoder{MaxChunkRows: 20, MaxChunkBytes: 1 << 20, Form: sink.Form}
+	opt.Encode, opt.Split = enc.Encode, func(c []schema.Chunk) [][]schema.Chunk { return [][]schema.Chunk{c} }
+	opt.Pusher.Sink, opt.Memory, opt.Rewind = sink, sink, rewind
+	return opt
+}
+
+func (s *stream) equal() bool {
+	for table, want := range s.model {
+		got := map[int64]string{}
+		for _, row := range s.pipe.Rows("shop", table) {
+			got[row[0].(int64)] = row[1].(string)
+		}
+		if !maps.Equal(got, want) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *stream) restart() {
+	s.pipe.Crash("shop")
+	s.pipe.Start("shop")
+}
+
+// TestTargetForgets: a pipeline that is started anew without its tables gets all of them
+// again, also where nobody ran when it happened, where it happens again before all is there,
+// and where nothing changes any more.
+func TestTargetForgets(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{Lag: 20 * time.Millisecond})
+	opt := s.options(true, false)
+	_, stop := s.run(opt)
+	s.insert("shop.public.a", 0, 100)
+	s.insert("shop.public.b", 0, 30)
+	for i := range int64(40) {
+		s.put("shop.public.a", "d", i, "")
+		s.put("shop.public.a", "u", 40+i, "later")
+	}
+	done := func(what string) {
+		t.Helper()
+		s.eventually(what, func() bool { return s.equal() && s.lag("shop.public.a")+s.lag("shop.public.b") == 0 })
+	}
+	done("delivered")
+	s.restart()
+	done("after a restart that nothing told of")
+	s.restart()
+	s.put("shop.public.a", "u", 99, "in between")
+	time.Sleep(3 * time.Second) // while it is read again
+	s.restart()
+	s.insert("shop.public.b", 30, 60)
+	done("after two restarts")
+	stop()
+	s.restart()
+	s.put("shop.public.b", "d", 1, "")
+	s.run(s.options(true, false))
+	done("after a restart while nobody ran")
+}
+
+// TestTargetForgetsHeld: unless rewind is chosen, the tables are held and nothing is sent.
+func TestTargetForgetsHeld(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	c, stop := s.run(s.options(false, false))
+	s.insert("shop.public.a", 0, 10)
+	s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	s.restart()
+	s.put("shop.public.a", "u", 1, "later")
+	held := func(c *Connector) {
+		t.Helper()
+		s.eventually("held", func() bool { return len(c.Status().Holds) > 0 })
+		if h := c.Status().Holds[0]; !strings.Contains(h.Reason, "lost what was delivered") || !strings.Contains(h.Remedy, "SLUICE_FELDERA_ON_STATE_LOSS=rewind") {
+			t.Errorf("the hold says %+v", h)
+		}
+	}
+	held(c)
+	stop()
+	c, stop = s.run(s.options(false, false))
+	held(c)
+	if n := len(s.pipe.Rows("shop", "public_a")); n > 0 {
+		t.Errorf("%d rows were sent all the same", n)
+	}
+	stop()
+	s.run(s.options(true, false))
+	s.eventually("filled anew", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+}
+
+// TestTargetRemembers: with checkpoints a crash loses nothing that was committed, and
+// nothing is read again that was.
+func TestTargetRemembers(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{Enterprise: true, Lag: 20 * time.Millisecond})
+	opt := s.options(false, true)
+	opt.Kafka.Balancer = kafka.TopicAffine
+	_, stop := s.run(opt)
+	for i := range int64(4) {
+		s.insert("shop.public.a", 10*i, 10*i+10)
+		s.put("shop.public.b", "u", 1, fmt.Sprint("v", i))
+		s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+		s.restart()
+		if !s.equal() {
+			t.Fatalf("after crash %d rows that were committed are gone", i)
+		}
+	}
+	stop()
+}

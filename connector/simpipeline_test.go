@@ -1,0 +1,119 @@
+package connector
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/feldera"
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// A scenario may have a pipeline for its target, of one edition or the other. What is not
+// to be had there: readers see rows go back when a pipeline is started anew, for what had
+// no checkpoint is lost with it; and a batch whose token died with its process is sent again.
+
+// pipeFaults is what the emulator may be told to do to a call.
+var pipeFaults = map[string][]pipeline.Fault{
+	"ingress":    {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429, pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Terminating},
+	"completion": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Unreachable, pipeline.Terminating, pipeline.Accepted},
+	"get":        {pipeline.LostBefore, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Pausing},
+	"config":     {pipeline.LostBefore, pipeline.Answer500},
+	"checkpoint": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.Unreachable},
+}
+
+// newPipelineScenario is newScenario's with a pipeline.
+func newPipelineScenario(seed int64) *scenario {
+	s := newScenario(seed)
+	s.pipeline, s.enterprise = true, seed%2 == 1
+	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint"}
+	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
+	for i := range s.script {
+		f := &s.script[i]
+		n := int(seed)*31 + i
+		switch f.words[0] {
+		case "api":
+			op := ops[n%len(ops)]
+			f.words[1], f.words[2] = op, string(pipeFaults[op][n/len(ops)%len(pipeFaults[op])])
+		case "crash-on":
+			if name := names[f.words[2]]; name != "" {
+				f.words[2] = name
+			}
+		case "compact":
+			f.words = []string{[]string{"pause", "restart", "stick", "restart"}[n%4], fmt.Sprint(500 + n%7000)}
+		}
+	}
+	return s
+}
+
+func (w *simulation) newPipe() {
+	var program strings.Builder
+	for _, t := range w.tables {
+		fmt.Fprintf(&program, "CREATE TABLE public_%s (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);\n", t)
+	}
+	w.pipe = pipeline.New(pipeline.Options{Enterprise: w.enterprise, Lag: w.delay, Patience: 5 * time.Second, Seed: uint64(w.seed),
+		OnRow: func(table, key string, row []any) { w.onRow(table, pipeKey(key), row) },
+		OnEvent: func(e pipeline.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.lossy = e.What == "restarting"
+			w.trace = append(w.trace, fmt.Sprintf("%s pipeline: %s %s %d rows", time.Now().Format("04:05.000"), e.What, e.Table, e.Rows))
+		}})
+	if err := w.pipe.Create("shop", program.String()); err != nil {
+		w.t.Fatal(err)
+	}
+	w.pipe.Start("shop")
+}
+
+// pipeKey is a row's key as the histories have it.
+func pipeKey(key string) string { return "int64:" + strings.Trim(key, "[]") + "|" }
+
+// applyPipe does a line of the script that is about the pipeline.
+func (w *simulation) applyPipe(words []string) {
+	pause := time.Duration(number(words[1])) * time.Millisecond
+	switch words[0] {
+	case "api":
+		w.pipe.Inject(words[1], pipeline.Fault(words[2]), number(words[3]), number(words[4]))
+		if words[2] == string(pipeline.Pausing) {
+			time.AfterFunc(20*time.Second, func() { w.pipe.Resume("shop") })
+		}
+	case "pause":
+		w.pipe.Pause("shop")
+		time.AfterFunc(pause, func() { w.pipe.Resume("shop") })
+	case "stick":
+		w.pipe.Stick("shop", true)
+		time.AfterFunc(pause, func() { w.pipe.Stick("shop", false) })
+	case "restart":
+		w.pipe.Crash("shop")
+		time.AfterFunc(pause, func() { w.pipe.Start("shop") })
+	}
+}
+
+func (w *simulation) pipeOptions(m *simMember, opt *Options, transport http.RoundTripper) {
+	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: 10 * time.Second, Checkpoint: w.enterprise}, transport)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	opt.Encode = (&batcher.JSONEncoder{MaxChunkRows: 7, MaxChunkBytes: 1 << 20}).Encode
+	opt.Split = func(c []schema.Chunk) [][]schema.Chunk { return [][]schema.Chunk{c} }
+	opt.Pusher.Sink, opt.Memory, opt.Rewind, opt.DeleteJobs = sink, sink, true, true
+}
+
+// pipeOperation names a call as the emulator does. Rows are posted under the same rules as
+// jobs are executed.
+func pipeOperation(req *http.Request) string {
+	switch path := req.URL.Path; {
+	case strings.Contains(path, "/ingress/"):
+		return "ingress"
+	case strings.HasSuffix(path, "/completion_status"):
+		return "completion"
+	case strings.Contains(path, "checkpoint"):
+		return "checkpoint"
+	case strings.HasSuffix(path, "/config"):
+		return "config"
+	}
+	return "get"
+}
