@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"time"
 
@@ -37,7 +38,8 @@ each whether it is as it must be:
              partitions without a leader, retention, the dead-letter topic, the
              group: rights, other members, committed offsets
   registry   it answers, and takes the credentials
-  target     address, credentials and data pool, by listing the pool's jobs
+  target     address, credentials and data pool, by listing the pool's jobs; or the
+             pipeline, its version and tables
   host       clock, memory limits, the OpenTelemetry collector
 
 A finding is ok, a warning (it runs, and something is likely to surprise), a problem
@@ -118,9 +120,27 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 		return wrong(err)
 	}
 	// Without telemetry: what is checked is no delivery.
-	if s.Target, err = newCelonis(cfg, push.NewBudget(cfg.Budget.JobsPerHour, cfg.Budget.Reserve), new(telemetry.Telemetry)); err != nil {
+	if cfg.Sink == "feldera" {
+		sink, err := newFeldera(cfg, new(telemetry.Telemetry))
+		if err != nil {
+			return wrong(err)
+		}
+		s.Target = check.Target{URL: config.Redacted(cfg.Feldera.URL), What: "pipeline " + cfg.Feldera.Pipeline,
+			Ping: func(ctx context.Context, seen func(*http.Response)) (string, error) {
+				tables, err := sink.Ping(ctx, seen)
+				return fmt.Sprintf("pipeline %s runs and has %d tables", cfg.Feldera.Pipeline, tables), err
+			}}
+		return s, nil
+	}
+	sink, err := newCelonis(cfg, push.NewBudget(cfg.Budget.JobsPerHour, cfg.Budget.Reserve), new(telemetry.Telemetry))
+	if err != nil {
 		return wrong(err)
 	}
+	s.Target = check.Target{URL: config.Redacted(cfg.Celonis.URL), What: "pool " + cfg.Celonis.PoolID,
+		Ping: func(ctx context.Context, seen func(*http.Response)) (string, error) {
+			jobs, err := sink.Ping(ctx, seen)
+			return fmt.Sprintf("pool %s lists %d jobs", cfg.Celonis.PoolID, jobs), err
+		}}
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -19,12 +20,37 @@ import (
 
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 	"github.com/sluice-cdc/sluice/connector"
-	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
 type demoOptions struct {
 	events int
 	keep   bool
+	sink   string
+}
+
+// demoTarget is what the demo delivers to, in its process.
+type demoTarget interface {
+	http.Handler
+	// settings are those that lead there.
+	settings(base string) map[string]string
+	// rows are those of a table, by column.
+	rows(table string) []map[string]any
+	// counts are the jobs and the calls that failed on purpose.
+	counts() (jobs, faults int)
+	// upset does what goes wrong once, half-way, and says so; "": nothing does.
+	upset() string
+	// words are those of the demo for it.
+	words(base string) demoWords
+}
+
+// demoWords tells of a target.
+type demoWords struct {
+	differs  string // from what it is in earnest
+	target   string // what it is
+	tables   string // where to look at them
+	jobs     string // what carries the changes
+	restarts string // what was restarted, and the verb
+	next     string // what to try after it
 }
 
 // demoDrain is how long a connector of the demo may take to stop.
@@ -37,19 +63,25 @@ func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	if opt.events < 1 {
 		return errors.New("--events: want at least 1")
 	}
-	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n(with the API's limits raised to 3600 jobs an hour and 100 requests a second, so that it ends soon)\n\n", opt.events)
+	var target demoTarget
+	switch opt.sink {
+	case "celonis":
+		target = newPoolDemo()
+	case "feldera":
+		var err error
+		if target, err = newPipelineDemo(); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("--sink %s: want celonis or feldera", opt.sink)
+	}
+	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n(%s)\n\n", opt.events, target.words("").differs)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, shopTopics...))
 	if err != nil {
 		return err
 	}
 	defer cluster.Close()
-	// A few things go wrong on the way, as they do.
-	emu := emulator.New(emulator.Options{Delay: 300 * time.Millisecond, FaultRate: 0.01, Seed: 1, JobsPerHour: demoJobs})
-	emu.Inject("execute", emulator.LostAfter, 1, 1)
-	emu.Inject("upload", emulator.LostAfter, 2, 1)
-	emu.Inject("create", emulator.AnswerHTML, 3, 1)
-	emu.Inject("execute", emulator.JobError, 4, 1)
-	api, base, err := serve("127.0.0.1:0", emu)
+	api, base, err := serve("127.0.0.1:0", target)
 	if err != nil {
 		return err
 	}
@@ -61,23 +93,20 @@ func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	}
 	defer logFile.Close()
 	httpAddr := freeAddr("127.0.0.1:8080")
-	fmt.Fprintf(out, "broker   %s (in this process)\ntarget   %s (an emulator of the Data Push API, in this process)\nstatus   http://%s/status\ntables   %s/emulator/tables\nlog      %s\n\n",
-		cluster.ListenAddrs()[0], base, httpAddr, base, logFile.Name())
+	words := target.words(base)
+	fmt.Fprintf(out, "broker   %s (in this process)\ntarget   %s (%s, in this process)\nstatus   http://%s/status\ntables   %s\nlog      %s\n\n",
+		cluster.ListenAddrs()[0], base, words.target, httpAddr, words.tables, logFile.Name())
 
-	d := &demo{out: out, emu: emu, httpAddr: httpAddr, log: slog.New(slog.NewTextHandler(logFile, nil)), started: started}
+	d := &demo{out: out, target: target, words: words, httpAddr: httpAddr, log: slog.New(slog.NewTextHandler(logFile, nil)), started: started}
 	if d.client, err = kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...)); err != nil {
 		return err
 	}
 	defer d.client.Close()
-	settings := map[string]string{
+	settings := target.settings(base)
+	maps.Copy(settings, map[string]string{
 		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^shop\.public\..*`,
-		"SLUICE_CELONIS_URL": base, "SLUICE_CELONIS_POOL_ID": "demo", "SLUICE_CELONIS_API_KEY": "demo",
-		"SLUICE_CELONIS_POLL_INTERVAL": "200ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "10",
 		"SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_HTTP_ADDR": httpAddr, "SLUICE_DRAIN_TIMEOUT": demoDrain.String(),
-		"SLUICE_CELONIS_FILE_TYPE": os.Getenv("SLUICE_CELONIS_FILE_TYPE"),
-		// A team has 250 jobs an hour and 10 requests a second; a demo has no patience.
-		"SLUICE_BUDGET_JOBS_PER_HOUR": fmt.Sprint(demoJobs), "SLUICE_BUDGET_REQUESTS_PER_SECOND": "100",
-	}
+	})
 	d.cfg, err = config.Load(ctx, func(name string) (string, bool) { v, ok := settings[name]; return v, ok })
 	if err != nil {
 		return err
@@ -85,12 +114,12 @@ func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	return d.run(ctx, opt)
 }
 
-const demoJobs = 3600
-
 // demo is a run of it.
 type demo struct {
 	out      io.Writer
-	emu      *emulator.Emulator
+	target   demoTarget
+	words    demoWords
+	upset    bool
 	client   *kgo.Client
 	cfg      *config.Config
 	log      *slog.Logger
@@ -147,7 +176,13 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 			d.report(shop)
 			return errors.New("not verified within five minutes; the log says why")
 		case <-check.C:
-			if d.restarts == 0 && d.produced.Load() > int64(opt.events)*4/5 {
+			if jobs, _ := d.target.counts(); !d.upset && (jobs > 3 || done) {
+				d.upset = true
+				if what := d.target.upset(); what != "" {
+					d.say("%s", what)
+				}
+			}
+			if d.restarts == 0 && d.upset && d.produced.Load() > int64(opt.events)*4/5 {
 				d.restarts++
 				d.say("the connector is stopped and started again")
 				stop()
@@ -168,20 +203,14 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 // finish verifies and tells what to try next.
 func (d *demo) finish(ctx context.Context, shop *shop, opt demoOptions) error {
 	rows, mismatches := d.report(shop)
-	s := d.emu.Counts()
-	fmt.Fprintf(d.out, "%d jobs carried %d changes; %d calls failed on purpose and 1 restart was survived, in %v.\n\n",
-		s.Submitted, opt.events, s.Faults, time.Since(d.started).Round(100*time.Millisecond))
+	jobs, faults := d.target.counts()
+	fmt.Fprintf(d.out, "%d %s carried %d changes; %d calls failed on purpose and %s survived, in %v.\n\n",
+		jobs, d.words.jobs, opt.events, faults, d.words.restarts, time.Since(d.started).Round(100*time.Millisecond))
 	fmt.Fprintf(d.out, "demo: verified %d rows in %d tables, %d mismatches\n", rows, len(shopTopics), mismatches)
 	if mismatches > 0 {
 		return fmt.Errorf("%d mismatches", mismatches)
 	}
-	fmt.Fprint(d.out, `
-Try it with your own Kafka, no tenant needed, in two terminals:
-
-  go run ./cmd/sluice emulator --addr 127.0.0.1:8090
-
-  SLUICE_KAFKA_BROKERS=localhost:9092 SLUICE_KAFKA_TOPICS='<topics>' SLUICE_CELONIS_URL=http://127.0.0.1:8090 SLUICE_CELONIS_POOL_ID=any SLUICE_CELONIS_API_KEY=any go run ./cmd/sluice run
-`)
+	fmt.Fprint(d.out, "\nTry it with your own Kafka:\n\n", d.words.next)
 	if !opt.keep {
 		return nil
 	}
@@ -218,8 +247,9 @@ func (d *demo) progress(events int) {
 	if c == nil {
 		return
 	}
-	s, n := c.Status(), d.emu.Counts()
-	d.say("made %d of %d, read %d since the start (tombstones too), jobs done %d, calls failed %d", d.produced.Load(), events, s.Totals.Read, n.Submitted, n.Faults)
+	s := c.Status()
+	jobs, faults := d.target.counts()
+	d.say("made %d of %d, read %d since the start (tombstones too), %s done %d, calls failed %d", d.produced.Load(), events, s.Totals.Read, d.words.jobs, jobs, faults)
 	for _, h := range s.Holds {
 		d.say("ON HOLD %s: %s; to do: %s", h.Table, h.Reason, h.Remedy)
 	}
@@ -281,12 +311,8 @@ func (d *demo) report(s *shop) (rows, mismatches int) {
 	fmt.Fprintf(d.out, "\n%-22s %12s %12s %12s\n", "table", "source rows", "target rows", "mismatches")
 	for _, topic := range shopTopics {
 		t := s.tables[topic]
-		target := d.emu.Snapshot(t.target())
-		have, wrong := 0, 0
-		if target != nil {
-			have = len(target.Rows)
-		}
-		wrong = t.mismatches(target)
+		target := d.target.rows(t.target())
+		have, wrong := len(target), t.mismatches(target)
 		fmt.Fprintf(d.out, "%-22s %12d %12d %12d\n", t.target(), len(t.rows), have, wrong)
 		rows, mismatches = rows+len(t.rows), mismatches+wrong
 	}

@@ -7,13 +7,19 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
 
 type emulatorOptions struct {
 	addr, key   string
+	api         string // celonis or feldera
+	program     string // a file with a pipeline's CREATE TABLE statements
+	pipeline    string
+	enterprise  bool
 	delay       time.Duration
 	jobsPerHour int
 	faults      float64
@@ -22,6 +28,13 @@ type emulatorOptions struct {
 const emulatorDelay = 2 * time.Second
 
 func runEmulator(ctx context.Context, opt emulatorOptions, out io.Writer) error {
+	switch opt.api {
+	case "celonis":
+	case "feldera":
+		return runPipeline(ctx, opt, out)
+	default:
+		return fmt.Errorf("--api %s: want celonis or feldera", opt.api)
+	}
 	eo := emulator.Options{Delay: opt.delay, JobsPerHour: opt.jobsPerHour, RequestsPerSecond: 10, FaultRate: opt.faults, Seed: uint64(time.Now().UnixNano())}
 	if opt.key != "" {
 		eo.Keys = []string{"Bearer " + opt.key, "AppKey " + opt.key}
@@ -43,7 +56,48 @@ Point Sluice at it, in another terminal:
   go run ./cmd/sluice run
 
 `, base, base, base)
-	server := &http.Server{Handler: emulator.New(eo), ReadHeaderTimeout: 10 * time.Second}
+	return serveUntil(ctx, listener, emulator.New(eo))
+}
+
+// runPipeline serves a Feldera pipeline.
+func runPipeline(ctx context.Context, opt emulatorOptions, out io.Writer) error {
+	program := shopProgram
+	if opt.program != "" {
+		text, err := os.ReadFile(opt.program)
+		if err != nil {
+			return fmt.Errorf("--program: %w", err)
+		}
+		program = string(text)
+	}
+	emu := pipeline.New(pipeline.Options{Key: opt.key, Enterprise: opt.enterprise, Lag: opt.delay, FaultRate: opt.faults, Seed: uint64(time.Now().UnixNano()),
+		OnEvent: func(e pipeline.Event) {
+			fmt.Fprintf(out, "%s  %-10s %-24s %d rows\n", e.At.Format("15:04:05"), e.What, e.Table, e.Rows)
+		}})
+	if err := emu.Create(opt.pipeline, program); err != nil {
+		return fmt.Errorf("--program %s: %w", opt.program, err)
+	}
+	listener, err := net.Listen("tcp", opt.addr)
+	if err != nil {
+		return fmt.Errorf("--addr %s: %w; give another address", opt.addr, err)
+	}
+	emu.Start(opt.pipeline)
+	base := "http://" + listener.Addr().String()
+	fmt.Fprintf(out, `Feldera pipeline %s, an emulator, at %s; its tables:
+
+  curl -G %s/v0/pipelines/%s/query --data-urlencode 'sql=SELECT * FROM <table>'
+
+Point Sluice at it, in another terminal:
+
+  SLUICE_KAFKA_BROKERS=localhost:9092 SLUICE_KAFKA_TOPICS='<topics>' \
+  SLUICE_SINK=feldera SLUICE_FELDERA_URL=%s SLUICE_FELDERA_PIPELINE=%s \
+  go run ./cmd/sluice run
+
+`, opt.pipeline, base, base, opt.pipeline, base, opt.pipeline)
+	return serveUntil(ctx, listener, emu)
+}
+
+func serveUntil(ctx context.Context, listener net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -48,11 +48,11 @@ func TestImports(t *testing.T) {
 		"connector/registry":            {"schema/avro", "schema/frame", "schema/jsonschema", "schema/protobuf"},
 		"connector":                     {"schema", "schema/debezium", "schema/frame", "batcher", "push", "connector/instrument", "connector/intent", "connector/kafka", "connector/registry"},
 		"connector/admin":               {"connector"},
-		"cmd/sluice/internal/config":    {"schema", "schema/debezium", "batcher", "push/celonis"},
-		"cmd/sluice/internal/check":     {"push", "push/celonis", "connector/kafka", "connector/registry", "cmd/sluice/internal/config"},
+		"cmd/sluice/internal/config":    {"schema", "schema/debezium", "batcher", "push/celonis", "push/feldera"},
+		"cmd/sluice/internal/check":     {"push", "push/celonis", "push/feldera", "connector/kafka", "connector/registry", "cmd/sluice/internal/config"},
 		"cmd/sluice/internal/telemetry": {"cmd/sluice/internal/config"},
 		"cmd/sluice/internal/otlptest":  {},
-		"cmd/sluice":                    {"schema", "schema/debezium", "schema/frame", "batcher", "push", "push/celonis", "push/emulator", "connector", "connector/instrument", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/check", "cmd/sluice/internal/config", "cmd/sluice/internal/telemetry"},
+		"cmd/sluice":                    {"schema", "schema/debezium", "schema/frame", "batcher", "push", "push/celonis", "push/feldera", "push/emulator", "push/emulator/pipeline", "connector", "connector/instrument", "connector/kafka", "connector/registry", "connector/admin", "cmd/sluice/internal/check", "cmd/sluice/internal/config", "cmd/sluice/internal/telemetry"},
 		"helm":                          {},
 	}
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, module+"...").CombinedOutput()

@@ -131,11 +131,15 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 A small shop changes: customers, orders and order lines are inserted, updated,
 deleted, and one in a while gets another key. The API fails now and then, and the
 connector is restarted once. At the end every row of every table is compared.
-SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.`,
+SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.
+
+With --sink feldera the target is a Feldera pipeline instead, also in this process. It is
+started anew on the way and has then forgotten its tables, which are filled again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runDemo(cmd.Context(), demo, out)) },
 	}
 	cmd.Flags().IntVar(&demo.events, "events", 50_000, "how many changes the shop makes")
+	cmd.Flags().StringVar(&demo.sink, "sink", "celonis", "target: celonis or feldera")
 	cmd.Flags().BoolVar(&demo.keep, "keep", false, "keep the status page and tables up at the end, until Ctrl-C")
 	root.AddCommand(cmd)
 
@@ -145,12 +149,18 @@ SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.`,
 		Short: "Serve a Data Push API that keeps its tables in memory",
 		Long: `Serve the Celonis Data Push API on an address of this machine, to try Sluice with
 your own Kafka and no tenant. Any key and pool are taken unless --key is given.
-Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).`,
+Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).
+
+With --api feldera it is a Feldera pipeline instead, with the tables of --program.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runEmulator(cmd.Context(), emu, out)) },
 	}
 	cmd.Flags().StringVar(&emu.addr, "addr", "127.0.0.1:8090", "address to listen on")
 	cmd.Flags().StringVar(&emu.key, "key", "", "the only accepted API key; empty takes any")
+	cmd.Flags().StringVar(&emu.api, "api", "celonis", "what to be: celonis or feldera")
+	cmd.Flags().StringVar(&emu.program, "program", "", "of feldera: a file of CREATE TABLE statements; empty has the demo's tables")
+	cmd.Flags().StringVar(&emu.pipeline, "pipeline", demoPipeline, "of feldera: the pipeline's name")
+	cmd.Flags().BoolVar(&emu.enterprise, "enterprise", false, "of feldera: the edition with checkpoints")
 	cmd.Flags().DurationVar(&emu.delay, "delay", emulatorDelay, "how long a job takes")
 	cmd.Flags().IntVar(&emu.jobsPerHour, "jobs-per-hour", 250, "submissions in a UTC hour before 429; 0 is no limit")
 	cmd.Flags().Float64Var(&emu.faults, "faults", 0, "share of calls that fail at random, 0 to 1")

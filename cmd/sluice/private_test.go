@@ -89,7 +89,7 @@ func TestPrivateNetwork(t *testing.T) {
 	p := start(t, env)
 	eventually(t, "tables equal", func() bool {
 		for _, table := range s.tables {
-			if table.mismatches(emu.Snapshot(table.target())) > 0 {
+			if table.mismatches(poolDemo{emu}.rows(table.target())) > 0 {
 				return false
 			}
 		}

@@ -152,7 +152,7 @@ func TestKill(t *testing.T) {
 	s := newShop(*kills * 300)
 	equal := func() bool {
 		for _, table := range s.tables {
-			if table.mismatches(emu.Snapshot(table.target())) > 0 {
+			if table.mismatches(poolDemo{emu}.rows(table.target())) > 0 {
 				return false
 			}
 		}
@@ -224,7 +224,7 @@ func TestFileTypes(t *testing.T) {
 		})
 		p := start(t, env)
 		for _, table := range s.tables {
-			eventually(t, name+" in "+table.target(), func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
+			eventually(t, name+" in "+table.target(), func() bool { return table.mismatches(poolDemo{emu}.rows(table.target())) == 0 })
 		}
 		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -363,6 +363,25 @@ func TestDemoOfCSV(t *testing.T) {
 		cmd.Env = append(os.Environ(), "SLUICE_CELONIS_FILE_TYPE="+files)
 		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), want) {
 			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+// TestDemoOfFeldera: the demo fills a pipeline that forgets everything on the way.
+func TestDemoOfFeldera(t *testing.T) {
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sink, wants := range map[string][]string{
+		"feldera": {" rows in 3 tables, 0 mismatches\n", "has forgotten all its tables", "requests carried 2000 changes", "SLUICE_SINK=feldera"},
+		"file":    {"--sink file: want celonis or feldera"},
+	} {
+		out, _ := exec.Command(path, "demo", "--events", "2000", "--sink", sink).CombinedOutput()
+		for _, want := range wants {
+			if !strings.Contains(string(out), want) {
+				t.Errorf("no %q in\n%s", want, out)
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/otlptest"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
 
 // shopped is a broker with a shop's changes, an emulator, and the settings of a program that
@@ -61,7 +62,7 @@ func shopped(t testing.TB, changes int) (s *shop, emu *emulator.Emulator, env ma
 func (s *shop) arrived(t *testing.T, emu *emulator.Emulator) {
 	t.Helper()
 	for _, table := range s.tables {
-		eventually(t, table.target()+" equals the shop's", func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
+		eventually(t, table.target()+" equals the shop's", func() bool { return table.mismatches(poolDemo{emu}.rows(table.target())) == 0 })
 	}
 }
 
@@ -173,6 +174,13 @@ func TestNothingPrivate(t *testing.T) {
 	emu := emulator.New(emulator.Options{ClientID: "me", Secret: canary})
 	api := httptest.NewServer(watched(t, emu))
 	defer api.Close()
+	pipe := pipeline.New(pipeline.Options{Key: canary})
+	if err := pipe.Create("p", "CREATE TABLE public_good (id VARCHAR NOT NULL PRIMARY KEY, v VARCHAR); CREATE TABLE public_held (id BIGINT NOT NULL PRIMARY KEY, v TINYINT);"); err != nil {
+		t.Fatal(err)
+	}
+	pipe.Start("p")
+	manager := httptest.NewServer(pipe)
+	defer manager.Close()
 	r := otlptest.New(t)
 
 	set := map[string]bool{}
@@ -191,6 +199,8 @@ func TestNothingPrivate(t *testing.T) {
 			"SLUICE_CELONIS_APP_KEY": canary}, []string{"kafka is out of reach"}},
 		{map[string]string{"SLUICE_KAFKA_SASL_MECHANISM": "OAUTHBEARER", "SLUICE_KAFKA_SASL_CLIENT_ID": "me", "SLUICE_KAFKA_SASL_CLIENT_SECRET": canary,
 			"SLUICE_KAFKA_SASL_TOKEN_URL": refuses.URL, "SLUICE_CELONIS_APP_KEY": canary}, []string{"kafka is out of reach"}},
+		{map[string]string{"SLUICE_KAFKA_GROUP": "feldera", "SLUICE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "SLUICE_KAFKA_SASL_USERNAME": "me", "SLUICE_KAFKA_SASL_PASSWORD": canary,
+			"SLUICE_SINK": "feldera", "SLUICE_FELDERA_URL": manager.URL, "SLUICE_FELDERA_PIPELINE": "p", "SLUICE_FELDERA_API_KEY": canary}, []string{"batch delivered", "on hold"}},
 	} {
 		env := map[string]string{
 			"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^s\..*`, "SLUICE_DEADLETTER_TOPIC": "dead",

@@ -80,7 +80,7 @@ func troubled(t *testing.T) string {
 	}
 	produce(sorted(0, 200), odd(1))
 	for _, table := range s.tables {
-		eventually(t, table.topic, func() bool { return table.mismatches(emu.Snapshot(table.target())) == 0 })
+		eventually(t, table.topic, func() bool { return table.mismatches(poolDemo{emu}.rows(table.target())) == 0 })
 	}
 	eventually(t, "the first rows", func() bool { return emu.Snapshot("public_sorted") != nil && emu.Snapshot("public_odd") != nil })
 	// An older change from another partition; a further column; a record that is put aside; two

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 	"github.com/sluice-cdc/sluice/push"
 )
 
@@ -77,22 +76,21 @@ func (s *services) registry(ctx context.Context, f *Findings) {
 	}
 }
 
-// target: the API takes the credentials, and has the pool.
+// target: the API takes the credentials, and has what the settings name.
 func (s *services) target(ctx context.Context, f *Findings) {
-	url, pool := config.Redacted(s.Config.Celonis.URL), s.Config.Celonis.PoolID
 	asked := s.Now()
 	first := true // a refused key is tried twice
-	jobs, err := s.Target.Ping(ctx, func(resp *http.Response) {
+	found, err := s.Target.Ping(ctx, func(resp *http.Response) {
 		if first {
-			s.answered(f, url, "renew the certificate of the target, or of what stands before it", asked, resp)
+			s.answered(f, s.Target.URL, "renew the certificate of the target, or of what stands before it", asked, resp)
 			first = false
 		}
 	})
 	if err == nil {
-		f.OK("%s takes the credentials; pool %s lists %d jobs", url, pool, jobs)
+		f.OK("%s takes the credentials; %s", s.Target.URL, found)
 		return
 	}
-	seen, remedy := err.Error(), "SLUICE_CELONIS_URL"
+	seen, remedy := err.Error(), "SLUICE_"+strings.ToUpper(s.Config.Sink)+"_URL"
 	if e := (*push.Error)(nil); errors.As(err, &e) {
 		if e.Hint != "" {
 			remedy = e.Hint
@@ -101,7 +99,7 @@ func (s *services) target(ctx context.Context, f *Findings) {
 		}
 		seen = strings.TrimSuffix(seen, " ("+e.Hint+")")
 	}
-	f.Problem(remedy, "%s, pool %s: %s", url, pool, seen)
+	f.Problem(remedy, "%s, %s: %s", s.Target.URL, s.Target.What, seen)
 }
 
 // A clock that is off shifts the hour of the budget and the freshness that is shown; far

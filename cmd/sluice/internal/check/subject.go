@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -9,8 +10,15 @@ import (
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/connector/registry"
-	"github.com/sluice-cdc/sluice/push/celonis"
 )
+
+// Target is how to ask the target, without changing anything there.
+type Target struct {
+	URL  string // as it may be shown
+	What string // what it has to have: "pool p"
+	// Ping says what it has found. seen is told of every answer. The error is a *push.Error.
+	Ping func(ctx context.Context, seen func(*http.Response)) (found string, err error)
+}
 
 // Subject is what is checked: settings that have been loaded, and what a run would build
 // of them.
@@ -19,7 +27,7 @@ type Subject struct {
 	Unknown  []string // variables that begin as settings do and are none
 	Kafka    kafka.Options
 	Registry *registry.Registry // nil: none is set
-	Target   *celonis.Sink
+	Target   Target
 	// Collectors are where telemetry is to be sent, each with the variable that says so.
 	Collectors map[string]string
 	Now        func() time.Time

@@ -12,7 +12,7 @@ const Prefix = "SLUICE_"
 
 // Config is all settings. A field's tags say its variable and default (env), its
 // purpose (help), the values it takes if they are few (oneof), its least number
-// (min), and whether it must be set (required).
+// (min), and whether it must be set (required: always, or for that target).
 type Config struct {
 	Kafka struct {
 		Brokers          []string      `env:"BROKERS" required:"true" help:"bootstrap brokers, host:port, separated by commas"`
@@ -62,10 +62,11 @@ type Config struct {
 		CAFile   string   `env:"CA_FILE" help:"PEM file of a private authority in front of the registry"`
 	} `env:", prefix=SCHEMA_REGISTRY_"`
 
-	Sink    string `env:"SINK, default=celonis" oneof:"celonis" help:"target"`
+	Sink    string  `env:"SINK, default=celonis" oneof:"celonis,feldera" help:"target: the Celonis Data Push API, or the HTTP ingress of a Feldera pipeline"`
+	Feldera Feldera `env:", prefix=FELDERA_"`
 	Celonis struct {
-		URL          string `env:"URL" required:"true" help:"https://<team>.<cluster>.celonis.cloud; with the path /integration for the older API"`
-		PoolID       string `env:"POOL_ID" required:"true" help:"data pool"`
+		URL          string `env:"URL" required:"celonis" help:"https://<team>.<cluster>.celonis.cloud; with the path /integration for the older API"`
+		PoolID       string `env:"POOL_ID" required:"celonis" help:"data pool"`
 		ConnectionID string `env:"CONNECTION_ID" help:"data connection that the tables belong to; empty is the pool's global schema"`
 		APIKey       Secret `env:"API_KEY" help:"a user's API key; one of API_KEY, APP_KEY and OAUTH_CLIENT_ID must be set"`
 		AppKey       Secret `env:"APP_KEY" help:"an application key"`
@@ -119,8 +120,8 @@ type Config struct {
 		PageVersion  int    `env:"PAGE_VERSION, default=1" oneof:"1,2" help:"version of data pages; 1 is known to be taken"`
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
 	} `env:", prefix=PARQUET_"`
-	Timestamp      string   `env:"TIMESTAMP, default=millis" oneof:"millis,micros,int96" help:"form of DATETIME columns in the files; int96 is for Parquet"`
-	Decimal        string   `env:"DECIMAL, default=double" oneof:"double,string,decimal" help:"decimals with a scale: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
+	Timestamp      string   `env:"TIMESTAMP, default=auto" oneof:"auto,millis,micros,int96" help:"form of DATETIME columns in the files; auto is millis for Celonis and micros for Feldera, int96 is for Parquet"`
+	Decimal        string   `env:"DECIMAL, default=auto" oneof:"auto,double,string,decimal" help:"decimals with a scale; auto is double for Celonis and string for Feldera, whose DECIMAL takes it: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL in the files, which the platform's documentation says it does not take"`
 	OutOfRange     string   `env:"OUT_OF_RANGE, default=hold" oneof:"hold,null,clamp,string" help:"dates outside the years 1400 to 9999, infinities, zero dates, times outside a day, NaN: a bad record; NULL; the nearest value (of NaN, NULL); or, with string, every column of dates and times is a STRING in ISO 8601, and a float that is no number a bad record. In a key such a value is always a bad record"`
 	Binary         string   `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
 	StringOverflow string   `env:"STRING_OVERFLOW, default=hold" oneof:"hold,cut,grow,pass" help:"a string longer than its column: a bad record, which goes to the dead-letter topic or holds its table; cut and counted; sent under a length declared to fit it, up to 65000, which is to be tried on your platform first where the column exists; or passed on whole and counted, for the target to cut"`

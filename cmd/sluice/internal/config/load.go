@@ -70,6 +70,7 @@ func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, err
 		}
 	}
 	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
+	c.checkFelderaTables(problem)
 	c.checkHashKey(problem)
 	c.checkNames(problem)
 	if len(e.Problems) > 0 {
@@ -169,7 +170,7 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 		return
 	}
 	l.value.Set(one.Elem().Field(0))
-	if l.field.Tag.Get("required") == "true" && l.value.IsZero() {
+	if r := l.field.Tag.Get("required"); (r == "true" || r != "" && r == c.Sink) && l.value.IsZero() {
 		problem(": not set; want %s", l.field.Tag.Get("help"))
 		return
 	}
@@ -251,7 +252,7 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 			problem("%s=%s: want https://host/path", name, Redacted(address))
 		}
 	}
-	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile, "SLUICE_SCHEMA_REGISTRY_CA_FILE": c.Registry.CAFile} {
+	for name, path := range map[string]string{"SLUICE_KAFKA_TLS_CA_FILE": c.Kafka.TLS.CAFile, "SLUICE_CELONIS_CA_FILE": c.Celonis.CAFile, "SLUICE_FELDERA_CA_FILE": c.Feldera.CAFile, "SLUICE_SCHEMA_REGISTRY_CA_FILE": c.Registry.CAFile} {
 		if path == "" {
 			continue
 		}
@@ -277,6 +278,7 @@ func (c *Config) checkAddresses(problem func(string, ...any)) {
 func (c *Config) check(e *Error) {
 	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
 	c.checkAddresses(problem)
+	c.checkFeldera(problem)
 	if c.Celonis.URL != "" {
 		if err := celonis.CheckURL(c.Celonis.URL); err != nil {
 			problem("SLUICE_CELONIS_URL=%s: %v", Redacted(c.Celonis.URL), err)
@@ -289,6 +291,7 @@ func (c *Config) check(e *Error) {
 		}
 	}
 	switch {
+	case c.Sink != "celonis":
 	case ways == 0:
 		problem("SLUICE_CELONIS_API_KEY: not set; set it, SLUICE_CELONIS_APP_KEY, or SLUICE_CELONIS_OAUTH_CLIENT_ID with its secret (each secret also as …_FILE)")
 	case ways > 1:

@@ -14,8 +14,12 @@ func Reference(w io.Writer) error {
 	fmt.Fprintln(t, "VARIABLE\tDEFAULT\tACCEPTS\tPURPOSE")
 	for _, l := range new(Config).leaves() {
 		_, def, _ := strings.Cut(l.field.Tag.Get("env"), "default=")
-		if l.field.Tag.Get("required") == "true" {
+		switch r := l.field.Tag.Get("required"); r {
+		case "":
+		case "true":
 			def = "(required)"
+		default:
+			def = "(required for " + r + ")"
 		}
 		accepts := accepted(l)
 		if least := l.field.Tag.Get("min"); least != "" {

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/check"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/connector"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
+)
+
+// felderaRig is an emulator and the settings that lead to it.
+func felderaRig(t *testing.T, opt pipeline.Options) (*pipeline.Emulator, map[string]string) {
+	t.Helper()
+	emu := pipeline.New(opt)
+	if err := emu.Create("shop", shopProgram); err != nil {
+		t.Fatal(err)
+	}
+	emu.Start("shop")
+	server := httptest.NewServer(emu)
+	t.Cleanup(server.Close)
+	return emu, map[string]string{"SLUICE_SINK": "feldera", "SLUICE_FELDERA_URL": server.URL, "SLUICE_FELDERA_PIPELINE": "shop"}
+}
+
+// TestFelderaWiring: every setting of that target reaches the place where it works.
+func TestFelderaWiring(t *testing.T) {
+	emu, env := felderaRig(t, pipeline.Options{Key: "apikey:k", Enterprise: true})
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("apikey:k\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env["SLUICE_FELDERA_API_KEY_FILE"] = key
+	with := func(name, value string) connector.Options {
+		t.Helper()
+		all := map[string]string{name: value}
+		for k, v := range env {
+			all[k] = v
+		}
+		return wired(t, all)
+	}
+	o := with("", "")
+	if state, err := o.Memory.State(t.Context()); err != nil || state == "" {
+		t.Errorf("the pipeline is in state %q: %v", state, err)
+	}
+	if d := o.Decoder; d.Decimals != debezium.DecimalsText || d.TimeUnit != 0 || d.MaxLength != 0 || o.Rewind {
+		t.Errorf("by default: %+v", d)
+	}
+	for _, tc := range []struct {
+		name, value string
+		is          func(connector.Options) bool
+	}{
+		{"SLUICE_DECIMAL", "double", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.Decimals(0) }},
+		{"SLUICE_TIMESTAMP", "millis", func(o connector.Options) bool { return o.Decoder.TimeUnit == 1000 }},
+		{"SLUICE_FELDERA_ON_STATE_LOSS", "rewind", func(o connector.Options) bool { return o.Rewind }},
+		{"SLUICE_FELDERA_POLL_INTERVAL", "7s", func(o connector.Options) bool {
+			return o.Pusher.PollInterval == 7*time.Second && o.Pusher.MaxPollInterval == 7*time.Second
+		}},
+		{"SLUICE_FELDERA_ATTEMPTS", "9", func(o connector.Options) bool { return o.Pusher.Attempts == 9 }},
+	} {
+		if !tc.is(with(tc.name, tc.value)) {
+			t.Errorf("%s=%s does nothing", tc.name, tc.value)
+		}
+	}
+	for name, value := range map[string]string{"SLUICE_FELDERA_REQUEST_ROWS": "2", "SLUICE_FELDERA_REQUEST_BYTES": "45"} {
+		o := with(name, value)
+		var rows schema.Rows
+		rows.Reset("public_customers", []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}, Key: true}})
+		for i := range int64(6) {
+			rows.Values[0].AppendNum(i)
+			rows.Ops, rows.Offsets = append(rows.Ops, schema.Upsert), append(rows.Offsets, i)
+			rows.Keys = schema.AppendKey(rows.Keys, &rows.Values[0], int(i))
+			rows.KeyEnds = append(rows.KeyEnds, uint32(len(rows.Keys)))
+		}
+		b := batcher.New(func(string) batcher.Policy { return batcher.Policy{} })
+		batch, err := b.Add(time.Time{}, &rows, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Seal(batch)
+		if chunks, err := o.Encode(batch); err != nil || len(chunks) != 3 {
+			t.Errorf("%s=%s: %d requests, %v", name, value, len(chunks), err)
+		}
+	}
+	// A checkpoint is waited for, and a restart loses nothing.
+	o = with("SLUICE_FELDERA_CHECKPOINT", "wait")
+	state, err := o.Memory.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Memory.Accept(state)
+	o.Pusher.MinBackoff = 10 * time.Millisecond
+	table := &schema.Table{Name: "public_customers", Columns: []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}, Key: true}}}
+	if err := o.Pusher.Run(t.Context(), push.NewDelivery(table, []schema.Chunk{{Rows: 1, Data: []byte(`[{"insert":{"id":1}}]`)}})); err != nil {
+		t.Fatal(err)
+	}
+	emu.Crash("shop")
+	emu.Start("shop")
+	if n := len(emu.Rows("shop", "public_customers")); n != 1 {
+		t.Errorf("after a crash: %d rows", n)
+	}
+}
+
+// TestFelderaSettings: what that target cannot do is said at the start, and the other
+// target's settings are not asked for.
+func TestFelderaSettings(t *testing.T) {
+	tables := filepath.Join(t.TempDir(), "tables.yaml")
+	if err := os.WriteFile(tables, []byte("tables: {a: {truncate: replace}, b: {unavailable: unchanged}, c: {append: true}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	base := map[string]string{"SLUICE_KAFKA_BROKERS": "b:9092", "SLUICE_KAFKA_TOPICS": "t", "SLUICE_SINK": "feldera", "SLUICE_FELDERA_URL": "http://f:8080", "SLUICE_FELDERA_PIPELINE": "p"}
+	load := func(name, value string) string {
+		_, err := config.Load(t.Context(), func(n string) (string, bool) {
+			if n == name {
+				return value, true
+			}
+			v, ok := base[n]
+			return v, ok
+		})
+		if err == nil {
+			return ""
+		}
+		return err.Error()
+	}
+	if text := load("", ""); text != "" {
+		t.Error(text)
+	}
+	for _, tc := range [][3]string{
+		{"SLUICE_FELDERA_URL", "", "SLUICE_FELDERA_URL: not set"},
+		{"SLUICE_FELDERA_URL", "f:8080", "SLUICE_FELDERA_URL=f:8080: want the address"},
+		{"SLUICE_FELDERA_URL", "http://u:hunter2@f", "SLUICE_FELDERA_URL=http://u:xxxxx@f: want the address of a pipeline manager without user"},
+		{"SLUICE_FELDERA_PIPELINE", "", "SLUICE_FELDERA_PIPELINE: not set"},
+		{"SLUICE_FELDERA_CHECKPOINT", "soon", "want one of never, wait"},
+		{"SLUICE_FELDERA_ON_STATE_LOSS", "ignore", "want one of hold, rewind"},
+		{"SLUICE_FELDERA_CA_FILE", tables, "no certificate in it"},
+		{"SLUICE_TIMESTAMP", "int96", "SLUICE_TIMESTAMP=int96: want auto, millis or micros under SLUICE_SINK=feldera"},
+		{"SLUICE_UNAVAILABLE", "unchanged", "SLUICE_UNAVAILABLE=unchanged: want hold or null under SLUICE_SINK=feldera"},
+		{"SLUICE_TABLES_FILE", tables, "tables.a.truncate: want hold or ignore under SLUICE_SINK=feldera"},
+		{"SLUICE_TABLES_FILE", tables, "tables.b.unavailable: want hold or null under SLUICE_SINK=feldera"},
+		{"SLUICE_SINK", "celonis", "SLUICE_CELONIS_URL: not set"},
+	} {
+		if text := load(tc[0], tc[1]); !strings.Contains(text, tc[2]) {
+			t.Errorf("%s=%s: %s", tc[0], tc[1], text)
+		}
+	}
+}
+
+// TestFelderaCheck: sluice check asks the pipeline, and changes nothing there.
+func TestFelderaCheck(t *testing.T) {
+	emu, env := felderaRig(t, pipeline.Options{Key: "apikey:k"})
+	env["SLUICE_KAFKA_BROKERS"], env["SLUICE_KAFKA_TOPICS"] = "127.0.0.1:1", "t"
+	target := func(change map[string]string) (seen, remedy string) {
+		t.Helper()
+		all := map[string]string{"SLUICE_FELDERA_API_KEY": "apikey:k"}
+		for _, m := range []map[string]string{env, change} {
+			for k, v := range m {
+				all[k] = v
+			}
+		}
+		_, r := checked(t, all)
+		for _, f := range r.Findings {
+			if f.ID == "target" {
+				return string(f.Status) + " " + f.Seen, f.Remedy
+			}
+		}
+		return "", ""
+	}
+	if seen, _ := target(nil); !strings.HasPrefix(seen, string(check.OK)) || !strings.Contains(seen, "pipeline shop runs and has 3 tables") {
+		t.Error(seen)
+	}
+	for _, tc := range []struct {
+		change       map[string]string
+		seen, remedy string
+	}{
+		{map[string]string{"SLUICE_FELDERA_API_KEY": "apikey:x"}, "401", "SLUICE_FELDERA_API_KEY"},
+		{map[string]string{"SLUICE_FELDERA_PIPELINE": "other"}, "UnknownPipelineName", "SLUICE_FELDERA_PIPELINE"},
+		{map[string]string{"SLUICE_FELDERA_URL": "http://127.0.0.1:1"}, "refused", "SLUICE_FELDERA_URL"},
+		{map[string]string{"SLUICE_FELDERA_CHECKPOINT": "wait"}, "has no checkpoints", "SLUICE_FELDERA_CHECKPOINT=never"},
+	} {
+		if seen, remedy := target(tc.change); !strings.HasPrefix(seen, string(check.Problem)) || !strings.Contains(seen, tc.seen) || !strings.Contains(remedy, tc.remedy) {
+			t.Errorf("%v: %s; to do: %s", tc.change, seen, remedy)
+		}
+	}
+	emu.Pause("shop")
+	if seen, remedy := target(nil); !strings.Contains(seen, "is Paused") || !strings.Contains(remedy, "resume") {
+		t.Errorf("paused: %s; to do: %s", seen, remedy)
+	}
+	if n := emu.Counts().Posts; n != 0 {
+		t.Errorf("%d requests of rows", n)
+	}
+}
