@@ -67,8 +67,13 @@ that there can be.
 {{- if not (regexMatch "^\\S+:[0-9]+$" (trim .)) }}{{ fail (printf "%skafka.brokers=%s: want host:port, such as kafka-bootstrap:9092" $at .) }}{{ end }}
 {{- end }}
 {{- if not $v.kafka.topics }}{{ fail (printf "%skafka.topics is not set; want names of topics, or one regular expression such as ^shop\\.public\\..*" $at) }}{{ end }}
+{{- if eq $v.sink "feldera" }}
+{{- if not $v.feldera.url }}{{ fail (printf "%sfeldera.url is not set; want the address of the pipeline manager" $at) }}{{ end }}
+{{- if not $v.feldera.pipeline }}{{ fail (printf "%sfeldera.pipeline is not set; want the name of the pipeline" $at) }}{{ end }}
+{{- else }}
 {{- if not $v.celonis.url }}{{ fail (printf "%scelonis.url is not set; want https://<team>.<cluster>.celonis.cloud" $at) }}{{ end }}
 {{- if not $v.celonis.poolId }}{{ fail (printf "%scelonis.poolId is not set; want the id of the data pool" $at) }}{{ end }}
+{{- end }}
 {{- if and (eq $v.workload "deployment") $v.staticMembership }}
 {{- fail (printf "%sstaticMembership=true: a pod of a Deployment never comes back under its name; set staticMembership=false, or workload=statefulset" $at) }}
 {{- end }}

@@ -5,12 +5,18 @@
   "SLUICE_KAFKA_BROKERS" (include "sluice.join" (dict "value" $v.kafka.brokers "scope" .))
   "SLUICE_KAFKA_TOPICS" (include "sluice.join" (dict "value" $v.kafka.topics "scope" .))
   "SLUICE_KAFKA_GROUP" (include "sluice.group" .)
-  "SLUICE_CELONIS_URL" (tpl $v.celonis.url .)
-  "SLUICE_CELONIS_POOL_ID" (tpl $v.celonis.poolId .)
   "SLUICE_DRAIN_TIMEOUT" (printf "%ds" (int $v.drainTimeoutSeconds))
   "SLUICE_TABLES_FILE" "/etc/sluice/tables/tables.yaml"
   "SLUICE_HTTP_ADDR" ":8080"
   "SLUICE_LOG_FORMAT" "json" }}
+{{- if eq $v.sink "feldera" }}
+{{- $_ := set $s "SLUICE_SINK" "feldera" }}
+{{- $_ := set $s "SLUICE_FELDERA_URL" (tpl $v.feldera.url .) }}
+{{- $_ := set $s "SLUICE_FELDERA_PIPELINE" (tpl $v.feldera.pipeline .) }}
+{{- else }}
+{{- $_ := set $s "SLUICE_CELONIS_URL" (tpl $v.celonis.url .) }}
+{{- $_ := set $s "SLUICE_CELONIS_POOL_ID" (tpl $v.celonis.poolId .) }}
+{{- end }}
 {{- if not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR") }}
 {{- $_ := set $s "SLUICE_BUDGET_JOBS_PER_HOUR" (toString .share) }}
 {{- $_ := set $s "SLUICE_BUDGET_RESERVE" (div .share 10 | toString) }}
