@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	seeds    = flag.Int("seeds", 10, "how many schedules TestSimulation tries")
+	seeds    = flag.Int("seeds", 5, "how many schedules TestSimulation tries with each target")
 	oneSeed  = flag.Int64("seed", -1, "the one schedule that TestSimulation tries")
 	oneFault = flag.String("script", "", "a file with the faults of -seed, as a failure prints them")
 )
