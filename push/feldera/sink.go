@@ -49,6 +49,7 @@ type job struct {
 // lane is a table's ingress. One job of it is under way at a time (I3).
 type lane struct {
 	path    string
+	ticket  string    // the last job's
 	settled string    // the state of the pipeline in which nothing is under way that could land later
 	barrier string    // the token that is to say so
 	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
@@ -90,7 +91,8 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.jobs[t.ID] = made
+	delete(s.jobs, l.ticket) // nobody comes back to one that was given up with its partitions
+	l.ticket, s.jobs[t.ID] = t.ID, made
 	return t, nil
 }
 

@@ -233,6 +233,28 @@ func TestCheckpoint(t *testing.T) {
 	})
 }
 
+// TestGivenUp: a job that its owner has given up is let go of with the table's next one.
+func TestGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		job := &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "a"}, nil)}
+		first, err := r.sink.Prepare(t.Context(), job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := r.sink.Prepare(t.Context(), job)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.sink.Status(t.Context(), first); err == nil || push.KindOf(err) != push.Lost {
+			t.Errorf("the first: %v", err)
+		}
+		if s, err := r.sink.Status(t.Context(), second); err != nil || s.State != push.New {
+			t.Errorf("the second: %v %v", s.State, err)
+		}
+	})
+}
+
 // TestRestartInFlight: a restart makes all tokens void; what was not DONE is sent again.
 func TestRestartInFlight(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
