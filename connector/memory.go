@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -67,20 +69,12 @@ func (c *Connector) inState(state string) bool {
 	for p, part := range c.parts {
 		gone[p] = true
 		c.dequeue(part)
-		part.forgetSchema()
 	}
 	for _, b := range c.batcher.Batches() {
 		c.dropBatch(b, gone, nil)
 	}
 	c.giveUp(gone, true)
-	for p := range gone {
-		c.ledger.Revoke(p)
-		delete(c.parts, p)
-		delete(c.seeks, p)
-		delete(c.commits.acked, p)
-		delete(c.commits.doubt, p)
-	}
-	c.unhold()
+	c.disown(slices.Collect(maps.Keys(gone)))
 	var parts []*partition
 	for p := range gone {
 		part := c.newPartition(p)

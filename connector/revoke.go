@@ -246,9 +246,9 @@ func (c *Connector) settleRevoke() {
 	}
 }
 
-// release forgets partitions. From here on nothing of them is committed (I2).
-func (c *Connector) release(e kafka.Revoked) {
-	for _, p := range e.Partitions {
+// disown forgets partitions. From here on nothing of them is committed (I2).
+func (c *Connector) disown(parts []kafka.Partition) {
+	for _, p := range parts {
 		if part := c.parts[p]; part != nil {
 			part.forgetSchema()
 		}
@@ -259,6 +259,11 @@ func (c *Connector) release(e kafka.Revoked) {
 		delete(c.commits.doubt, p)
 	}
 	c.unhold()
+}
+
+// release ends a revocation: others may have its partitions.
+func (c *Connector) release(e kafka.Revoked) {
+	c.disown(e.Partitions)
 	if e.Lost && c.revoking != nil {
 		close(c.revoking.Done)
 		c.revoking = nil

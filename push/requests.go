@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +69,30 @@ func NewRequests(s Signals, server string) (*Requests, error) {
 	}
 	r.server = []attribute.KeyValue{semconv.ServerAddress(u.Hostname()), semconv.ServerPort(port), semconv.URLScheme(u.Scheme)}
 	return r, nil
+}
+
+// NewTransport is what requests to a target go out by: with HTTPS_PROXY from the environment,
+// and connections enough for many tables. t is nil for the system's authorities.
+func NewTransport(t *tls.Config) http.RoundTripper {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = t
+	transport.MaxIdleConnsPerHost = 16
+	return transport
+}
+
+// Watched tells of every answer, whose body is not to be read.
+type Watched struct {
+	http.RoundTripper
+	Seen func(*http.Response)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (w Watched) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := w.RoundTripper.RoundTrip(req)
+	if err == nil {
+		w.Seen(resp)
+	}
+	return resp, err
 }
 
 // Do sends a request and reads its answer, of at most so many bytes. template is that of its

@@ -16,7 +16,7 @@ func (s *Sink) Ping(ctx context.Context, seen func(*http.Response)) (jobs int, e
 	// A client of its own: neither the breaker nor the telemetry of deliveries is to know.
 	opt := s.opt
 	opt.Budget, opt.Tracer, opt.Meter, opt.Propagator = nil, nil, nil, nil
-	c, err := newClient(&opt, watched{s.c.http.Transport, seen})
+	c, err := newClient(&opt, push.Watched{RoundTripper: s.c.http.Transport, Seen: seen})
 	if err != nil {
 		return 0, err
 	}
@@ -26,17 +26,4 @@ func (s *Sink) Ping(ctx context.Context, seen func(*http.Response)) (jobs int, e
 		e.Hint = "no such pool, or no Data Push API at that address: SLUICE_CELONIS_POOL_ID and SLUICE_CELONIS_URL"
 	}
 	return len(listed), err
-}
-
-type watched struct {
-	next http.RoundTripper
-	seen func(*http.Response)
-}
-
-func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := w.next.RoundTrip(req)
-	if err == nil {
-		w.seen(resp)
-	}
-	return resp, err
 }

@@ -31,10 +31,7 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 	}
 	base := strings.TrimSuffix(opt.URL, "/") + "/v0"
 	if transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone() // with HTTPS_PROXY from the environment
-		t.TLSClientConfig = opt.TLS
-		t.MaxIdleConnsPerHost = 16
-		transport = t
+		transport = push.NewTransport(opt.TLS)
 	}
 	requests, err := push.NewRequests(opt.Signals, base)
 	if err != nil {

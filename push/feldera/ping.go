@@ -3,6 +3,8 @@ package feldera
 import (
 	"context"
 	"net/http"
+
+	"github.com/sluice-cdc/sluice/push"
 )
 
 // Ping reads the pipeline, which shows that address, credentials, name and version are right
@@ -12,7 +14,7 @@ import (
 func (s *Sink) Ping(ctx context.Context, seen func(*http.Response)) (tables int, err error) {
 	opt := s.opt
 	opt.Tracer, opt.Meter, opt.Propagator = nil, nil, nil
-	asker, err := New(opt, watched{s.c.http.Transport, seen})
+	asker, err := New(opt, push.Watched{RoundTripper: s.c.http.Transport, Seen: seen})
 	if err != nil {
 		return 0, err
 	}
@@ -21,17 +23,4 @@ func (s *Sink) Ping(ctx context.Context, seen func(*http.Response)) (tables int,
 		return 0, err
 	}
 	return len(p.tables), nil
-}
-
-type watched struct {
-	next http.RoundTripper
-	seen func(*http.Response)
-}
-
-func (w watched) RoundTrip(req *http.Request) (*http.Response, error) {
-	resp, err := w.next.RoundTrip(req)
-	if err == nil {
-		w.seen(resp)
-	}
-	return resp, err
 }
