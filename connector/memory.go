@@ -17,6 +17,8 @@ type Memory interface {
 	State(context.Context) (string, error)
 	// Accept lets jobs be sent to the target in that state, and in no other.
 	Accept(state string)
+	// Forget lets go of a job of this process, which nobody is to bring to its end.
+	Forget(job string)
 }
 
 // remembered is what the target said of its state.

@@ -102,6 +102,9 @@ func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.
 
 // quit has nothing more to do with work. While it has a worker it keeps its lane.
 func (c *Connector) quit(w *work) {
+	if d := w.shown.Load(); d != nil && c.opt.Memory != nil {
+		c.opt.Memory.Forget(d.Progress().JobID) // it may be found beside an offset that comes back here
+	}
 	w.abandoned = true
 	traceRevoked(w)
 	w.cancel()
@@ -174,7 +177,9 @@ func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 		if !c.touches(w.holder, gone) {
 			return
 		}
-		noted := w.bound
+		// A job that lives in this process, as those of a target that may forget, is nobody
+		// else's to bring to its end: its rows are read again.
+		noted := w.bound && c.opt.Memory == nil
 		for p := range w.ends {
 			// Where there is no metadata nobody finds the job there.
 			noted = noted && !(gone[p] && c.parts[p].plain)

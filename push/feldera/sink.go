@@ -202,6 +202,9 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		return err
 	}
 	for len(j.bodies) > 0 {
+		if _, err := s.job(t); err != nil {
+			return err
+		}
 		if j.token != "" && !p.ordered {
 			if done, err := s.complete(ctx, j.token); err != nil || !done {
 				return cmp.Or[error](err, &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the request before is not complete, and this version of Feldera does not keep their order", RetryAfter: time.Second})
@@ -299,10 +302,15 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 
 // Discard forgets the job. What it has posted stays posted.
 func (s *Sink) Discard(_ context.Context, t push.Ticket) error {
+	s.Forget(t.ID)
+	return nil
+}
+
+// Forget forgets a job: its status is that it is gone, and nothing more of it is posted.
+func (s *Sink) Forget(job string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.jobs, t.ID)
-	return nil
+	delete(s.jobs, job)
 }
 
 // errState says that the pipeline does not have what was delivered before.
