@@ -94,6 +94,7 @@ type Connector struct {
 	asked        bool
 	joined       bool
 	kafka        string // what is wrong with the brokers, "" if nothing is
+	epoch        int    // grows when the target is found to have forgotten
 	targetState  string // the target's, "" while it is not known or there is none
 	remembering  bool   // it is asked for
 	lastAsked    time.Time

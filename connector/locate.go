@@ -21,7 +21,8 @@ type located struct {
 	parts []*partition
 	at    map[kafka.Partition]kafka.Location
 	known []*schema.Rows // the columns of rows that have been delivered
-	state string         // the target's, asked for after the offsets were read
+	was   string         // the target's state as it was known when they were asked for
+	state string         // and as it is, asked for after the offsets were read
 	err   error
 	wait  *backoff.ExponentialBackOff
 }
@@ -39,6 +40,7 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 	for _, p := range parts {
 		ids = append(ids, p.Partition)
 	}
+	was := c.targetState
 	c.worker(func() any {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
@@ -54,7 +56,7 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 		if err == nil && c.opt.Memory != nil {
 			state, err = c.opt.Memory.State(ctx)
 		}
-		return located{parts, at, c.recallAll(parts, at), state, err, wait}
+		return located{parts, at, c.recallAll(parts, at), was, state, err, wait}
 	})
 }
 
@@ -122,9 +124,16 @@ func (c *Connector) onLocated(r located) {
 		return
 	}
 	c.kafka, c.measured = "", time.Time{}
-	if c.opt.Memory != nil && c.inState(r.state) {
-		c.recycle(r.known)
-		return // they are located anew
+	if c.opt.Memory != nil && len(mine) > 0 {
+		if r.was != c.targetState { // the answer is from before what was noticed since
+			c.recycle(r.known)
+			c.locate(mine, nil)
+			return
+		}
+		if c.inState(r.state) { // they are located anew
+			c.recycle(r.known)
+			return
+		}
 	}
 	for _, rows := range r.known {
 		c.batcher.Learn(rows)
@@ -184,13 +193,13 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
 	acked := content{committed.At, meta, committed.Metadata}
-	if has && c.hasForgotten(meta.Target) {
+	if has && (p.void || c.hasForgotten(meta.Target)) {
 		if !c.opt.Rewind {
 			return hold("the target was started anew and has lost what was delivered to it", lostAll)
 		}
 		c.log.Warn("a partition is read again from its earliest record, for the target has lost what was delivered of it", "partition", p.String(), "committed", committed.At, "from", at.Start)
 		meta, committed.At = intent.Metadata{Topic: meta.Topic, Partitions: meta.Partitions}, at.Start
-		p.rereading, c.commits.urgent = true, true
+		p.rereading, p.void, c.commits.urgent = true, false, true
 	}
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
 	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {

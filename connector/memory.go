@@ -23,6 +23,7 @@ type Memory interface {
 
 // remembered is what the target said of its state.
 type remembered struct {
+	was   string // what was known when it was asked
 	state string
 	err   error
 }
@@ -36,11 +37,12 @@ func (c *Connector) remember() {
 		return
 	}
 	c.remembering, c.lastAsked = true, c.now
+	was := c.targetState
 	c.worker(func() any {
 		ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 		defer cancel()
 		state, err := c.opt.Memory.State(ctx)
-		return remembered{state, err}
+		return remembered{was, state, err}
 	})
 }
 
@@ -48,7 +50,7 @@ func (c *Connector) onRemembered(r remembered) {
 	c.remembering = false
 	if c.amnesia = ""; r.err != nil {
 		c.amnesia = r.err.Error()
-	} else if c.revoking == nil {
+	} else if c.revoking == nil && r.was == c.targetState { // or the answer is from before what was noticed since
 		c.inState(r.state)
 	}
 }
@@ -66,6 +68,7 @@ func (c *Connector) inState(state string) bool {
 	if was == "" {
 		return false
 	}
+	c.epoch++
 	c.log.Error("the target was started anew and has lost what was delivered to it", "state", state, "before", was)
 	gone := map[kafka.Partition]bool{}
 	for p, part := range c.parts {
@@ -77,17 +80,20 @@ func (c *Connector) inState(state string) bool {
 	}
 	c.giveUp(gone, true)
 	c.disown(slices.Collect(maps.Keys(gone)))
-	var parts []*partition
+	parts := map[string][]*partition{} // by topic: one may be away, and the others go on
 	for p := range gone {
 		part := c.newPartition(p)
 		part.stopped = c.topicHeld(p.Topic)
 		part.rereading = true // what a poll under way returns is from where it stood
+		part.void = true      // whatever stands beside its offset
 		c.parts[p] = part
 		c.ledger.Assign(p)
 		c.consumer.Pause(p)
-		parts = append(parts, part)
+		parts[p.Topic] = append(parts[p.Topic], part)
 	}
-	c.locate(parts, nil)
+	for _, of := range parts {
+		c.locate(of, nil)
+	}
 	return true
 }
 

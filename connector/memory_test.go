@@ -141,7 +141,7 @@ func TestTargetRemembers(t *testing.T) {
 	for i := range int64(4) {
 		s.insert("shop.public.a", 10*i, 10*i+10)
 		s.put("shop.public.b", "u", 1, fmt.Sprint("v", i))
-		s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+		s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a")+s.lag("shop.public.b") == 0 })
 		s.restart()
 		if !s.equal() {
 			t.Fatalf("after crash %d rows that were committed are gone", i)

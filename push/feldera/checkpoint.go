@@ -10,12 +10,15 @@ import (
 )
 
 // checkpoints are those of the pipeline, shared by all tables: one at a time is under way.
+// They are numbered from 0 in each of its lives.
 type checkpoints struct {
 	mu          sync.Mutex
 	incarnation string
-	asked       int64 // the last one that was asked for, 0: none
+	asked       int64 // the last one that was asked for
 	done        int64 // the last one that succeeded
 }
+
+const none = -1
 
 type checkpointDocument struct {
 	Sequence    int64  `json:"checkpoint_sequence_number"`
@@ -38,7 +41,7 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 	defer c.mu.Unlock()
 	j.ready = true
 	path := "/pipelines/" + url.PathEscape(s.opt.Pipeline)
-	if j.point == 0 {
+	if j.point == none {
 		if c.asked > c.done { // that one may have begun before the rows were complete
 			if err := s.readCheckpoint(ctx, path); err != nil {
 				return push.Status{}, err
@@ -50,6 +53,10 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 		var made checkpointDocument
 		if err := s.c.call(ctx, "make checkpoint", http.MethodPost, path+"/checkpoint", "/pipelines/{pipeline}/checkpoint", []byte{}, &made); err != nil {
 			return push.Status{}, err
+		}
+		if made.Incarnation != c.incarnation {
+			s.unclaim(none)
+			c.done = none
 		}
 		c.asked, c.incarnation = made.Sequence, made.Incarnation
 		s.claim(made.Sequence)
@@ -70,7 +77,7 @@ func (s *Sink) claim(sequence int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
-		if j.ready && j.point == 0 {
+		if j.ready && j.point == none {
 			j.point = sequence
 		}
 	}
@@ -82,7 +89,8 @@ func (s *Sink) readCheckpoint(ctx context.Context, path string) error {
 	var st checkpointStatus
 	if err := s.c.call(ctx, "read checkpoint", http.MethodGet, path+"/checkpoint_status?incarnation_uuid="+url.QueryEscape(c.incarnation), "/pipelines/{pipeline}/checkpoint_status", nil, &st); err != nil {
 		if push.KindOf(err) == push.Lost {
-			c.asked, c.done = 0, 0
+			c.asked, c.done = none, none
+			s.unclaim(none)
 		}
 		return err
 	}
@@ -103,7 +111,7 @@ func (s *Sink) unclaim(done int64) {
 	defer s.mu.Unlock()
 	for _, j := range s.jobs {
 		if j.point > done {
-			j.point = 0
+			j.point = none
 		}
 	}
 }

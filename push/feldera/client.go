@@ -108,6 +108,9 @@ func failure(op string, resp *http.Response, text []byte) error {
 	r := &refusal{}
 	if json.Unmarshal(text, r) != nil || r.Code == "" { // a proxy's, or the framework's
 		r = &refusal{Message: strings.Join(strings.Fields(string(text)), " ")}
+		if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // the API's own, broken off: it may quote rows
+			r.Message = "an answer that broke off"
+		}
 	}
 	e := &push.Error{Op: op, Status: resp.StatusCode, Message: clip(r.Message), Err: r}
 	switch r.Code {

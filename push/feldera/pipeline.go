@@ -93,6 +93,9 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	if d.Info == nil {
 		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "it does not tell its tables", Hint: "SLUICE_FELDERA_PIPELINE"}
 	}
+	if c.Edition != "Enterprise" && d.Deployment == "" {
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Rejected, Message: "Feldera " + c.Version + " does not tell one deployment of a pipeline from the next", Hint: "a newer one is needed"}
+	}
 	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), ordered: semver.Compare(version, firstWithOneLine) >= 0, program: programOf(d), tables: map[string]*relation{}}
 	p.state = stateOf(p.openSource, d)
 	if p.openSource && s.opt.Checkpoint {

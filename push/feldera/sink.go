@@ -38,12 +38,14 @@ type Sink struct {
 type job struct {
 	lane   *lane
 	bodies [][]byte // those that are to be posted
-	token  string   // that of the last one that was taken
-	done   bool     // the token is complete
+	first  string   // the token of the first one that was taken
+	token  string   // that of the last one
+	begun  bool     // a request was taken, or may have been
+	append bool     // its rows must not be there twice
 
 	// Of checkpoints, under its lock.
 	ready bool  // to be in the next one
-	point int64 // that which is waited for; 0: none
+	point int64 // that which is waited for; none: none is
 }
 
 // lane is a table's ingress. One job of it is under way at a time (I3).
@@ -58,6 +60,7 @@ type lane struct {
 // New returns the sink for opt. transport is nil but in tests.
 func New(opt Options, transport http.RoundTripper) (*Sink, error) {
 	s := &Sink{opt: opt, jobs: map[string]*job{}, lanes: map[string]*lane{}}
+	s.points.asked, s.points.done = none, none
 	var err error
 	s.c, err = newClient(&s.opt, transport)
 	return s, err
@@ -78,7 +81,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err := s.settle(ctx, p, l); err != nil {
 		return push.Ticket{}, err
 	}
-	made := &job{lane: l}
+	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name)}
 	for _, c := range j.Chunks {
 		made.bodies = append(made.bodies, c.Data)
 	}
@@ -114,6 +117,12 @@ func (s *Sink) job(t push.Ticket) (*job, error) {
 	if j := s.jobs[t.ID]; j != nil {
 		return j, nil
 	}
+	// Another process has posted to the table since, perhaps.
+	if p := s.pipe.Load(); p != nil {
+		if r := p.table(t.Table); r != nil && s.lanes[r.canonical()] != nil {
+			s.lanes[r.canonical()].settled = ""
+		}
+	}
 	return nil, &push.Error{Op: "find job", Kind: push.Lost, Message: "it ended with the process that made it"}
 }
 
@@ -133,6 +142,7 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	}
 	if wait := time.Until(l.running.Add(grace)); wait > 0 {
 		if err := push.Sleep(ctx, wait); err != nil {
+			l.running = time.Time{}
 			return err
 		}
 		if p, err = s.writable(ctx); err != nil { // it was paused in between, perhaps
@@ -142,6 +152,7 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	}
 	if l.barrier == "" {
 		if l.barrier, err = s.post(ctx, "post barrier", l, nil); err != nil {
+			l.running = time.Time{}
 			return err
 		}
 	}
@@ -213,12 +224,14 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		token, err := s.post(ctx, "post rows", j.lane, j.bodies[0])
 		if err != nil {
 			if landed(err) {
-				j.lane.settled = ""
+				j.begun, j.lane.settled = true, ""
 				j.halve(err)
 			}
 			return err
 		}
-		j.token, j.bodies = token, j.bodies[1:]
+		if j.token, j.bodies, j.begun = token, j.bodies[1:], true; j.first == "" {
+			j.first = token
+		}
 	}
 	return nil
 }
@@ -270,11 +283,15 @@ func join(elements [][]byte) []byte {
 }
 
 // Status says Done when all requests of the job are complete, and so is, if it is asked
-// for, a checkpoint that was made afterwards.
+// for, a checkpoint that was made afterwards. It is Lost where the pipeline was started anew
+// since the first of them: what it had not saved by then is to be sent again with the rest.
 func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	j, err := s.job(t)
 	if err != nil {
 		return push.Status{}, err
+	}
+	if len(j.bodies) > 0 && j.begun && j.append {
+		return push.Status{State: push.Failed, Logs: []string{"a request of it failed, and whether its rows are there is not known"}}, nil
 	}
 	if len(j.bodies) > 0 { // a request has failed: what became of it must be over before it is repeated
 		p, err := s.writable(ctx)
@@ -284,20 +301,37 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 		if err := s.settle(ctx, p, j.lane); err != nil {
 			return push.Status{}, err
 		}
+		if j.first != "" {
+			if _, err := s.complete(ctx, j.first); err != nil {
+				return push.Status{}, err
+			}
+		}
 		return push.Status{State: push.New}, nil
 	}
-	if !j.done {
-		if j.done, err = s.complete(ctx, j.token); err != nil {
-			return push.Status{}, err
-		}
+	if done, err := s.processed(ctx, j); err != nil || !done {
+		return push.Status{State: push.Running}, err
 	}
-	switch {
-	case !j.done:
-		return push.Status{State: push.Running}, nil
-	case !s.opt.Checkpoint:
+	if !s.opt.Checkpoint {
 		return push.Status{State: push.Done}, nil
 	}
-	return s.checkpoint(ctx, j)
+	st, err := s.checkpoint(ctx, j)
+	if err != nil || st.State != push.Done {
+		return st, err
+	}
+	// The tokens are of the pipeline that the rows went to: it made the checkpoint as well.
+	if done, err := s.processed(ctx, j); err != nil || !done {
+		return push.Status{State: push.Running}, err
+	}
+	return st, nil
+}
+
+// processed reports whether all requests of a job are complete, in one life of the pipeline.
+func (s *Sink) processed(ctx context.Context, j *job) (bool, error) {
+	done, err := s.complete(ctx, j.token)
+	if err == nil && done && j.first != j.token {
+		done, err = s.complete(ctx, j.first)
+	}
+	return done, err
 }
 
 // Discard forgets the job. What it has posted stays posted.

@@ -3,6 +3,8 @@ package feldera_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -272,6 +274,67 @@ func TestRestartInFlight(t *testing.T) {
 			t.Errorf("it has %s", got)
 		}
 	})
+}
+
+// TestRestartBetweenRequests: a batch whose first request went to a pipeline that is no more
+// is sent again whole.
+func TestRestartBetweenRequests(t *testing.T) {
+	for _, checkpoint := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Enterprise: true, Lag: 3 * time.Second}, func(o *feldera.Options) { o.Checkpoint = checkpoint })
+			if err := r.deliver(t, map[int64]string{0: "a"}); err != nil {
+				t.Fatal(err)
+			}
+			r.emu.Inject("ingress", pipeline.LostBefore, 1, 1)
+			time.AfterFunc(100*time.Millisecond, func() {
+				r.emu.Crash("shop")
+				r.emu.Start("shop")
+			})
+			two := append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{2: "b"}, nil)...)
+			if err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), two)); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.rows("t"); got[1] != "a" || got[2] != "b" {
+				t.Errorf("checkpoint %v: it has %v", checkpoint, got)
+			}
+		})
+	}
+}
+
+// TestAppended: rows without a key are not sent a second time, whatever became of a request.
+func TestAppended(t *testing.T) {
+	for _, f := range []pipeline.Fault{pipeline.LostAfter, pipeline.After503, pipeline.LostBefore} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{}, nil)
+			r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+			r.emu.Start("shop")
+			r.restart(t, func(o *feldera.Options) { o.Append = func(string) bool { return true } })
+			r.emu.Inject("ingress", f, 1, 1) // after the barrier
+			d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: "a"}, nil))
+			d.Once = true
+			if err := r.pusher().Run(t.Context(), d); err == nil || push.KindOf(err) != push.Rejected {
+				t.Errorf("%s: %v", f, err)
+			}
+			if n := len(r.emu.Rows("shop", "t")); n > 1 {
+				t.Errorf("%s: %d rows", f, n)
+			}
+		})
+	}
+}
+
+// TestBrokenAnswer: an answer that quotes rows and broke off is not told in its own words.
+func TestBrokenAnswer(t *testing.T) {
+	answer := `{"message":"Errors parsing input data (1 errors):\nInvalid fragment: {\"v\":\"hunter2\"`
+	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop"}, &pushtest.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		io.WriteString(w, answer)
+	})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.State(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "broke off") {
+		t.Errorf("it says %v", err)
+	}
 }
 
 // TestRefusedRows: rows that the pipeline does not take are told by their columns, never by

@@ -182,16 +182,17 @@ func (e *Emulator) routes() {
 		if !e.opt.Enterprise {
 			return refuse(501, "EnterpriseFeature", map[string]any{"feature": "checkpoint"}, "Cannot use enterprise-only feature: checkpoint")
 		}
-		e.save(p)
+		made := point{p.points, time.Now().Add(e.opt.Lag), p.picture()}
+		p.saving = append(p.saving, made)
 		p.points++
 		e.say(Event{What: "checkpoint"})
-		return answer{200, map[string]any{"checkpoint_sequence_number": p.points, "incarnation_uuid": p.incarnation}, false}
+		return answer{200, map[string]any{"checkpoint_sequence_number": made.sequence, "incarnation_uuid": p.incarnation}, false}
 	}))
 	of("GET /checkpoint_status", "checkpoint_status", running(func(p *instance, r *http.Request, _ []byte) answer {
 		if u := r.URL.Query().Get("incarnation_uuid"); u != "" && u != p.incarnation {
 			return refuse(400, "IncarnationUuidMismatch", map[string]any{}, "the pipeline was restarted")
 		}
-		return answer{200, map[string]any{"success": p.points, "failure": nil}, false}
+		return answer{200, map[string]any{"success": p.success, "failure": nil}, false}
 	}))
 	of("GET /stats", "", running(func(p *instance, _ *http.Request, _ []byte) answer {
 		inputs := []any{}
@@ -265,8 +266,9 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 	case fault == Accepted && a.status == 200:
 		a.status = 202
 	case fault == Pausing:
-		p := e.pipes[r.PathValue("pipeline")]
-		p.status, p.since = "Paused", time.Now()
+		if p := e.pipes[r.PathValue("pipeline")]; p.status == "Running" {
+			p.status, p.since = "Paused", time.Now()
+		}
 	}
 	return a, false
 }

@@ -84,7 +84,9 @@ type instance struct {
 	tables            map[string]map[string][]any
 	steps             int64
 	saved             map[string]map[string][]any // of the last checkpoint
-	points            int64
+	points            int64                       // of checkpoints that this deployment was asked for
+	saving            []point
+	success           *int64 // the last one that succeeded
 	ghosts            []ghost
 	created           time.Time
 	since             time.Time
@@ -103,6 +105,13 @@ type queued struct {
 	changes []change
 	upto    int64
 	due     time.Time
+}
+
+// point is a checkpoint under way.
+type point struct {
+	sequence int64
+	due      time.Time
+	tables   map[string]map[string][]any
 }
 
 // ghost is a request that its sender has given up, and that the pipeline still reads.
@@ -161,6 +170,7 @@ func (e *Emulator) start(p *instance, status string) {
 	p.status, p.since, p.failed = status, time.Now(), ""
 	p.deployment, p.incarnation = uuid.NewString(), uuid.NewString()
 	p.endpoints, p.ghosts, p.steps = map[string]*endpoint{}, nil, 0
+	p.points, p.saving, p.success = 0, nil, nil
 	tables := map[string]map[string][]any{}
 	for t := range p.relations {
 		tables[t] = map[string][]any{}
@@ -212,7 +222,7 @@ func (e *Emulator) Crash(name string) {
 
 func (e *Emulator) halt(p *instance, failed string) {
 	p.status, p.failed, p.since = "Stopped", failed, time.Now()
-	p.endpoints, p.ghosts = nil, nil
+	p.endpoints, p.ghosts, p.saving = nil, nil, nil
 	e.say(Event{What: "crash"})
 }
 
@@ -238,11 +248,16 @@ func (e *Emulator) Stick(name string, stuck bool) {
 	e.pipes[name].stuck = stuck
 }
 
-func (e *Emulator) save(p *instance) {
-	p.saved = map[string]map[string][]any{}
+// save makes a checkpoint at once.
+func (e *Emulator) save(p *instance) { p.saved = p.picture() }
+
+// picture is what the tables hold.
+func (p *instance) picture() map[string]map[string][]any {
+	tables := map[string]map[string][]any{}
 	for t, rows := range p.tables {
-		p.saved[t] = maps.Clone(rows)
+		tables[t] = maps.Clone(rows)
 	}
+	return tables
 }
 
 func (e *Emulator) say(ev Event) {
@@ -290,6 +305,10 @@ func (e *Emulator) advance(now time.Time) {
 			if p.ghosts[i].at.IsZero() {
 				p.ghosts[i].at = p.since.Add(ghostDelay)
 			}
+		}
+		for len(p.saving) > 0 && !p.saving[0].due.After(now) {
+			p.saved, p.success = p.saving[0].tables, &p.saving[0].sequence
+			p.saving = p.saving[1:]
 		}
 		if p.stuck {
 			continue
