@@ -8,7 +8,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -258,13 +257,13 @@ func TestNothingPrivate(t *testing.T) {
 }
 
 // BenchmarkTelemetry is the processor time of the program, and not of broker, API and collector
-// beside it, for a start, 1 200 000 changes in batches of 5000 rows, and a stop: with everything
+// beside it, for a start, 400 000 changes in batches of 5000 rows, and a stop: with everything
 // sent, metrics each second, against the SDK disabled. An op is a run of each, one right after
-// the other, whichever first, for a machine does not keep its pace; on/off is the ratio of
+// the other and each in turn first, for a machine does not keep its pace; on/off is the ratio of
 // the two. The program has one processor, or the collector of garbage takes what is idle of
-// another. `.ci/full telemetry` makes ten pairs.
+// another. There are ten pairs, each a benchmark of the same name to `.ci/full telemetry`.
 func BenchmarkTelemetry(b *testing.B) {
-	_, _, env := shopped(b, 1_200_000)
+	_, _, env := shopped(b, 400_000)
 	maps.Copy(env, map[string]string{"SLUICE_BATCH_MAX_ROWS": "5000", "SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "GOMAXPROCS": "1"})
 	client, err := kgo.NewClient(kgo.SeedBrokers(env["SLUICE_KAFKA_BROKERS"]))
 	if err != nil {
@@ -294,17 +293,21 @@ func BenchmarkTelemetry(b *testing.B) {
 		}
 		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	}
-	var on, off time.Duration
-	for b.Loop() {
-		if (os.Getpid()+runs/2)%2 == 0 {
-			off += run(true)
-			on += run(false)
-		} else {
-			on += run(false)
-			off += run(true)
-		}
+	for i := range 10 {
+		b.Run("pair", func(b *testing.B) {
+			var on, off time.Duration
+			for b.Loop() {
+				if i%2 == 0 {
+					off += run(true)
+					on += run(false)
+				} else {
+					on += run(false)
+					off += run(true)
+				}
+			}
+			b.ReportMetric(off.Seconds()/float64(b.N), "off-cpu-s/op")
+			b.ReportMetric(on.Seconds()/float64(b.N), "on-cpu-s/op")
+			b.ReportMetric(on.Seconds()/off.Seconds(), "on/off")
+		})
 	}
-	b.ReportMetric(off.Seconds()/float64(b.N), "off-cpu-s/op")
-	b.ReportMetric(on.Seconds()/float64(b.N), "on-cpu-s/op")
-	b.ReportMetric(on.Seconds()/off.Seconds(), "on/off")
 }
