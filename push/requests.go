@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -38,6 +40,7 @@ type Requests struct {
 	propagator propagation.TextMapPropagator
 	duration   metric.Float64Histogram
 	server     []attribute.KeyValue
+	path       string // of the server's URL
 }
 
 // NewRequests returns what shows the requests to the server of a URL.
@@ -67,6 +70,7 @@ func NewRequests(s Signals, server string) (*Requests, error) {
 	if port == 0 {
 		port = map[string]int{"http": 80, "https": 443}[u.Scheme]
 	}
+	r.path = u.Path
 	r.server = []attribute.KeyValue{semconv.ServerAddress(u.Hostname()), semconv.ServerPort(port), semconv.URLScheme(u.Scheme)}
 	return r, nil
 }
@@ -96,10 +100,11 @@ func (w Watched) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // Do sends a request and reads its answer, of at most so many bytes. template is that of its
-// path, and resent how often it went out before. The response's body is read and closed; it
+// path below the server's URL, and resent how often it went out before. The response's body is read and closed; it
 // is nil where there was no answer, and else err says that the answer broke off.
 func (r *Requests) Do(c *http.Client, req *http.Request, template string, resent int, most int64) (*http.Response, []byte, error) {
 	start := time.Now()
+	template = r.path + template
 	common := append([]attribute.KeyValue{semconv.HTTPRequestMethodKey.String(req.Method), semconv.URLTemplate(template)}, r.server...)
 	at := append(common[:len(common):len(common)], semconv.URLFull(req.URL.Redacted()))
 	if resent > 0 {
@@ -127,6 +132,30 @@ func (r *Requests) Do(c *http.Client, req *http.Request, template string, resent
 	span.End()
 	r.duration.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(append(at, common...)...))
 	return resp, text, err
+}
+
+// Decode fills into, if it is not nil, from the JSON of an answer that is no refusal; broken
+// says that it broke off, and words what people can read of one that is not the API's. The
+// error is an *Error of kind Unavailable.
+func Decode(op string, status int, text []byte, broken error, into any, words func([]byte) string) error {
+	if broken != nil {
+		return &Error{Op: op, Kind: Unavailable, Err: fmt.Errorf("the answer broke off: %w", broken)}
+	}
+	if into != nil {
+		if err := json.Unmarshal(text, into); err != nil {
+			return &Error{Op: op, Kind: Unavailable, Status: status, Message: "an answer that is not the API's: " + words(text), Err: err}
+		}
+	}
+	return nil
+}
+
+// Clip shortens a target's own words to what is kept of them.
+func Clip(s string) string {
+	const most = 1000
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
 }
 
 func protocol(resp *http.Response) string {

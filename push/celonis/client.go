@@ -6,12 +6,10 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime/multipart"
 	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,7 +32,6 @@ type client struct {
 	breaker  *gobreaker.TwoStepCircuitBreaker[any]
 	outage   atomic.Pointer[push.Error] // the last one that the breaker counted
 	requests *push.Requests
-	template string // of what is before a request's own path
 }
 
 const (
@@ -42,7 +39,6 @@ const (
 	opExecute = "execute job"
 
 	maxAnswer = 4 << 20
-	maxWords  = 1000 // of an error body that are kept
 )
 
 func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
@@ -57,16 +53,11 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, err
-	}
 	return &client{
 		http:     &http.Client{Transport: transport, Timeout: opt.RequestTimeout},
 		base:     base + jobsPath(opt.PoolID),
 		opt:      opt,
 		requests: requests,
-		template: u.Path + jobsPath("{poolId}"),
 		// Without a burst: the platform counts by the second, and two bursts could
 		// fall into one.
 		limit: rate.NewLimiter(rate.Limit(opt.RequestsPerSecond), 1),
@@ -181,23 +172,14 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sluice")
 	req.Header.Set("Authorization", authorization)
-	resp, text, err := c.requests.Do(c.http, req, templateOf(c.template, path), resent, maxAnswer)
+	resp, text, err := c.requests.Do(c.http, req, templateOf(path), resent, maxAnswer)
 	if resp == nil {
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
 	if resp.StatusCode/100 != 2 {
 		return failure(op, resp, text)
 	}
-	if err != nil {
-		return &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
-	}
-	if into != nil {
-		if err := json.Unmarshal(text, into); err != nil {
-			return &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode,
-				Message: "an answer that is not the API's: " + words(text), Err: err}
-		}
-	}
-	return nil
+	return push.Decode(op, resp.StatusCode, text, err, into, words)
 }
 
 // hint names the setting behind a request that got no answer.
@@ -332,19 +314,12 @@ func words(text []byte) string {
 			}
 		}
 		if len(parts) > 0 {
-			return clip(strings.Join(parts, ": "))
+			return push.Clip(strings.Join(parts, ": "))
 		}
 	}
 	var s string
 	if json.Unmarshal(text, &s) == nil {
-		return clip(s)
+		return push.Clip(s)
 	}
-	return clip(strings.Join(strings.Fields(string(text)), " "))
-}
-
-func clip(s string) string {
-	if len(s) > maxWords {
-		return strings.ToValidUTF8(s[:maxWords], "") + "…"
-	}
-	return s
+	return push.Clip(strings.Join(strings.Fields(string(text)), " "))
 }

@@ -11,9 +11,10 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 )
 
-// templateOf is the template of a request's URL: in paths below the jobs, the id of one
+// templateOf is the template of a request's URL, below the API's: in paths below the jobs, the id of one
 // comes first.
-func templateOf(base, path string) string {
+func templateOf(path string) string {
+	base := jobsPath("{poolId}")
 	path, _, _ = strings.Cut(path, "?")
 	if path == "" {
 		return base

@@ -40,10 +40,9 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	j.ready = true
-	path := "/pipelines/" + url.PathEscape(s.opt.Pipeline)
 	if j.point == none {
 		if c.asked > c.done { // that one may have begun before the rows were complete
-			if err := s.readCheckpoint(ctx, path); err != nil {
+			if err := s.readCheckpoint(ctx); err != nil {
 				return push.Status{}, err
 			}
 		}
@@ -51,7 +50,7 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 			return push.Status{State: push.Running}, nil
 		}
 		var made checkpointDocument
-		if err := s.c.call(ctx, "make checkpoint", http.MethodPost, path+"/checkpoint", "/pipelines/{pipeline}/checkpoint", []byte{}, &made); err != nil {
+		if err := s.c.call(ctx, "make checkpoint", http.MethodPost, s.c.pipeline+"/checkpoint", "/pipelines/{pipeline}/checkpoint", []byte{}, &made); err != nil {
 			return push.Status{}, err
 		}
 		if made.Incarnation != c.incarnation {
@@ -62,7 +61,7 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 		s.claim(made.Sequence)
 	}
 	if c.done < j.point {
-		if err := s.readCheckpoint(ctx, path); err != nil {
+		if err := s.readCheckpoint(ctx); err != nil {
 			return push.Status{}, err
 		}
 	}
@@ -84,10 +83,10 @@ func (s *Sink) claim(sequence int64) {
 }
 
 // readCheckpoint asks what became of the last checkpoint.
-func (s *Sink) readCheckpoint(ctx context.Context, path string) error {
+func (s *Sink) readCheckpoint(ctx context.Context) error {
 	c := &s.points
 	var st checkpointStatus
-	if err := s.c.call(ctx, "read checkpoint", http.MethodGet, path+"/checkpoint_status?incarnation_uuid="+url.QueryEscape(c.incarnation), "/pipelines/{pipeline}/checkpoint_status", nil, &st); err != nil {
+	if err := s.c.call(ctx, "read checkpoint", http.MethodGet, s.c.pipeline+"/checkpoint_status?incarnation_uuid="+url.QueryEscape(c.incarnation), "/pipelines/{pipeline}/checkpoint_status", nil, &st); err != nil {
 		if push.KindOf(err) == push.Lost {
 			c.asked, c.done = none, none
 			s.unclaim(none)
@@ -101,7 +100,7 @@ func (s *Sink) readCheckpoint(ctx context.Context, path string) error {
 	if st.Failure != nil && st.Failure.Sequence >= c.asked && c.done < c.asked {
 		c.asked = c.done
 		s.unclaim(c.done)
-		return &push.Error{Op: "make checkpoint", Kind: push.Unavailable, Message: clip(st.Failure.Error), Hint: "it is made again; look at the pipeline's storage"}
+		return &push.Error{Op: "make checkpoint", Kind: push.Unavailable, Message: push.Clip(st.Failure.Error), Hint: "it is made again; look at the pipeline's storage"}
 	}
 	return nil
 }

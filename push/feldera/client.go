@@ -20,9 +20,9 @@ import (
 type client struct {
 	http     *http.Client
 	base     string // up to and including the version
+	pipeline string // the path of the pipeline below it
 	opt      *Options
 	requests *push.Requests
-	template string // of what is before a request's own path
 }
 
 func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
@@ -37,17 +37,11 @@ func newClient(opt *Options, transport http.RoundTripper) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(base)
-	if err != nil {
-		return nil, err
-	}
-	return &client{http: &http.Client{Transport: transport, Timeout: opt.RequestTimeout}, base: base, opt: opt, requests: requests, template: u.Path}, nil
+	return &client{http: &http.Client{Transport: transport, Timeout: opt.RequestTimeout}, base: base,
+		pipeline: "/pipelines/" + url.PathEscape(opt.Pipeline), opt: opt, requests: requests}, nil
 }
 
-const (
-	maxAnswer = 8 << 20 // a pipeline's description has its whole program
-	maxWords  = 1000    // of an error that are kept
-)
+const maxAnswer = 8 << 20 // a pipeline's description has its whole program
 
 // refusal is the API's own error.
 type refusal struct {
@@ -76,22 +70,14 @@ func (c *client) call(ctx context.Context, op, method, path, template string, bo
 	req.GetBody = nil // nobody repeats a request but the sink: a repeated one could land twice
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "sluice")
-	resp, text, err := c.requests.Do(c.http, req, c.template+template, push.Repeat(ctx), maxAnswer)
+	resp, text, err := c.requests.Do(c.http, req, template, push.Repeat(ctx), maxAnswer)
 	if resp == nil {
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
 	if resp.StatusCode/100 != 2 {
 		return failure(op, resp, text)
 	}
-	if err != nil {
-		return &push.Error{Op: op, Kind: push.Unavailable, Err: fmt.Errorf("the answer broke off: %w", err)}
-	}
-	if into != nil {
-		if err := json.Unmarshal(text, into); err != nil {
-			return &push.Error{Op: op, Kind: push.Unavailable, Status: resp.StatusCode, Message: "an answer that is not the API's: " + clip(string(text)), Err: err}
-		}
-	}
-	return nil
+	return push.Decode(op, resp.StatusCode, text, err, into, func(text []byte) string { return push.Clip(string(text)) })
 }
 
 // hint names the setting behind a request that got no answer.
@@ -112,13 +98,13 @@ func failure(op string, resp *http.Response, text []byte) error {
 			r.Message = "an answer that broke off"
 		}
 	}
-	e := &push.Error{Op: op, Status: resp.StatusCode, Message: clip(r.Message), Err: r}
+	e := &push.Error{Op: op, Status: resp.StatusCode, Message: push.Clip(r.Message), Err: r}
 	switch r.Code {
 	case "":
 	case "ParseErrors": // whose words quote the rows
 		e.Message = rowErrors(r.Details)
 	default:
-		e.Message = clip(r.Code + ": " + r.Message)
+		e.Message = push.Clip(r.Code + ": " + r.Message)
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
@@ -143,6 +129,33 @@ func failure(op string, resp *http.Response, text []byte) error {
 		e.Kind = push.Rejected
 	}
 	return e
+}
+
+// rowErrors says how many rows of a request the pipeline refused, and for which columns: its
+// own words quote them.
+func rowErrors(details []byte) string {
+	var d struct {
+		Errors []struct {
+			Field string `json:"field"`
+		} `json:"errors"`
+		N int `json:"num_errors"`
+	}
+	if json.Unmarshal(details, &d) != nil {
+		return "rows that the pipeline does not take"
+	}
+	var columns []string
+	seen := map[string]bool{}
+	for _, e := range d.Errors {
+		if e.Field != "" && !seen[e.Field] && len(columns) < 10 {
+			seen[e.Field] = true
+			columns = append(columns, e.Field)
+		}
+	}
+	text := fmt.Sprintf("%d rows that the pipeline does not take", d.N)
+	if len(columns) > 0 {
+		text += ", for their columns " + strings.Join(columns, ", ")
+	}
+	return text
 }
 
 func (r *refusal) Error() string { return r.Code }
@@ -174,11 +187,4 @@ func landed(err error) bool {
 		return !strings.Contains(e.Message, "Failed to connect to host")
 	}
 	return e.Status != http.StatusTooManyRequests
-}
-
-func clip(s string) string {
-	if len(s) > maxWords {
-		return strings.ToValidUTF8(s[:maxWords], "") + "…"
-	}
-	return s
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -53,7 +52,7 @@ type pipelineDocument struct {
 // later (I8).
 func (s *Sink) look(ctx context.Context, selector string) (*pipelineDocument, error) {
 	var d pipelineDocument
-	if err := s.c.call(ctx, "read pipeline", http.MethodGet, "/pipelines/"+url.PathEscape(s.opt.Pipeline)+"?selector="+selector, "/pipelines/{pipeline}", nil, &d); err != nil {
+	if err := s.c.call(ctx, "read pipeline", http.MethodGet, s.c.pipeline+"?selector="+selector, "/pipelines/{pipeline}", nil, &d); err != nil {
 		return nil, err
 	}
 	if d.Status == "Running" || d.Status == "ConcurrentBootstrapping" {

@@ -1,15 +1,11 @@
 package feldera
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +101,7 @@ func (s *Sink) lane(r *relation) *lane {
 	name := r.canonical()
 	l := s.lanes[name]
 	if l == nil {
-		l = &lane{path: "/pipelines/" + url.PathEscape(s.opt.Pipeline) + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
+		l = &lane{path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
 		s.lanes[name] = l
 	}
 	return l
@@ -190,7 +186,7 @@ func (s *Sink) complete(ctx context.Context, token string) (bool, error) {
 	var answer struct {
 		Status string `json:"status"`
 	}
-	if err := s.c.call(ctx, "read completion", http.MethodGet, "/pipelines/"+url.PathEscape(s.opt.Pipeline)+"/completion_status?token="+url.QueryEscape(token), "/pipelines/{pipeline}/completion_status", nil, &answer); err != nil {
+	if err := s.c.call(ctx, "read completion", http.MethodGet, s.c.pipeline+"/completion_status?token="+url.QueryEscape(token), "/pipelines/{pipeline}/completion_status", nil, &answer); err != nil {
 		return false, err
 	}
 	switch answer.Status { // whatever the code: 200 and 202 both say in progress
@@ -234,52 +230,6 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		}
 	}
 	return nil
-}
-
-// halve makes two requests of one for which the pipeline has taken too long.
-func (j *job) halve(err error) {
-	var e *push.Error
-	var timeout interface{ Timeout() bool }
-	errors.As(err, &e)
-	if codeOf(err) != "PipelineInteractionUnreachable" && !(errors.As(err, &timeout) && timeout.Timeout()) {
-		return
-	}
-	events := split(j.bodies[0])
-	if len(events) < 2 {
-		return
-	}
-	half := len(events) / 2
-	j.bodies = append([][]byte{join(events[:half]), join(events[half:])}, j.bodies[1:]...)
-}
-
-// split returns the elements of an array that the encoder has written.
-func split(array []byte) (elements [][]byte) {
-	depth, start, quoted := 0, 1, false
-	for i := 0; i < len(array); i++ {
-		switch b := array[i]; {
-		case quoted:
-			if b == '\\' {
-				i++
-			}
-			quoted = b != '"'
-		case b == '"':
-			quoted = true
-		case b == '{', b == '[':
-			depth++
-		case b == '}', b == ']':
-			if depth--; depth == 0 && i > start {
-				return append(elements, array[start:i])
-			}
-		case b == ',' && depth == 1:
-			elements = append(elements, array[start:i])
-			start = i + 1
-		}
-	}
-	return elements
-}
-
-func join(elements [][]byte) []byte {
-	return append(append([]byte{'['}, bytes.Join(elements, []byte{','})...), ']')
 }
 
 // Status says Done when all requests of the job are complete, and so is, if it is asked
@@ -347,9 +297,6 @@ func (s *Sink) Forget(job string) {
 	delete(s.jobs, job)
 }
 
-// errState says that the pipeline does not have what was delivered before.
-var errState = errors.New("the pipeline was started anew, and what was delivered before is not in it")
-
 // writable returns the pipeline if it runs and still has what was delivered to it.
 func (s *Sink) writable(ctx context.Context) (*pipeline, error) {
 	p, err := s.open(ctx)
@@ -359,7 +306,7 @@ func (s *Sink) writable(ctx context.Context) (*pipeline, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accepted != p.state {
-		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: errState.Error(), Err: errState, Hint: "SLUICE_FELDERA_ON_STATE_LOSS"}
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "the pipeline was started anew, and what was delivered before is not in it", Hint: "SLUICE_FELDERA_ON_STATE_LOSS"}
 	}
 	return p, nil
 }
@@ -379,31 +326,4 @@ func (s *Sink) Accept(state string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted = state
-}
-
-// rowErrors says how many rows of a request the pipeline refused, and for which columns: its
-// own words quote them.
-func rowErrors(details []byte) string {
-	var d struct {
-		Errors []struct {
-			Field string `json:"field"`
-		} `json:"errors"`
-		N int `json:"num_errors"`
-	}
-	if json.Unmarshal(details, &d) != nil {
-		return "rows that the pipeline does not take"
-	}
-	var columns []string
-	seen := map[string]bool{}
-	for _, e := range d.Errors {
-		if e.Field != "" && !seen[e.Field] && len(columns) < 10 {
-			seen[e.Field] = true
-			columns = append(columns, e.Field)
-		}
-	}
-	text := fmt.Sprintf("%d rows that the pipeline does not take", d.N)
-	if len(columns) > 0 {
-		text += ", for their columns " + strings.Join(columns, ", ")
-	}
-	return text
 }

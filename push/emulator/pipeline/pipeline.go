@@ -394,18 +394,19 @@ func (p *instance) endpoint(segment string, r *relation, array bool, format stri
 
 // Table returns a table's rows by column, as Rows has their values.
 func (e *Emulator) Table(name, table string) (rows []map[string]any) {
-	for _, have := range e.Rows(name, table) {
+	have := e.Rows(name, table)
+	if len(have) == 0 {
+		return nil
+	}
+	e.mu.Lock()
+	fields := e.pipes[name].relations[table].Fields
+	e.mu.Unlock()
+	for _, values := range have {
 		row := map[string]any{}
-		for i, f := range e.fields(name, table) {
-			row[f.Name] = have[i]
+		for i, f := range fields {
+			row[f.Name] = values[i]
 		}
 		rows = append(rows, row)
 	}
 	return rows
-}
-
-func (e *Emulator) fields(name, table string) []field {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.pipes[name].relations[table].Fields
 }
