@@ -20,6 +20,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
 // Options configure an Emulator. The zero value takes any credentials and pool,
@@ -63,13 +65,13 @@ type Emulator struct {
 	opt Options
 	mux *http.ServeMux
 
-	mu      sync.Mutex
-	jobs    map[string]*job
-	order   []*job // as created
-	tables  map[string]*Table
-	scripts []*script
-	dice    *mathrand.Rand
-	tokens  map[string]time.Time
+	mu     sync.Mutex
+	jobs   map[string]*job
+	order  []*job // as created
+	tables map[string]*Table
+	faults script.Faults[Fault]
+	dice   *mathrand.Rand
+	tokens map[string]time.Time
 
 	hour      time.Time
 	submitted int

@@ -22,27 +22,19 @@ const (
 	Vanish     Fault = "vanish"       // the job is gone: 404
 )
 
-// script is a fault that waits for its calls.
-type script struct {
-	op    string
-	fault Fault
-	skip  int
-	times int
-}
-
 // Inject makes the next calls of an operation fail: create, list, get, execute,
 // delete, cancel, chunks or upload. The first skip calls pass, then times fail.
 func (e *Emulator) Inject(op string, f Fault, skip, times int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.scripts = append(e.scripts, &script{op, f, skip, times})
+	e.faults.Inject(op, f, skip, times)
 }
 
 // Heal forgets the faults that wait for their calls.
 func (e *Emulator) Heal() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.scripts = nil
+	e.faults.Heal()
 }
 
 // fault decides how a call goes wrong, "" if it does not.
@@ -64,18 +56,8 @@ func (e *Emulator) fault(op string, r *http.Request) Fault {
 }
 
 func (e *Emulator) nextFault(op string) Fault {
-	for i, s := range e.scripts {
-		if s.op != op {
-			continue
-		}
-		if s.skip > 0 {
-			s.skip--
-			return ""
-		}
-		if s.times--; s.times == 0 {
-			e.scripts = append(e.scripts[:i:i], e.scripts[i+1:]...)
-		}
-		return s.fault
+	if f, waits := e.faults.Next(op); waits {
+		return f
 	}
 	if e.opt.FaultRate <= 0 || e.dice.Float64() >= e.opt.FaultRate {
 		return ""

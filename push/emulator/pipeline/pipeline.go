@@ -6,19 +6,17 @@
 package pipeline
 
 import (
-	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
 // Options configure an Emulator. The zero value takes any key, is the open-source edition,
@@ -58,11 +56,11 @@ type Emulator struct {
 	opt Options
 	mux *http.ServeMux
 
-	mu      sync.Mutex
-	pipes   map[string]*instance
-	scripts []*script
-	dice    *rand.Rand
-	Stats   Stats
+	mu     sync.Mutex
+	pipes  map[string]*instance
+	faults script.Faults[Fault]
+	dice   *rand.Rand
+	Stats  Stats
 }
 
 // Stats counts what clients did.
@@ -90,21 +88,6 @@ type instance struct {
 	ghosts            []ghost
 	created           time.Time
 	since             time.Time
-}
-
-// endpoint is the queue of one spelling of a table and one set of parameters.
-type endpoint struct {
-	id       int
-	table    *relation
-	received int64
-	done     int64
-	queue    []queued
-}
-
-type queued struct {
-	changes []change
-	upto    int64
-	due     time.Time
 }
 
 // point is a checkpoint under way.
@@ -359,37 +342,6 @@ func (e *Emulator) apply(p *instance, r *relation, changes []change) bool {
 		}
 	}
 	return true
-}
-
-// token is what stands for all that an endpoint has received.
-type token struct {
-	Incarnation string `json:"u"`
-	Endpoint    int    `json:"e"`
-	Count       int64  `json:"c"`
-}
-
-func (t token) String() string {
-	b, _ := json.Marshal(t)
-	return base64.RawURLEncoding.EncodeToString(b)
-}
-
-func readToken(s string) (t token, err error) {
-	b, err := base64.RawURLEncoding.DecodeString(s)
-	if err == nil {
-		err = json.Unmarshal(b, &t)
-	}
-	return t, err
-}
-
-// endpoint returns the queue of a spelling and parameters.
-func (p *instance) endpoint(segment string, r *relation, array bool, format string) *endpoint {
-	name := segment + "?" + format + strconv.FormatBool(array)
-	ep := p.endpoints[name]
-	if ep == nil {
-		ep = &endpoint{id: len(p.endpoints), table: r}
-		p.endpoints[name] = ep
-	}
-	return ep
 }
 
 // Table returns a table's rows by column, as Rows has their values.
