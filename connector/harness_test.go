@@ -394,7 +394,7 @@ func (w *world) idle(opt Options) *Connector {
 
 func (w *world) eventually(what string, ok func() bool) {
 	w.t.Helper()
-	patience := 30 * time.Second
+	patience := time.Minute
 	if os.Getenv("SLUICE_MUTANT") != "" {
 		patience = 15 * time.Second // to fail is what it is there for
 	}

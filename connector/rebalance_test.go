@@ -127,7 +127,7 @@ func TestOpenBatchIsDropped(t *testing.T) {
 // commits nothing for the partitions that it had (I2), comes back and goes on.
 func TestLostMember(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{Delay: 4 * time.Second}, "shop.public.a") // longer than a heartbeat takes to come
+	w := newWorld(t, emulator.Options{Delay: time.Hour}, "shop.public.a")
 	opt := w.options("shop.public.a")
 	w.insert("shop.public.a", 0, 10)
 	var mu sync.Mutex
@@ -141,6 +141,7 @@ func TestLostMember(t *testing.T) {
 			return nil, nil, false
 		}
 		thrown = req.Generation
+		w.emu.SetDelay(0)
 		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
 		resp.ErrorCode = kerr.UnknownMemberID.Code
 		return resp, nil, true

@@ -218,7 +218,7 @@ func TestHandedOver(t *testing.T) {
 		t.Run(fmt.Sprint("fails ", fails), func(t *testing.T) {
 			t.Parallel()
 			var r readers
-			w := newWorld(t, emulator.Options{Delay: 4 * time.Second, OnRow: r.onRow}, "shop.public.a")
+			w := newWorld(t, emulator.Options{Delay: time.Hour, OnRow: r.onRow}, "shop.public.a")
 			if fails {
 				w.emu.Inject("execute", emulator.JobError, 0, 1)
 			}
@@ -235,10 +235,8 @@ func TestHandedOver(t *testing.T) {
 			c1, stop1 := w.run(opt)
 			w.eventually("a job runs", func() bool { return w.emu.Counts().Submitted == 1 })
 			c2, stop2 := w.run(opt.fresh(w, "shop.public.a"))
-			w.eventually("each has a partition", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
-			if w.at("DONE") >= 0 {
-				t.Error("the partition was waited for")
-			}
+			w.eventually("each has a partition, though the job runs", func() bool { return c2.Status().Partitions == 1 && c1.Status().Partitions == 1 })
+			w.emu.SetDelay(0)
 			w.eventually("everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
 			if n := w.emu.Counts().Submitted; n != 1 && !fails {
 				t.Errorf("%d jobs submitted for one batch", n)

@@ -222,6 +222,13 @@ func (e *Emulator) execute(r *http.Request, _ []byte) answer {
 	return answer{status: http.StatusNoContent}
 }
 
+// SetDelay sets Options.Delay anew, for the jobs that run too.
+func (e *Emulator) SetDelay(d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.opt.Delay = d
+}
+
 // advance brings executed jobs to where they are by now.
 func (e *Emulator) advance(now time.Time) {
 	for _, j := range slices.Clone(e.order) {
