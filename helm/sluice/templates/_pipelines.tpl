@@ -5,21 +5,50 @@ refuses values that contradict each other. Without `pipelines` there is one, who
 {{- define "sluice.pipelines" -}}
 {{- $root := .root }}
 {{- $into := .into }}
-{{- range $key, $own := $root.Values.pipelines | default (dict "" dict) }}
+{{- range $key, $own := $root.Values.pipelines | default (dict "" $root.Values) }}
 {{- $values := mustMergeOverwrite (omit (deepCopy $root.Values) "pipelines") (deepCopy ($own | default dict)) }}
 {{- range $name := list "env" "secrets" "tables" "podLabels" "podAnnotations" }}
 {{- if not (get $values $name) }}{{ $_ := set $values $name dict }}{{ end }}
 {{- end }}
+{{- include "sluice.otherTarget" (dict "values" $values "own" ($own | default dict) "at" (include "sluice.at" $key)) }}
 {{- $_ := set $into $key (dict "Values" $values "Chart" $root.Chart "Release" $root.Release "Capabilities" $root.Capabilities "Template" $root.Template "Files" $root.Files "pipeline" $key) }}
 {{- end }}
 {{- include "sluice.share" $into }}
 {{- include "sluice.validate" (dict "scopes" $into "root" $root) }}
 {{- end }}
 
+{{- define "sluice.at" -}}
+{{- with . }}pipelines.{{ . }}.{{ end }}
+{{- end }}
+
+{{- /*
+sluice.otherTarget takes out of .values what only the other target reads, so that pipelines of
+both can have values in common; it refuses that where a pipeline has it of its .own.
+*/ -}}
+{{- define "sluice.otherTarget" -}}
+{{- $sink := .values.sink }}
+{{- $unread := eq $sink "feldera" | ternary "^SLUICE_(CELONIS_|BUDGET_|PARQUET_|CHUNK_BYTES$|STRING_OVERFLOW$)" "^SLUICE_FELDERA_" }}
+{{- range $kind := list "env" "secrets" }}
+{{- $values := get $.values $kind }}
+{{- range $name := keys $values | sortAlpha }}
+{{- if regexMatch $unread $name }}
+{{- if hasKey (get $.own $kind | default dict) $name }}{{ fail (printf "%s%s.%s: sink=%s does not read it; leave it out" $.at $kind $name $sink) }}{{ end }}
+{{- $_ := unset $values $name }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if eq $sink "feldera" }}
+{{- if (((.own.autoscaling).keda).budget).serverAddress }}
+{{- fail (printf "%sautoscaling.keda.budget.serverAddress: sink=feldera has no budget of submissions to ask for; leave it out" .at) }}
+{{- end }}
+{{- $_ := set .values.autoscaling.keda.budget "serverAddress" "" }}
+{{- end }}
+{{- end }}
+
 {{- /*
 sluice.share notes in each scope how many submissions an hour each of its replicas may
 make, .share: the release's, less what env gives to pipelines, divided by all other replicas
-that there can be.
+that there can be. Only Celonis' are rationed.
 */ -}}
 {{- define "sluice.share" -}}
 {{- $left := 0 }}
@@ -28,11 +57,13 @@ that there can be.
 {{- $left = int $scope.Values.budget.jobsPerHour }}
 {{- end }}
 {{- range $scope := . }}
+{{- if eq $scope.Values.sink "celonis" }}
 {{- $most := include "sluice.maxReplicas" $scope | int }}
 {{- with get $scope.Values.env "SLUICE_BUDGET_JOBS_PER_HOUR" }}
 {{- $left = sub $left (mul (int .) $most) }}
 {{- else }}
 {{- $replicas = add $replicas $most }}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- range $scope := . }}
@@ -60,7 +91,7 @@ that there can be.
 {{- end }}
 
 {{- define "sluice.validatePipeline" -}}
-{{- $at := eq .pipeline "" | ternary "" (printf "pipelines.%s." .pipeline) }}
+{{- $at := include "sluice.at" .pipeline }}
 {{- $v := .Values }}
 {{- if not $v.kafka.brokers }}{{ fail (printf "%skafka.brokers is not set; want host:port of one or more brokers, such as [kafka-bootstrap:9092]" $at) }}{{ end }}
 {{- range splitList "," (include "sluice.join" (dict "value" $v.kafka.brokers "scope" .)) }}
@@ -118,7 +149,7 @@ that there can be.
 {{- if ge (int $v.drainTimeoutSeconds) (include "sluice.seconds" $rebalance | int) }}
 {{- fail (printf "%sdrainTimeoutSeconds=%d: want less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}
 {{- end }}
-{{- if and (lt (int .share) 1) (not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR")) }}
+{{- if and (eq $v.sink "celonis") (lt (int .share) 1) (not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR")) }}
 {{- fail (printf "budget.jobsPerHour=%d: want one for each replica at least, besides what pipelines take by env.SLUICE_BUDGET_JOBS_PER_HOUR" (int $v.budget.jobsPerHour)) }}
 {{- end }}
 {{- end }}

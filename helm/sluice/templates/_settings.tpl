@@ -16,10 +16,10 @@
 {{- else }}
 {{- $_ := set $s "SLUICE_CELONIS_URL" (tpl $v.celonis.url .) }}
 {{- $_ := set $s "SLUICE_CELONIS_POOL_ID" (tpl $v.celonis.poolId .) }}
-{{- end }}
 {{- if not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR") }}
 {{- $_ := set $s "SLUICE_BUDGET_JOBS_PER_HOUR" (toString .share) }}
 {{- $_ := set $s "SLUICE_BUDGET_RESERVE" (div .share 10 | toString) }}
+{{- end }}
 {{- end }}
 {{- with (($v.resources).limits).memory }}
 {{- $bytes := include "sluice.bytes" . | int64 }}
