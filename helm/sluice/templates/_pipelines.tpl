@@ -145,6 +145,22 @@ that there can be. Only Celonis' are rationed.
 {{- fail (printf "%ssecrets.%s: env has it too; leave out one of them" $at $name) }}
 {{- end }}
 {{- end }}
+{{- range $name, $value := include "sluice.settings" . | fromYaml }}
+{{- if regexMatch "^HTTPS?_PROXY=.*@|://[^/]*@" (printf "%s=%s" $name $value) }}
+{{- $remedy := hasSuffix "_PROXY" $name | ternary (printf "name the key of an existing Secret that has it whole under secrets.%s" $name) "leave them out; sluice config lists the secrets that are for them" }}
+{{- fail (printf "%s%s: it has a user or password, which a ConfigMap shows to anyone; %s" $at $name $remedy) }}
+{{- end }}
+{{- end }}
+{{- range $signal, $endpoint := $v.otel.endpoints }}
+{{- if and $endpoint (not (get $v.otel $signal)) }}
+{{- fail (printf "%sotel.endpoints.%s: nothing goes there; set otel.%s=true, or leave it out" $at $signal $signal) }}
+{{- end }}
+{{- end }}
+{{- with $v.networkPolicy }}
+{{- if and .enabled (not .egress) (not .httpPorts) (or (hasKey $v.secrets "HTTPS_PROXY") (hasKey $v.secrets "HTTP_PROXY")) }}
+{{- fail (printf "%snetworkPolicy.httpPorts is not set; want the port of the proxy, whose address is a secret to the chart too" $at) }}
+{{- end }}
+{{- end }}
 {{- $rebalance := get $v.env "SLUICE_KAFKA_REBALANCE_TIMEOUT" | default "2m" }}
 {{- if ge (int $v.drainTimeoutSeconds) (include "sluice.seconds" $rebalance | int) }}
 {{- fail (printf "%sdrainTimeoutSeconds=%d: want less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}

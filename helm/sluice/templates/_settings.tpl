@@ -27,11 +27,13 @@
 {{- $_ := set $s "SLUICE_MEMORY_LIMIT" (div $bytes 2 | toString) }}
 {{- end }}
 {{- with $v.otel }}
-{{- if .endpoint }}
-{{- $_ := set $s "OTEL_EXPORTER_OTLP_ENDPOINT" (tpl .endpoint $) }}
+{{- if or .endpoint .endpoints.traces .endpoints.metrics .endpoints.logs }}
+{{- with .endpoint }}{{ $_ := set $s "OTEL_EXPORTER_OTLP_ENDPOINT" (tpl . $) }}{{ end }}
 {{- $_ := set $s "OTEL_EXPORTER_OTLP_PROTOCOL" .protocol }}
 {{- range $signal := list "traces" "metrics" "logs" }}
-{{- $_ := set $s (printf "OTEL_%s_EXPORTER" (upper $signal)) (get $v.otel $signal | ternary "otlp" "none") }}
+{{- $own := get $v.otel.endpoints $signal }}
+{{- with $own }}{{ $_ := set $s (printf "OTEL_EXPORTER_OTLP_%s_ENDPOINT" (upper $signal)) (tpl . $) }}{{ end }}
+{{- $_ := set $s (printf "OTEL_%s_EXPORTER" (upper $signal)) (and (get $v.otel $signal) (or $own $v.otel.endpoint) | empty | ternary "none" "otlp") }}
 {{- end }}
 {{- end }}
 {{- $_ := set $s "OTEL_SERVICE_NAME" (.serviceName | default (include "sluice.name" $)) }}
@@ -61,7 +63,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* Resource attributes by which a backend finds the pod, for OTEL_RESOURCE_ATTRIBUTES. */ -}}
+{{- /* Resource attributes by which a backend finds the pod, for OTEL_RESOURCE_ATTRIBUTES, whose values are percent-encoded. */ -}}
 {{- define "sluice.resourceAttributes" -}}
 {{- $all := dict
   "k8s.namespace.name" "$(POD_NAMESPACE)"
@@ -73,7 +75,7 @@
   "service.instance.id" "$(POD_NAMESPACE).$(POD_NAME).sluice"
   "service.namespace" (include "sluice.namespace" .) }}
 {{- range $name, $value := .Values.otel.resourceAttributes }}
-{{- $_ := set $all $name (include "sluice.text" $value) }}
+{{- $_ := set $all $name (include "sluice.text" $value | urlquery | replace "+" "%20") }}
 {{- end }}
 {{- $pairs := list }}
 {{- range $name, $value := $all }}
