@@ -5,16 +5,16 @@ automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- with .Values.imagePullSecrets }}
-imagePullSecrets: {{- toYaml . | nindent 2 }}
+imagePullSecrets: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- with .Values.affinity }}
 affinity: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- with .Values.nodeSelector }}
-nodeSelector: {{- toYaml . | nindent 2 }}
+nodeSelector: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- with .Values.tolerations }}
-tolerations: {{- toYaml . | nindent 2 }}
+tolerations: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- with .Values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -23,7 +23,7 @@ priorityClassName: {{ . }}
 runtimeClassName: {{ . }}
 {{- end }}
 {{- with .Values.hostAliases }}
-hostAliases: {{- toYaml . | nindent 2 }}
+hostAliases: {{- tpl (toYaml .) $ | nindent 2 }}
 {{- end }}
 {{- with .Values.initContainers }}
 initContainers: {{- tpl (toYaml .) $ | nindent 2 }}
@@ -31,7 +31,7 @@ initContainers: {{- tpl (toYaml .) $ | nindent 2 }}
 volumes:
   - name: tables
     configMap:
-      name: {{ .Values.existingTablesConfigMap | default (printf "%s-tables" (include "sluice.name" .)) }}
+      name: {{ tpl (.Values.existingTablesConfigMap | default (printf "%s-tables" (include "sluice.name" .))) . }}
   {{- $files := dict }}
   {{- range $name, $secret := .Values.secrets }}
   {{- if include "sluice.secretFile" $name }}{{ $_ := set $files $name $secret }}{{ end }}
@@ -64,7 +64,7 @@ envFrom:
       name: {{ include "sluice.name" . }}
   {{- with .Values.existingSecret }}
   - secretRef:
-      name: {{ . }}
+      name: {{ tpl . $ }}
   {{- end }}
   {{- with .Values.extraEnvFrom }}
   {{- tpl (toYaml .) $ | nindent 2 }}

@@ -58,7 +58,7 @@
 
 {{- /* The variable that names the file of a credential, or nothing where the credential is a variable itself. */ -}}
 {{- define "sluice.secretFile" -}}
-{{- if hasSuffix "_FILE" . }}{{ . }}
+{{- if regexMatch "_FILE$|^OTEL_EXPORTER_OTLP_.*(CERTIFICATE|CLIENT_KEY)$" . }}{{ . }}
 {{- else if regexMatch "^SLUICE(_.*)?_(PASSWORD|SECRET|TOKEN|API_KEY|APP_KEY|HASH_KEY)$" . }}{{ . }}_FILE
 {{- end }}
 {{- end }}
