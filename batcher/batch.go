@@ -1,6 +1,8 @@
 package batcher
 
 import (
+	"slices"
+	"sort"
 	"time"
 
 	"github.com/sluice-cdc/sluice/schema"
@@ -31,6 +33,7 @@ type Batch struct {
 	live   [2]int // by Op
 	index  index
 	picked []int32 // scratch
+	from   []span  // where the rows came from
 
 	partial   bool                  // some value may not be known
 	left      map[move]*schema.Rows // rows whose key changed, as they were before
@@ -39,6 +42,18 @@ type Batch struct {
 	lacking   int                   // values that are not known and must be, in a sealed batch
 	part      []int32               // see Parts; nil: all rows are whole
 	parts     [][]int               //
+}
+
+// span is rows of one source, which follow those of the span before.
+type span struct {
+	end    int32 // the row behind the last
+	source uint32
+}
+
+// Record names the record that a row came from. Rows are numbered as Each numbers them.
+func (b *Batch) Record(row int) schema.Record {
+	at := sort.Search(len(b.from), func(i int) bool { return int32(row) < b.from[i].end })
+	return schema.Record{Offset: b.rows.Offsets[row], Source: b.from[at].source}
 }
 
 // Stamp writes when the batch was sealed into the columns that hold it, in milliseconds
@@ -76,7 +91,7 @@ func (b *Batch) idle() bool { return b.Len() == 0 && b.Truncates == 0 }
 
 // Size is the memory held, in bytes.
 func (b *Batch) Size() int64 {
-	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked)) + b.leftBytes
+	return b.rows.Size() + int64(cap(b.dead)) + b.index.size() + 4*int64(cap(b.picked)) + 8*int64(cap(b.from)) + b.leftBytes
 }
 
 // Each calls f with every live row of one kind of change until f returns false, in
@@ -152,6 +167,10 @@ func (b *Batch) add(rows *schema.Rows, from int) {
 			dst.AppendNull()
 		}
 	}
+	if n := len(b.from); n == 0 || b.from[n-1].source != rows.Source {
+		b.from = append(b.from, span{source: rows.Source})
+	}
+	b.from[len(b.from)-1].end = int32(b.rows.Len())
 	b.picked = picked[:0]
 	b.partial = b.partial || rows.Partial
 	if rows.Oldest > 0 && (b.Oldest == 0 || rows.Oldest < b.Oldest) {
@@ -170,7 +189,7 @@ func (b *Batch) truncate() {
 	b.live = [2]int{}
 	b.dead = b.dead[:0]
 	b.rows.Truncate(0)
-	b.index = index{}
+	b.index, b.from = index{}, nil
 	b.left, b.leftBytes, b.came = nil, 0, nil
 	b.partial = false
 }
@@ -224,5 +243,9 @@ func (b *Batch) sweep() {
 	b.dead = b.dead[:len(keep)]
 	clear(b.dead)
 	b.index.move(to)
+	for i := range b.from {
+		end, _ := slices.BinarySearch(keep, b.from[i].end)
+		b.from[i].end = int32(end)
+	}
 	b.picked = keep[:0]
 }

@@ -90,6 +90,12 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 	out := []byte{'['}
 	var err error
 	rows := 0
+	var records []schema.Record
+	file := func(data []byte) {
+		c := r.chunk(rows, data)
+		c.Records = records
+		chunks, records = append(chunks, c), nil
+	}
 	r.each(func(row int) bool {
 		start := len(out)
 		for i := range columns {
@@ -104,15 +110,16 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 		if rows > 0 && (len(out) > e.MaxChunkBytes || rows == e.MaxChunkRows) {
 			next := append([]byte{'['}, out[start:]...)
 			out[start-1] = ']'
-			chunks = append(chunks, r.chunk(rows, out[:start:start]))
+			file(out[:start:start])
 			out, rows = next, 0
 		}
 		rows++
+		records = append(records, r.Record(row))
 		return true
 	})
 	if err == nil && rows > 0 {
 		out[len(out)-1] = ']'
-		chunks = append(chunks, r.chunk(rows, out))
+		file(out)
 	}
 	return chunks, err
 }

@@ -3,6 +3,7 @@ package batcher
 import (
 	"encoding/json"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -136,4 +137,54 @@ func TestJSONRoundTrip(t *testing.T) {
 			t.Fatalf("%d rows are in no file", len(want))
 		}
 	})
+}
+
+// TestJSONRecords: each row of a file names the record that it came from, the last of its
+// key, of whatever partition, also after the batch has let go of rows that were replaced.
+func TestJSONRecords(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 2))
+	b := New(anyPolicy)
+	want := map[int64]schema.Record{}
+	var batch *Batch
+	var offsets [3]int64
+	for range 400 {
+		r := newRun("t", col("s", schema.String))
+		r.Source = dice.Uint32N(3)
+		for i := range 1 + dice.IntN(60) {
+			id := int64(r.Source)*1000 + dice.Int64N(300)
+			r.add(schema.Op(dice.IntN(2)), id, "x")
+			offsets[r.Source] += 1 + dice.Int64N(3)
+			r.Offsets[i] = offsets[r.Source]
+			want[id] = schema.Record{Offset: offsets[r.Source], Source: r.Source}
+		}
+		var err error
+		if batch, err = b.Add(epoch, r.Rows, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if batch.rows.Len() == batch.Read {
+		t.Fatal("nothing was let go of")
+	}
+	b.Seal(batch)
+	chunks, err := (&JSONEncoder{MaxChunkRows: 70, MaxChunkBytes: 1500}).Encode(batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range chunks {
+		var events []map[string]struct{ ID int64 }
+		if err := json.Unmarshal(c.Data, &events); err != nil || len(events) != c.Rows || len(c.Records) != c.Rows {
+			t.Fatalf("%d events, %d rows, %d records: %v", len(events), c.Rows, len(c.Records), err)
+		}
+		for i, e := range events {
+			for _, row := range e {
+				if c.Records[i] != want[row.ID] {
+					t.Fatalf("row %d comes from %+v, want %+v", row.ID, c.Records[i], want[row.ID])
+				}
+				delete(want, row.ID)
+			}
+		}
+	}
+	if len(want) > 0 {
+		t.Errorf("%d rows are in no file", len(want))
+	}
 }

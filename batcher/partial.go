@@ -143,7 +143,7 @@ type filler struct {
 func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *schema.Rows, extra int) {
 	f := filler{b: b, earlier: earlier, src: rows, out: &schema.Rows{}, last: map[string]int{}}
 	f.out.Reset(rows.Table, b.Table.Columns)
-	f.out.Oldest, f.out.Partial = rows.Oldest, rows.Partial
+	f.out.Oldest, f.out.Partial, f.out.Source = rows.Oldest, rows.Partial, rows.Source
 	for i, c := range b.Table.Columns {
 		f.columns = append(f.columns, columnOf(rows, c.Name, i))
 	}
@@ -265,7 +265,7 @@ func (f *filler) leave(m move, before *schema.Rows, at int) int {
 	}
 	delete(b.came, m.to)
 	row, to := f.find([]byte(m.to))
-	f.end(schema.Upsert, row.Offsets[to], []byte(m.to))
+	f.end(schema.Upsert, -1, []byte(m.to)) // its record may be another partition's than these rows'
 	for c := range f.out.Values {
 		from, i := row, to
 		if c < len(row.Values) && c < len(before.Values) && row.Values[c].States[to] == schema.Missing {

@@ -25,6 +25,9 @@ type change struct {
 	serial     uint64
 }
 
+// offset is where the change's record stands: both of a move have one serial.
+func (c change) offset() int64 { return 2*int64(c.serial) + int64(c.op) }
+
 // history draws changes of a source, and what it holds in the end. Rows may be created,
 // updated with and without their large value, deleted, and moved to other keys.
 func history(t *rapid.T) (changes []change, rows map[int64]change) {
@@ -90,6 +93,7 @@ func feed(t *rapid.T, b *Batcher, changes []change) {
 				big = schema.Unavailable
 			}
 			r.add(c.op, c.id, c.small, big)
+			r.Offsets[i] = c.offset()
 			if c.other >= 0 {
 				var v schema.Values
 				v.Reset(schema.Integer)
@@ -142,6 +146,9 @@ func TestFillUnavailable(t *testing.T) {
 			want, ok := rows[id]
 			if !ok || string(got.Values(1).Bytes(row)) != want.small {
 				t.Fatalf("row %d is %q, want %+v", id, got.Values(1).Bytes(row), want)
+			}
+			if at := got.Record(row).Offset; at != want.offset() && at != -1 {
+				t.Fatalf("row %d comes from offset %d, want %d", id, at, want.offset())
 			}
 			switch s := got.Values(2).States[row]; {
 			case s == schema.Present && string(got.Values(2).Bytes(row)) != want.big:

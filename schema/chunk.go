@@ -11,4 +11,13 @@ type Chunk struct {
 	// Without names the table's columns that the file leaves out, for the target to keep
 	// what its rows have there.
 	Without []string
+	// Records names what each row came from, in their order, for targets that refuse single
+	// rows; nil: it is not kept.
+	Records []Record
+}
+
+// Record names the record that a row came from.
+type Record struct {
+	Offset int64  // in its partition; -1: not known
+	Source uint32 // see Rows
 }

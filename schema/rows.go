@@ -5,6 +5,7 @@ package schema
 // goroutines; the per-row slices all have the length of Ops.
 type Rows struct {
 	Table   string // target table
+	Source  uint32 // stands for the partition; whoever adds the run to a batch says for which
 	Columns []Column
 	Values  []Values // parallel to Columns
 	Ops     []Op
