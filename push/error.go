@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // Kind says what to do about a failure.
@@ -52,6 +54,22 @@ func (e *Error) Error() string {
 }
 
 func (e *Error) Unwrap() error { return e.Err }
+
+// Refused is the cause of an error of kind Rejected where the target says which rows of a
+// job it does not take, and none of the others is there whose request had them. Sent again,
+// the job would be refused again.
+type Refused struct {
+	Rows []RefusedRow // in the job's order; there may be more that the target does not tell
+}
+
+// RefusedRow is a row that the target does not take.
+type RefusedRow struct {
+	Record schema.Record
+	Column string // "" if it is none in particular
+	Words  string // the target's own, without the row's values
+}
+
+func (r *Refused) Error() string { return fmt.Sprintf("%d rows are refused", len(r.Rows)) }
 
 // KindOf returns the kind of an error of a Sink; what is no *Error is taken as
 // Unavailable, which is the class that loses nothing.

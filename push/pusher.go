@@ -41,7 +41,7 @@ const (
 // Run brings the delivery to its end; nil means that every job is DONE. Failures
 // that pass by themselves are waited out. An error of kind Unauthorized or
 // Rejected is for the caller to decide: Run goes on where it stopped when called
-// again. One of kind Lost says that the job has ended or is gone, and that the rows
+// again, though not with a job of which rows are Refused. One of kind Lost says that the job has ended or is gone, and that the rows
 // must be read again to be sent. Otherwise the error is ctx's.
 func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 	wait := &backoff.ExponentialBackOff{
@@ -79,7 +79,8 @@ func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 		case Throttled:
 			p.Budget.Refused(time.Now(), pause)
 		case Rejected:
-			if d.attempts++; d.attempts >= p.Attempts {
+			var refused *Refused
+			if d.attempts++; d.attempts >= p.Attempts || errors.As(err, &refused) {
 				p.report(d, err, 0)
 				d.attempts = 0
 				return err

@@ -46,6 +46,25 @@ func runScripted(t *testing.T, s *scripted, d time.Duration) error {
 	return p.Run(ctx, NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}}))
 }
 
+// TestRefusedOnce: a job of which the target refuses single rows is not tried again.
+func TestRefusedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{
+			execute: func(int) error { return &Error{Op: "x", Kind: Rejected, Status: 400, Err: &Refused{}} },
+			status: func(n int) (Status, error) {
+				if n > 1 {
+					return Status{}, &Error{Op: "x", Kind: Lost}
+				}
+				return Status{State: New}, nil
+			},
+		}
+		var refused *Refused
+		if err := runScripted(t, s, time.Hour); KindOf(err) != Rejected || !errors.As(err, &refused) || s.executes != 1 {
+			t.Errorf("%v after %d executions", err, s.executes)
+		}
+	})
+}
+
 // TestSubmissionsAreNotBurnt: whatever a target keeps answering, a delivery may not
 // eat the hour's submissions.
 func TestSubmissionsAreNotBurnt(t *testing.T) {

@@ -15,12 +15,17 @@ func (j *job) halve(err error) {
 	if codeOf(err) != "PipelineInteractionUnreachable" && !(errors.As(err, &timeout) && timeout.Timeout()) {
 		return
 	}
-	events := split(j.bodies[0])
+	b := j.bodies[0]
+	events := split(b.data)
 	if len(events) < 2 {
 		return
 	}
 	half := len(events) / 2
-	j.bodies = append([][]byte{join(events[:half]), join(events[half:])}, j.bodies[1:]...)
+	first, second := body{data: join(events[:half])}, body{data: join(events[half:])}
+	if len(b.records) == len(events) {
+		first.records, second.records = b.records[:half], b.records[half:]
+	}
+	j.bodies = append([]body{first, second}, j.bodies[1:]...)
 }
 
 // split returns the elements of an array that the encoder has written.

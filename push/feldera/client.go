@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -48,6 +47,7 @@ type refusal struct {
 	Message string          `json:"message"`
 	Code    string          `json:"error_code"`
 	Details json.RawMessage `json:"details"`
+	rows    *parseErrors
 }
 
 // call makes one request and fills into from the answer's JSON; template is that of the path.
@@ -102,7 +102,8 @@ func failure(op string, resp *http.Response, text []byte) error {
 	switch r.Code {
 	case "":
 	case "ParseErrors": // whose words quote the rows
-		e.Message = rowErrors(r.Details)
+		r.rows = rowErrors(r.Details)
+		e.Message = r.rows.String()
 	default:
 		e.Message = push.Clip(r.Code + ": " + r.Message)
 	}
@@ -129,33 +130,6 @@ func failure(op string, resp *http.Response, text []byte) error {
 		e.Kind = push.Rejected
 	}
 	return e
-}
-
-// rowErrors says how many rows of a request the pipeline refused, and for which columns: its
-// own words quote them.
-func rowErrors(details []byte) string {
-	var d struct {
-		Errors []struct {
-			Field string `json:"field"`
-		} `json:"errors"`
-		N int `json:"num_errors"`
-	}
-	if json.Unmarshal(details, &d) != nil {
-		return "rows that the pipeline does not take"
-	}
-	var columns []string
-	seen := map[string]bool{}
-	for _, e := range d.Errors {
-		if e.Field != "" && !seen[e.Field] && len(columns) < 10 {
-			seen[e.Field] = true
-			columns = append(columns, e.Field)
-		}
-	}
-	text := fmt.Sprintf("%d rows that the pipeline does not take", d.N)
-	if len(columns) > 0 {
-		text += ", for their columns " + strings.Join(columns, ", ")
-	}
-	return text
 }
 
 func (r *refusal) Error() string { return r.Code }

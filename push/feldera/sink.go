@@ -33,15 +33,21 @@ type Sink struct {
 // other.
 type job struct {
 	lane   *lane
-	bodies [][]byte // those that are to be posted
-	first  string   // the token of the first one that was taken
-	token  string   // that of the last one
-	begun  bool     // a request was taken, or may have been
-	append bool     // its rows must not be there twice
+	bodies []body // those that are to be posted
+	first  string // the token of the first one that was taken
+	token  string // that of the last one
+	begun  bool   // a request was taken, or may have been
+	append bool   // its rows must not be there twice
 
 	// Of checkpoints, under its lock.
 	ready bool  // to be in the next one
 	point int64 // that which is waited for; none: none is
+}
+
+// body is one request.
+type body struct {
+	data    []byte          // an array, or nothing
+	records []schema.Record // where the rows of it came from, nil if that is not known
 }
 
 // lane is a table's ingress. One job of it is under way at a time (I3).
@@ -79,10 +85,10 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	}
 	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name)}
 	for _, c := range j.Chunks {
-		made.bodies = append(made.bodies, c.Data)
+		made.bodies = append(made.bodies, body{c.Data, c.Records})
 	}
 	if len(made.bodies) == 0 {
-		made.bodies = [][]byte{{}} // for its token
+		made.bodies = []body{{}} // for its token
 	}
 	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: len(j.Chunks) > 0}
 	for _, c := range j.Chunks {
@@ -217,13 +223,13 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 				return cmp.Or[error](err, &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the request before is not complete, and this version of Feldera does not keep their order", RetryAfter: time.Second})
 			}
 		}
-		token, err := s.post(ctx, "post rows", j.lane, j.bodies[0])
+		token, err := s.post(ctx, "post rows", j.lane, j.bodies[0].data)
 		if err != nil {
 			if landed(err) {
 				j.begun, j.lane.settled = true, ""
 				j.halve(err)
 			}
-			return err
+			return j.bodies[0].refused(err)
 		}
 		if j.token, j.bodies, j.begun = token, j.bodies[1:], true; j.first == "" {
 			j.first = token

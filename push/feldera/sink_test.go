@@ -337,22 +337,6 @@ func TestBrokenAnswer(t *testing.T) {
 	}
 }
 
-// TestRefusedRows: rows that the pipeline does not take are told by their columns, never by
-// their values, and nothing of their request lands.
-func TestRefusedRows(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, pipeline.Options{}, nil)
-		bad := []schema.Chunk{{Rows: 3, Data: []byte(`[{"insert":{"id":1,"v":"x"}},{"insert":{"id":2,"v":4711}},{"insert":{"id":3,"v":4712}}]`)}}
-		err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), bad))
-		if push.KindOf(err) != push.Rejected || err == nil || !strings.Contains(err.Error(), "2 rows") || !strings.Contains(err.Error(), "columns v") || strings.Contains(err.Error(), "47") {
-			t.Errorf("it ends with %v", err)
-		}
-		if len(r.rows("t")) > 0 {
-			t.Error("some of it landed")
-		}
-	})
-}
-
 // TestLongRequests: what the pipeline does not read in time is sent in halves.
 func TestLongRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

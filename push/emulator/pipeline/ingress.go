@@ -209,6 +209,9 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	write(w, a)
 }
 
+// maxErrors is how many rows an answer tells of: the last ones.
+const maxErrors = 1000
+
 // take reads a body into a queue, and answers with a token.
 func (e *Emulator) take(p *instance, r *http.Request, body []byte) answer {
 	q := r.URL.Query()
@@ -242,14 +245,18 @@ func (e *Emulator) take(p *instance, r *http.Request, body []byte) answer {
 	}
 	e.Stats.Rows += rows
 	if len(bad) > 0 {
-		text := fmt.Sprintf("Errors parsing input data (%d errors):", len(bad))
+		all := len(bad)
+		text := fmt.Sprintf("Errors parsing input data (%d errors):", all)
+		if bad = bad[max(0, all-maxErrors):]; len(bad) < all {
+			text = fmt.Sprintf("Errors parsing input data (reporting %d out of %d total errors):", len(bad), all)
+		}
 		for _, b := range bad {
 			text += "\n" + b.Description
 			if b.InvalidText != nil {
 				text += "\nInvalid fragment: " + *b.InvalidText
 			}
 		}
-		return refuse(400, "ParseErrors", map[string]any{"num_errors": len(bad), "errors": bad}, "%s", text)
+		return refuse(400, "ParseErrors", map[string]any{"num_errors": all, "errors": bad}, "%s", text)
 	}
 	what := "rows"
 	if rows == 0 {
