@@ -15,7 +15,7 @@ const (
 	Skipped                     // it changes no table: a tombstone, a heartbeat
 	DeadLettered                // it is in the dead-letter topic
 	Delivered                   // its rows are DONE, or were replaced by rows that are
-	Repeated                    // its rows were in a live or delivered batch before it was read again
+	Repeated                    // its rows were in a live or delivered batch before it was read again, or it was put aside
 	Stale                       // its rows are older than what came before of their keys from other partitions
 	Dropped                     // its batch was given up; it is read again, here or by the next owner
 	outcomes

@@ -48,10 +48,15 @@ type partition struct {
 	// entries is, per table, how far its rows have arrived and the last job that was
 	// bound for them, until the committed offset has passed both.
 	entries map[string]intent.Entry
+	// verdicts are on bad records, by offset, until the committed offset has passed them.
+	// Decoders read them: they are never changed in place.
+	verdicts []verdict
+	source   uint32 // names it in batches
 }
 
 func (c *Connector) newPartition(p kafka.Partition) *partition {
-	return &partition{Partition: p, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}, entries: map[string]intent.Entry{}}
+	c.sources++
+	return &partition{Partition: p, source: c.sources, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}, entries: map[string]intent.Entry{}}
 }
 
 func (c *Connector) assign(e kafka.Assigned) {
@@ -120,19 +125,20 @@ func (c *Connector) fetched(e kafka.Fetched) {
 
 // decoded is what became of a run of a partition's records.
 type decoded struct {
-	part    *partition
-	bytes   int64
-	runs    []*schema.Rows
-	bad     []badRecord
-	classes [debezium.Classes]int64
-	read    int64 // records that were taken
-	gaps    int64 // offsets that the brokers skipped before and between them
-	lost    debezium.Lost
-	left    []debezium.Left
-	need    *debezium.NeedSchema // of the first of rest, which were not decoded
-	rest    []*kgo.Record
-	next    int64 // the offset after the last record that was taken
-	stopped bool  // by the last of bad, which was not taken
+	part     *partition
+	bytes    int64
+	runs     []*schema.Rows
+	bad      []badRecord
+	classes  [debezium.Classes]int64
+	repeated int64 // records that were put aside before
+	read     int64 // records that were taken
+	gaps     int64 // offsets that the brokers skipped before and between them
+	lost     debezium.Lost
+	left     []debezium.Left
+	need     *debezium.NeedSchema // of the first of rest, which were not decoded
+	rest     []*kgo.Record
+	next     int64 // the offset after the last record that was taken
+	stopped  bool  // by the last of bad, which was not taken
 }
 
 type badRecord struct {
@@ -157,7 +163,7 @@ func (c *Connector) decode(p *partition) {
 	}
 	recs := p.queue
 	p.queue, p.busy = nil, true
-	at := c.ledger.Next(p.Partition)
+	at, verdicts := c.ledger.Next(p.Partition), p.verdicts
 	c.worker(func() any {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
@@ -167,12 +173,24 @@ func (c *Connector) decode(p *partition) {
 		for i, r := range recs {
 			rec := recordOf(r, headers[:0])
 			headers = rec.Headers
-			class, err := p.decoder.Decode(rec)
+			var class debezium.Class
+			var err error
+			again := false
+			switch bad, known := judged(verdicts, r.Offset); {
+			case !known:
+				class, err = p.decoder.Decode(rec)
+			case bad != nil:
+				err = bad
+			default:
+				again = true
+			}
 			if errors.As(err, &d.need) {
 				d.rest = recs[i:]
 				break
 			}
-			if err != nil {
+			if again {
+				d.repeated++
+			} else if err != nil {
 				bad := badRecord{rec: r}
 				errors.As(err, &bad.err)
 				d.bad = append(d.bad, bad)
@@ -224,6 +242,7 @@ func (c *Connector) onDecoded(d decoded) {
 			c.ledger.Count(p.Partition, Skipped, n)
 		}
 	}
+	c.ledger.Count(p.Partition, Repeated, d.repeated)
 	c.sayLost(p, d.lost)
 	for _, column := range d.left {
 		c.left(column)
@@ -362,6 +381,7 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	// A key's rows all come from one partition, or only those that are not older are left.
 	c.batcher.Cover(rows.Table, c.lacks(p, rows.Table))
 	before := c.batcher.Schema(rows.Table)
+	rows.Source = p.source
 	batch, err := c.batcher.Add(c.now, rows, from)
 	if err != nil {
 		var conflict *schema.ConflictError

@@ -159,7 +159,10 @@ func TestBadRecords(t *testing.T) {
 	if limit := opt.MemoryLimit + int64(opt.Kafka.FetchBytes); most > limit {
 		t.Errorf("held %d bytes, the limit is %d and a fetch", most, opt.MemoryLimit)
 	}
-	dead := a.deadLetters(int(int64(len(badRecords)) - faults))
+	dead := map[string]*kgo.Record{}
+	for _, r := range a.deadLetters(int(int64(len(badRecords)) - faults)) {
+		dead[header(r, "topic")] = r
+	}
 	for i, b := range badRecords {
 		topic := topics[2+i]
 		if b.ofTable {
@@ -195,20 +198,16 @@ func header(r *kgo.Record, name string) string {
 	return ""
 }
 
-// deadLetters reads so many records of the dead-letter topic, by the topic they are of.
-func (w *world) deadLetters(n int) map[string]*kgo.Record {
+// deadLetters reads so many records of the dead-letter topic.
+func (w *world) deadLetters(n int) (all []*kgo.Record) {
 	w.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	defer cl.Close()
-	all := map[string]*kgo.Record{}
-	for read := 0; read < n; {
-		for _, r := range cl.PollFetches(w.t.Context()).Records() {
-			all[header(r, "topic")] = r
-			read++
-		}
+	for len(all) < n {
+		all = append(all, cl.PollFetches(w.t.Context()).Records()...)
 	}
 	return all
 }

@@ -135,6 +135,7 @@ func (c *Connector) onCommitted(r committed) {
 			if p != nil {
 				c.commits.acked[id] = n
 				delete(c.commits.doubt, id)
+				p.passed(n.at)
 			}
 			continue
 		case p == nil:

@@ -91,6 +91,7 @@ type Connector struct {
 	queued       int64 // bytes of records that wait to be decoded
 	parked       int64 // bytes of records that wait for a schema
 	nextHolder   Holder
+	sources      uint32 // partitions so far
 	asked        bool
 	joined       bool
 	kafka        string // what is wrong with the brokers, "" if nothing is

@@ -42,6 +42,7 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	id, at := c.nextHolder, b.rec.Offset
 	c.ledger.Hold(p.Partition, at, id)
 	c.ledger.Took(p.Partition, id, 1, 0)
+	p.judge(at, nil)
 	c.log.Warn("bad record, put aside", "topic", p.Topic, "partition", p.ID, "offset", at, "reason", b.err.Reason.String(), "error", b.err, "deadletter", c.opt.DeadLetterTopic)
 	part := p.Partition
 	size := kafka.Size([]*kgo.Record{b.rec})
@@ -74,6 +75,10 @@ func (c *Connector) writeDeadLetter(rec *kgo.Record) error {
 // wrong in headers named as Kafka Connect names them (KIP-298).
 func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 	r := b.rec
+	stage, class := "VALUE_CONVERTER", "github.com/sluice-cdc/sluice/schema/debezium.Decoder"
+	if b.err.Reason == debezium.Refused {
+		stage, class = "TASK_PUT", "github.com/sluice-cdc/sluice/push.Sink"
+	}
 	h := append(make([]kgo.RecordHeader, 0, len(r.Headers)+8), r.Headers...)
 	for _, kv := range [][2]string{
 		{"topic", r.Topic},
@@ -81,8 +86,8 @@ func deadLetterRecord(topic string, b badRecord) *kgo.Record {
 		{"offset", strconv.FormatInt(r.Offset, 10)},
 		{"timestamp", strconv.FormatInt(r.Timestamp.UnixMilli(), 10)},
 		{"connector.name", "sluice"},
-		{"stage", "VALUE_CONVERTER"},
-		{"class.name", "github.com/sluice-cdc/sluice/schema/debezium.Decoder"},
+		{"stage", stage},
+		{"class.name", class},
 		{"exception.class.name", fmt.Sprintf("%T", b.err.Err)},
 		{"exception.message", b.err.Error()},
 	} {

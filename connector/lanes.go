@@ -52,7 +52,8 @@ type work struct {
 	size     int64                         // the rows, in memory
 	delivery *push.Delivery                // of the worker while one runs
 	shown    atomic.Pointer[push.Delivery] // the same, for the status
-	bytes    int64                         // held: the rows, then the files
+	bytes    int64                         // held: the rows, then the files and where their rows came from
+	files    int64                         // bytes of the files alone
 	sealed   time.Time
 	waited   time.Duration   // for a submission
 	ctx      context.Context // with the batch's trace
@@ -221,16 +222,18 @@ func (c *Connector) encode(w *work) (bytes int64, err error) {
 		c.metrics.unbalanced()
 		return 0, err
 	}
+	records := 0
 	for _, ch := range chunks {
-		bytes += int64(len(ch.Data))
+		w.files += int64(len(ch.Data))
+		records += len(ch.Records)
 	}
 	span.SetAttributes(attribute.Int("sluice.chunks", len(chunks)))
-	w.span.SetAttributes(attribute.Int64("sluice.bytes", bytes))
+	w.span.SetAttributes(attribute.Int64("sluice.bytes", w.files))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
 	w.delivery.Waited = w.waited
 	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once, w.delivery.Ended = c.confirm, c.binder(w), c.once(w.lane.table), c.metrics.ended
 	w.shown.Store(w.delivery)
-	return bytes, nil
+	return w.files + 16*int64(records), nil
 }
 
 // confirm asks, before each execution, whether we are still in the group (I2, I8).
@@ -268,7 +271,7 @@ func (c *Connector) onDelivered(d delivered) {
 		}
 		c.blocked = blocked{d.err, c.now.Add(askAgain)}
 		l.waiting = w
-	case kind == push.Lost:
+	case kind == push.Lost, c.noteRefused(w, d.err):
 		push.Fail(w.span, d.err)
 		c.metrics.processed(w, c.now, d.err)
 		c.abandon(w)

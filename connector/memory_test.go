@@ -14,19 +14,21 @@ import (
 	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // stream is a world whose target is a pipeline that may forget.
 type stream struct {
 	*world
-	pipe *pipeline.Emulator
+	pipe    *pipeline.Emulator
+	appends bool // its tables have no key
 }
 
 const shopProgram = `CREATE TABLE public_a (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR); CREATE TABLE public_b (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);`
 
 func newStream(t *testing.T, po pipeline.Options) *stream {
 	t.Helper()
-	s := &stream{newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b"), pipeline.New(po)}
+	s := &stream{world: newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b"), pipe: pipeline.New(po)}
 	s.world.elsewhere = true
 	if err := s.pipe.Create("shop", shopProgram); err != nil {
 		t.Fatal(err)
@@ -37,7 +39,8 @@ func newStream(t *testing.T, po pipeline.Options) *stream {
 
 func (s *stream) options(rewind, checkpoint bool) Options {
 	opt := s.world.options("shop.public.a", "shop.public.b")
-	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: 10 * time.Second, Checkpoint: checkpoint}, &pushtest.Transport{Handler: s.pipe})
+	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: 10 * time.Second, Checkpoint: checkpoint,
+		Append: func(string) bool { return s.appends }}, &pushtest.Transport{Handler: s.pipe})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -47,6 +50,9 @@ func (s *stream) options(rewind, checkpoint bool) Options {
 	enc := &batcher.JSONEncoder{MaxChunkRows: 20, MaxChunkBytes: 1 << 20, Form: sink.Form}
 	opt.Encode, opt.Split = enc.Encode, func(c []schema.Chunk) [][]schema.Chunk { return [][]schema.Chunk{c} }
 	opt.Pusher.Sink, opt.Memory, opt.Rewind = sink, sink, rewind
+	if s.appends {
+		opt.Decoder.Mode = func(string) debezium.Mode { return debezium.ModeAppend }
+	}
 	return opt
 }
 

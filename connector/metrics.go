@@ -179,7 +179,7 @@ func (x *metrics) delivered(w *work, now time.Time) {
 	add(x.compacted, int64(w.compacted), t)
 	at := metric.WithAttributes(t)
 	x.rows.Record(w.ctx, float64(w.upserts+w.deletes), at)
-	x.size.Record(w.ctx, float64(w.bytes), at)
+	x.size.Record(w.ctx, float64(w.files), at)
 	x.duration.Record(w.ctx, now.Sub(w.sealed).Seconds(), at)
 	if w.oldest > 0 {
 		x.delay.Record(w.ctx, max(0, now.Sub(time.UnixMilli(w.oldest)).Seconds()), at)

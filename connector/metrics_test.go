@@ -330,7 +330,7 @@ func TestMetricsOfManyTables(t *testing.T) {
 		name := fmt.Sprintf("t%04d", i)
 		x.assigned(name)
 		x.commits(name, "ok")
-		x.delivered(&work{lane: &lane{table: name}, ctx: t.Context(), upserts: 2, deletes: 1, compacted: 1, bytes: 10, sealed: now, oldest: now.UnixMilli()}, now)
+		x.delivered(&work{lane: &lane{table: name}, ctx: t.Context(), upserts: 2, deletes: 1, compacted: 1, files: 10, sealed: now, oldest: now.UnixMilli()}, now)
 		for _, outcome := range []push.Outcome{push.JobDone, push.JobFailed, push.JobCanceled, push.JobLost, push.JobRefused} {
 			x.ended(t.Context(), name, outcome, time.Second)
 		}

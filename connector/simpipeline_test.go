@@ -52,7 +52,7 @@ func newPipelineScenario(seed int64) *scenario {
 func (w *simulation) newPipe() {
 	var program strings.Builder
 	for _, t := range w.tables {
-		fmt.Fprintf(&program, "CREATE TABLE public_%s (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);\n", t)
+		fmt.Fprintf(&program, "CREATE TABLE public_%s (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR NOT NULL);\n", t)
 	}
 	w.pipe = pipeline.New(pipeline.Options{Enterprise: w.enterprise, Lag: w.delay, Patience: 5 * time.Second, Seed: uint64(w.seed),
 		OnRow: func(table, key string, row []any) { w.onRow(table, pipeKey(key), row) },

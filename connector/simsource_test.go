@@ -65,13 +65,16 @@ func (w *simulation) transaction(r *rand.Rand) {
 	}
 }
 
-// putBad writes a record that cannot be decoded.
+// putBad writes a record that cannot be decoded, or whose row a pipeline does not take.
 func (w *simulation) putBad(r *rand.Rand) {
 	topic := w.topics[r.IntN(len(w.topics))]
 	w.mu.Lock()
 	id := len(w.aside)
 	w.mu.Unlock()
 	rec := &kgo.Record{Topic: topic.name, Partition: r.Int32N(topic.parts), Key: fmt.Appendf(nil, `{"id":%d}`, 1_000_000+id), Value: []byte(`{"op":`)}
+	if w.pipe != nil && r.IntN(2) == 0 {
+		rec.Value = fmt.Appendf(nil, `{"before":null,"after":{"id":%d,"v":null},"source":{"ts_ms":1,"db":"shop","schema":"public","table":%q},"op":"c"}`, 1_000_000+id, topic.tables[0])
+	}
 	if err := w.client.ProduceSync(context.Background(), rec).FirstErr(); err != nil {
 		w.t.Errorf("produce: %v", err)
 		return
@@ -79,7 +82,7 @@ func (w *simulation) putBad(r *rand.Rand) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	at := fmt.Sprintf("%s/%d", topic.name, rec.Partition)
-	w.aside[fmt.Sprintf("%s@%d", at, rec.Offset)] = false
+	w.aside[fmt.Sprintf("%s@%d", at, rec.Offset)] = &simBad{value: string(rec.Value)}
 	w.records[at] = append(w.records[at], simEntry{offset: rec.Offset})
 }
 
@@ -105,10 +108,12 @@ func (w *simulation) putAside() {
 				from[h.Key] = string(h.Value)
 			}
 			at := fmt.Sprintf("%s/%s@%s", from["__connect.errors.topic"], from["__connect.errors.partition"], from["__connect.errors.offset"])
-			if _, known := w.aside[at]; !known || string(r.Value) != `{"op":` {
+			bad := w.aside[at]
+			if bad == nil || string(r.Value) != bad.value {
 				w.t.Errorf("the dead-letter topic has %s: %q", at, r.Value)
+				return
 			}
-			w.aside[at] = true
+			bad.aside = true
 		})
 	}
 }

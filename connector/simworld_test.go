@@ -44,12 +44,18 @@ type simulation struct {
 	sent    map[string]int        // the latest version that a job has delivered to DONE
 	applied []string              // rows that the job under way has set
 	records map[string][]simEntry // topic/partition → its records
-	aside   map[string]bool       // records that cannot be decoded → in the dead-letter topic
+	aside   map[string]*simBad    // records that are to be put aside, by where they are
 	faults  []string              // of the next commits
 	pipe    *pipeline.Emulator    // in the place of emu
 	lossy   bool                  // the rows that are told of are those that a restart has changed
 	ever    map[string]int        // the latest version of a row that was delivered, though it may be lost since
 	wrong   []string
+}
+
+// simBad is a record that is to be in the dead-letter topic.
+type simBad struct {
+	value string
+	aside bool
 }
 
 // simEntry is a record: it made a row the version.
@@ -61,7 +67,7 @@ type simEntry struct {
 
 func newSimulation(t *testing.T, s *scenario) *simulation {
 	w := &simulation{scenario: s, t: t, members: map[int]*simMember{}, stop: make(chan struct{}), worked: make(chan struct{}),
-		history: map[string][]string{}, seen: map[string]int{}, upTo: map[string]int{}, sent: map[string]int{}, records: map[string][]simEntry{}, aside: map[string]bool{}}
+		history: map[string][]string{}, seen: map[string]int{}, upTo: map[string]int{}, sent: map[string]int{}, records: map[string][]simEntry{}, aside: map[string]*simBad{}}
 	var err error
 	opts := []kfake.Opt{kfake.NumBrokers(2), kfake.Ports(9092, 9093), kfake.ListenFn(w.net.Listen), kfake.GroupMinSessionTimeout(time.Second)}
 	if w.cluster, err = kfake.NewCluster(append(opts, kfake.SeedTopics(1, deadLetters))...); err != nil {
@@ -406,8 +412,8 @@ func (w *simulation) verdict() {
 	w.putAside()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for at, is := range w.aside {
-		if !is {
+	for at, bad := range w.aside {
+		if !bad.aside {
 			w.t.Errorf("the bad record %s is not in the dead-letter topic", at)
 		}
 	}

@@ -41,7 +41,7 @@ var List = []Instrument{
 	{"sluice.positions.forgotten", Counter, "{key}", nil, "Keys whose position was forgotten for want of memory.", nil},
 	{"sluice.offsets.skipped", Counter, "{offset}", []string{Topic}, "Offsets that the brokers skipped: transaction markers, aborted and compacted records.", nil},
 	{"sluice.residuals", Counter, "{residual}", nil, "Batches and partitions whose records were not all accounted for; each is on hold. It must stay 0.", nil},
-	{"sluice.dead_letters", Counter, "{record}", []string{Topic, "reason=unreadable|event|table|value"}, "Records written to the dead-letter topic, by source topic: their bytes cannot be read; they are no change event; they do not fit their table; or a value does not fit its column.", nil},
+	{"sluice.dead_letters", Counter, "{record}", []string{Topic, "reason=unreadable|event|table|value|refused"}, "Records written to the dead-letter topic, by source topic: their bytes cannot be read; they are no change event; they do not fit their table; a value does not fit its column; or the target refuses the row.", nil},
 
 	{"sluice.values.dropped", Counter, "{value}", []string{Topic}, "Values left out under a setting.", nil},
 	{"sluice.values.rounded", Counter, "{value}", []string{Topic}, "Decimals and times of which the files do not hold every digit.", nil},

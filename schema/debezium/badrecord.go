@@ -19,7 +19,7 @@ type BadRecord struct {
 	Err     error
 }
 
-// Reason is the class of a bad record, by how far its decoding came.
+// Reason is the class of a bad record, by how far it came.
 type Reason uint8
 
 const (
@@ -27,15 +27,16 @@ const (
 	NoEvent                   // it is no change event
 	TableMisfit               // it does not fit its table: no key, another source, an order that is not there
 	ValueMisfit               // its row does not fit the table's columns
+	Refused                   // its row is one that the target does not take
 	reasons
 )
 
-var reasonNames = [reasons]string{"unreadable", "event", "table", "value"}
+var reasonNames = [reasons]string{"unreadable", "event", "table", "value", "refused"}
 
 func (r Reason) String() string { return reasonNames[r] }
 
 // Reasons returns all there are.
-func Reasons() []Reason { return []Reason{Unreadable, NoEvent, TableMisfit, ValueMisfit} }
+func Reasons() []Reason { return []Reason{Unreadable, NoEvent, TableMisfit, ValueMisfit, Refused} }
 
 // reason is the class of an error: bytes that are not what they say count as unreadable,
 // however far in they are met.
