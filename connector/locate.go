@@ -193,11 +193,11 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
 	acked := content{committed.At, meta, committed.Metadata}
-	if has && (p.void || c.hasForgotten(meta.Target)) {
+	if lost, remedy := c.loss(p, committed, meta); has && lost != "" {
 		if !c.opt.Rewind {
-			return hold("the target was started anew and has lost what was delivered to it", lostAll)
+			return hold(lost, remedy)
 		}
-		c.log.Warn("a partition is read again from its earliest record, for the target has lost what was delivered of it", "partition", p.String(), "committed", committed.At, "from", at.Start)
+		c.log.Warn("a partition is read again from its earliest record, for the target does not have what the group's offset says", "partition", p.String(), "reason", lost, "committed", committed.At, "from", at.Start)
 		meta, committed.At = intent.Metadata{Topic: meta.Topic, Partitions: meta.Partitions}, at.Start
 		p.rereading, p.void, c.commits.urgent = true, false, true
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
@@ -97,11 +99,22 @@ func (c *Connector) inState(state string) bool {
 	return true
 }
 
-// hasForgotten reports whether what was delivered to the target in a state is not there any
-// more.
-func (c *Connector) hasForgotten(state string) bool {
-	return c.opt.Memory != nil && state != "" && state != c.targetState
+// loss says why what is before a committed offset is not in the target, and the remedy; ""
+// if it is there. Who puts an offset without metadata there answers for it.
+func (c *Connector) loss(p *partition, committed kafka.Offset, meta intent.Metadata) (reason, remedy string) {
+	ours := strings.HasPrefix(committed.Metadata, "{") // a client library's default is a member's id
+	switch memory := c.opt.Memory != nil; {
+	case memory && (p.void || meta.Target != "" && meta.Target != c.targetState):
+		return "the target was started anew and has lost what was delivered to it", lostAll
+	case memory && meta.Target == "" && ours:
+		return "the group's offsets say what another target has, and not this one", ownGroup + "; or " + lostAll
+	case !memory && meta.Target != "":
+		return "the group's offsets say what another target has, and not this one", ownGroup
+	}
+	return "", ""
 }
+
+const ownGroup = "give Sluice a group of its own for each target (SLUICE_KAFKA_GROUP), which reads all topics from their earliest records"
 
 // lostAll is the remedy where the target has forgotten and nothing says what to do.
 const lostAll = "SLUICE_FELDERA_ON_STATE_LOSS=rewind and a restart have all topics read again from their earliest records; rows that the topics do not have any more need a Debezium snapshot"

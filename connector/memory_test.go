@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 	"github.com/sluice-cdc/sluice/push/feldera"
@@ -21,7 +22,8 @@ import (
 type stream struct {
 	*world
 	pipe    *pipeline.Emulator
-	appends bool // its tables have no key
+	appends bool         // its tables have no key
+	signals push.Signals // of the sink
 }
 
 const shopProgram = `CREATE TABLE public_a (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR); CREATE TABLE public_b (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);`
@@ -40,7 +42,7 @@ func newStream(t *testing.T, po pipeline.Options) *stream {
 func (s *stream) options(rewind, checkpoint bool) Options {
 	opt := s.world.options("shop.public.a", "shop.public.b")
 	sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: 10 * time.Second, Checkpoint: checkpoint,
-		Append: func(string) bool { return s.appends }}, &pushtest.Transport{Handler: s.pipe})
+		Append: func(string) bool { return s.appends }, Signals: s.signals}, &pushtest.Transport{Handler: s.pipe})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -154,4 +156,41 @@ func TestTargetRemembers(t *testing.T) {
 		}
 	}
 	stop()
+}
+
+// TestOffsetsOfAnotherTarget: what one target has says nothing of another. An offset that a
+// person has set is taken at its word.
+func TestOffsetsOfAnotherTarget(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	s.insert("shop.public.a", 0, 10)
+	jobs := s.world.options("shop.public.a", "shop.public.b") // to a target that remembers
+	_, stop := s.run(jobs)
+	s.eventually("delivered there", func() bool { return s.lag("shop.public.a") == 0 })
+	stop()
+
+	held := func(what string, opt Options, remedy string) {
+		t.Helper()
+		c, stop := s.run(opt)
+		defer stop()
+		s.eventually(what, func() bool { return len(c.Status().Holds) > 0 })
+		if h := c.Status().Holds[0]; !strings.Contains(h.Reason, "another target") || !strings.Contains(h.Remedy, remedy) || !strings.Contains(h.Remedy, "SLUICE_KAFKA_GROUP") {
+			t.Errorf("%s: the hold says %+v", what, h)
+		}
+	}
+	held("from jobs to a pipeline", s.options(false, false), "SLUICE_FELDERA_ON_STATE_LOSS=rewind")
+	_, stop = s.run(s.options(true, false))
+	s.eventually("filled by reading all again", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	stop()
+	held("from a pipeline to jobs", jobs, "")
+
+	for part := range int32(2) {
+		s.commitAs("shop.public.a", part, 5, "")
+	}
+	s.restart() // it has nothing now
+	c, _ := s.run(s.options(false, false))
+	s.eventually("read from where a person said", func() bool { return s.lag("shop.public.a") == 0 })
+	if n := len(s.pipe.Rows("shop", "public_a")); n != 0 || len(c.Status().Holds) > 0 {
+		t.Errorf("%d rows, %+v", n, c.Status().Holds)
+	}
 }
