@@ -99,6 +99,14 @@ func (w Watched) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
+// Step starts the span of a step of a job, within which its requests are made.
+func (r *Requests) Step(ctx context.Context, name string, at ...attribute.KeyValue) (context.Context, trace.Span) {
+	if n := Repeat(ctx); n > 0 {
+		at = append(at, semconv.HTTPRequestResendCount(n))
+	}
+	return r.Tracer.Start(ctx, name, trace.WithAttributes(at...))
+}
+
 // Do sends a request and reads its answer, of at most so many bytes. template is that of its
 // path below the server's URL, and resent how often it went out before. The response's body is read and closed; it
 // is nil where there was no answer, and else err says that the answer broke off.

@@ -102,7 +102,7 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 		path = "?validate=true"
 	}
 	var made jobDocument
-	within, span := s.step(ctx, "create", attribute.String("sluice.table", job.Table.Name))
+	within, span := s.c.requests.Step(ctx, "create", attribute.String("sluice.table", job.Table.Name))
 	err = s.c.call(within, opCreate, http.MethodPost, path, b, &made)
 	if err == nil && made.ID == "" {
 		err = &push.Error{Op: "create job", Kind: push.Rejected, Message: "the answer has no job id"}
@@ -132,7 +132,7 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 		if err != nil {
 			return &push.Error{Op: "upload chunk", Kind: push.Rejected, Err: err}
 		}
-		within, span := s.step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID),
+		within, span := s.c.requests.Step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID),
 			attribute.String("sluice.chunk.type", kind), attribute.Int("sluice.bytes", len(c.Data)))
 		err = s.c.call(within, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
 		if push.End(span, err); err != nil {

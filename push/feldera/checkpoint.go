@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"sync"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/sluice-cdc/sluice/push"
 )
 
@@ -39,7 +41,10 @@ func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 	c := &s.points
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	j.ready = true
+	if !j.ready {
+		trace.SpanFromContext(ctx).AddEvent("complete") // what follows is the wait for the checkpoint
+		j.ready = true
+	}
 	if j.point == none {
 		if c.asked > c.done { // that one may have begun before the rows were complete
 			if err := s.readCheckpoint(ctx); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
@@ -52,6 +53,7 @@ type body struct {
 
 // lane is a table's ingress. One job of it is under way at a time (I3).
 type lane struct {
+	table   string // as it is named here
 	path    string
 	ticket  string    // the last job's
 	settled string    // the state of the pipeline in which nothing is under way that could land later
@@ -79,7 +81,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err != nil {
 		return push.Ticket{}, err
 	}
-	l := s.lane(r)
+	l := s.lane(r, j.Table.Name)
 	if err := s.settle(ctx, p, l); err != nil {
 		return push.Ticket{}, err
 	}
@@ -101,13 +103,13 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	return t, nil
 }
 
-func (s *Sink) lane(r *relation) *lane {
+func (s *Sink) lane(r *relation, table string) *lane {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := r.canonical()
 	l := s.lanes[name]
 	if l == nil {
-		l = &lane{path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
+		l = &lane{table: table, path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
 		s.lanes[name] = l
 	}
 	return l
@@ -139,6 +141,8 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	if l.settled == p.state {
 		return nil
 	}
+	ctx, span := s.c.requests.Step(ctx, "settle", attribute.String("sluice.table", l.table))
+	defer func() { push.End(span, err) }()
 	if l.running.IsZero() {
 		l.running = time.Now()
 	}
@@ -223,8 +227,9 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 				return cmp.Or[error](err, &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the request before is not complete, and this version of Feldera does not keep their order", RetryAfter: time.Second})
 			}
 		}
-		token, err := s.post(ctx, "post rows", j.lane, j.bodies[0].data)
-		if err != nil {
+		within, span := s.c.requests.Step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID), attribute.Int("sluice.bytes", len(j.bodies[0].data)))
+		token, err := s.post(within, "post rows", j.lane, j.bodies[0].data)
+		if push.End(span, err); err != nil {
 			if landed(err) {
 				j.begun, j.lane.settled = true, ""
 				j.halve(err)
