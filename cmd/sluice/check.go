@@ -121,12 +121,15 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 	}
 	// Without telemetry: what is checked is no delivery.
 	if cfg.Sink == "feldera" {
-		sink, err := newFeldera(cfg, new(telemetry.Telemetry))
-		if err != nil {
+		if _, err := newFeldera(cfg, new(telemetry.Telemetry), nil); err != nil {
 			return wrong(err)
 		}
 		s.Target = check.Target{URL: config.Redacted(cfg.Feldera.URL), What: "pipeline " + cfg.Feldera.Pipeline,
-			Ping: func(ctx context.Context, seen func(*http.Response)) (string, error) {
+			Ping: func(ctx context.Context, seen func(*http.Response), warn func(text, remedy string)) (string, error) {
+				sink, err := newFeldera(cfg, new(telemetry.Telemetry), warn)
+				if err != nil {
+					return "", err
+				}
 				tables, err := sink.Ping(ctx, seen)
 				return fmt.Sprintf("pipeline %s runs and has %d tables", cfg.Feldera.Pipeline, tables), err
 			}}
@@ -137,7 +140,7 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 		return wrong(err)
 	}
 	s.Target = check.Target{URL: config.Redacted(cfg.Celonis.URL), What: "pool " + cfg.Celonis.PoolID,
-		Ping: func(ctx context.Context, seen func(*http.Response)) (string, error) {
+		Ping: func(ctx context.Context, seen func(*http.Response), _ func(text, remedy string)) (string, error) {
 			jobs, err := sink.Ping(ctx, seen)
 			return fmt.Sprintf("pool %s lists %d jobs", cfg.Celonis.PoolID, jobs), err
 		}}

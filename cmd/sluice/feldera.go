@@ -20,7 +20,7 @@ const maxPollFeldera = 5 * time.Second
 
 // toFeldera directs the options at a pipeline. Submissions are not rationed there.
 func toFeldera(opt *connector.Options, cfg *config.Config, t *telemetry.Telemetry) error {
-	sink, err := newFeldera(cfg, t)
+	sink, err := newFeldera(cfg, t, func(text, remedy string) { opt.Logger.Warn(text, "remedy", remedy) })
 	if err != nil {
 		return err
 	}
@@ -46,12 +46,13 @@ func toFeldera(opt *connector.Options, cfg *config.Config, t *telemetry.Telemetr
 	return nil
 }
 
-func newFeldera(cfg *config.Config, t *telemetry.Telemetry) (*feldera.Sink, error) {
+func newFeldera(cfg *config.Config, t *telemetry.Telemetry, warn func(text, remedy string)) (*feldera.Sink, error) {
 	f := cfg.Feldera
 	opt := feldera.Options{
 		URL: f.URL, Pipeline: f.Pipeline, Checkpoint: f.Checkpoint == "wait", RequestTimeout: f.RequestTimeout,
 		Append:  func(table string) bool { return cfg.Tables.Tables[table].Append },
 		Hex:     cfg.Binary == "hex",
+		Warn:    warn,
 		Signals: push.Signals{Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator()},
 	}
 	if !f.APIKey.IsZero() {

@@ -156,10 +156,9 @@ func TestFelderaSettings(t *testing.T) {
 // TestFelderaCheck: sluice check asks the pipeline, and changes nothing there.
 func TestFelderaCheck(t *testing.T) {
 	emu, env := felderaRig(t, pipeline.Options{Key: "apikey:k"})
-	env["SLUICE_KAFKA_BROKERS"], env["SLUICE_KAFKA_TOPICS"] = "127.0.0.1:1", "t"
 	target := func(change map[string]string) (seen, remedy string) {
 		t.Helper()
-		all := map[string]string{"SLUICE_FELDERA_API_KEY": "apikey:k"}
+		all := map[string]string{"SLUICE_FELDERA_API_KEY": "apikey:k", "SLUICE_KAFKA_BROKERS": "127.0.0.1:1", "SLUICE_KAFKA_TOPICS": "t"}
 		for _, m := range []map[string]string{env, change} {
 			for k, v := range m {
 				all[k] = v
@@ -188,6 +187,14 @@ func TestFelderaCheck(t *testing.T) {
 		if seen, remedy := target(tc.change); !strings.HasPrefix(seen, string(check.Problem)) || !strings.Contains(seen, tc.seen) || !strings.Contains(remedy, tc.remedy) {
 			t.Errorf("%v: %s; to do: %s", tc.change, seen, remedy)
 		}
+	}
+	_, enterprise := felderaRig(t, pipeline.Options{Enterprise: true})
+	if seen, remedy := target(enterprise); !strings.HasPrefix(seen, string(check.Warning)) || !strings.Contains(seen, "no checkpoint yet") || !strings.Contains(remedy, "SLUICE_FELDERA_CHECKPOINT=wait") {
+		t.Errorf("without checkpoints: %s; to do: %s", seen, remedy)
+	}
+	enterprise["SLUICE_FELDERA_CHECKPOINT"] = "wait"
+	if seen, _ := target(enterprise); !strings.HasPrefix(seen, string(check.OK)) {
+		t.Errorf("with checkpoints: %s", seen)
 	}
 	emu.Pause("shop")
 	if seen, remedy := target(nil); !strings.Contains(seen, "is Paused") || !strings.Contains(remedy, "resume") {

@@ -100,6 +100,11 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	if p.openSource && s.opt.Checkpoint {
 		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}
 	}
+	if !p.openSource && !s.opt.Checkpoint && s.opt.Warn != nil {
+		s.warn.Do(func() {
+			s.opt.Warn("a crash of the pipeline loses what is in no checkpoint yet, and offsets are committed before one is made", "SLUICE_FELDERA_CHECKPOINT=wait, for this edition of Feldera has checkpoints")
+		})
+	}
 	for _, r := range d.Info.Schema.Inputs {
 		p.tables[r.canonical()] = &r
 	}

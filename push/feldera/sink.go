@@ -22,6 +22,7 @@ type Sink struct {
 	c    *client
 	opt  Options
 	pipe atomic.Pointer[pipeline] // as last read; nil: not yet
+	warn sync.Once
 
 	mu       sync.Mutex
 	accepted string           // the state that may be written to

@@ -85,7 +85,7 @@ func (s *services) target(ctx context.Context, f *Findings) {
 			s.answered(f, s.Target.URL, "renew the certificate of the target, or of what stands before it", asked, resp)
 			first = false
 		}
-	})
+	}, func(text, remedy string) { f.Warn(remedy, "%s: %s", s.Target.What, text) })
 	if err == nil {
 		f.OK("%s takes the credentials; %s", s.Target.URL, found)
 		return

@@ -16,8 +16,9 @@ import (
 type Target struct {
 	URL  string // as it may be shown
 	What string // what it has to have: "pool p"
-	// Ping says what it has found. seen is told of every answer. The error is a *push.Error.
-	Ping func(ctx context.Context, seen func(*http.Response)) (found string, err error)
+	// Ping says what it has found. seen is told of every answer, warn of what works and could
+	// be better. The error is a *push.Error.
+	Ping func(ctx context.Context, seen func(*http.Response), warn func(text, remedy string)) (found string, err error)
 }
 
 // Subject is what is checked: settings that have been loaded, and what a run would build
