@@ -221,7 +221,8 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 }
 
 // replay has the range of a job read again that ended otherwise than DONE and has no
-// batch here to make it again from, or none that the target takes. What was filled since goes too, for it comes after.
+// batch here to make it again from, or none that the target takes. What was filled since
+// goes too, for it comes after.
 func (c *Connector) replay(w *work) {
 	c.log.WarnContext(w.ctx, "a job did not deliver its rows; they are read and sent again", "table", w.lane.table, "reason", w.lost)
 	w.lane.replays = max(w.size, 1)

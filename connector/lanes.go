@@ -222,10 +222,9 @@ func (c *Connector) encode(w *work) (bytes int64, err error) {
 		c.metrics.unbalanced()
 		return 0, err
 	}
-	records := 0
-	for _, ch := range chunks {
-		w.files += int64(len(ch.Data))
-		records += len(ch.Records)
+	for i := range chunks {
+		w.files += int64(len(chunks[i].Data))
+		bytes += chunks[i].Size()
 	}
 	span.SetAttributes(attribute.Int("sluice.chunks", len(chunks)))
 	w.span.SetAttributes(attribute.Int64("sluice.bytes", w.files))
@@ -233,7 +232,7 @@ func (c *Connector) encode(w *work) (bytes int64, err error) {
 	w.delivery.Waited = w.waited
 	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once, w.delivery.Ended = c.confirm, c.binder(w), c.once(w.lane.table), c.metrics.ended
 	w.shown.Store(w.delivery)
-	return w.files + 16*int64(records), nil
+	return bytes, nil
 }
 
 // confirm asks, before each execution, whether we are still in the group (I2, I8).

@@ -20,7 +20,8 @@ func (v verdict) compare(offset int64) int { return cmp.Compare(v.offset, offset
 
 // noteRefused notes the records whose rows the target has refused, and reports whether
 // there are any: their batch is then to be read again, and will be without them. An earlier
-// change of a key takes the place of one that is put aside.
+// change of a key takes the place of one that is put aside. Where rows must not be sent
+// twice, nothing of the batch is there yet (push.Delivery.Once).
 func (c *Connector) noteRefused(w *work, err error) bool {
 	var refused *push.Refused
 	if !errors.As(err, &refused) {

@@ -56,8 +56,8 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // Refused is the cause of an error of kind Rejected where the target says which rows of a
-// job it does not take, and none of the others is there whose request had them. Sent again,
-// the job would be refused again.
+// job it does not take: sent again, it would be refused again. Nothing is there of what was
+// sent together with such a row; other rows of the job may be.
 type Refused struct {
 	Rows []RefusedRow // in the job's order; there may be more that the target does not tell
 }

@@ -16,6 +16,9 @@ type Chunk struct {
 	Records []Record
 }
 
+// Size is the memory held, in bytes.
+func (c *Chunk) Size() int64 { return int64(len(c.Data)) + 16*int64(len(c.Records)) }
+
 // Record names the record that a row came from.
 type Record struct {
 	Offset int64  // in its partition; -1: not known

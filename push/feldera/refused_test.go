@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
@@ -88,6 +89,23 @@ func TestRefusedAreMany(t *testing.T) {
 		var refused *push.Refused
 		if !errors.As(err, &refused) || len(refused.Rows) != 1000 || refused.Rows[0].Record.Offset != 210 || !strings.Contains(err.Error(), "1200 rows") {
 			t.Errorf("it ends with %v", err)
+		}
+	})
+}
+
+// TestRefusedBehindOthers: a job whose later request is refused ends where nothing that
+// follows can overtake the earlier one, also in versions that do not keep the order.
+func TestRefusedBehindOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Version: "0.274.0", Lag: time.Minute}, nil)
+		two := []schema.Chunk{chunkOf(1, `[{"insert":{"id":1,"v":"a"}}]`), chunkOf(1, `[{"insert":{"id":2,"v":4711}}]`)}
+		err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), two))
+		var refused *push.Refused
+		if !errors.As(err, &refused) || len(refused.Rows) != 1 {
+			t.Errorf("it ends with %v", err)
+		}
+		if r.rows("t")[1] != "a" {
+			t.Error("it ends before the first request is complete")
 		}
 	})
 }
