@@ -118,6 +118,20 @@ func TestRefusedVersion(t *testing.T) {
 	}
 }
 
+// TestRefusedAlone: a batch of nothing but refused rows, the first of their table, leaves
+// nothing to be sent.
+func TestRefusedAlone(t *testing.T) {
+	t.Parallel()
+	s, options := refusing(t)
+	for id := range int64(3) {
+		s.refuse("shop.public.a", id)
+	}
+	c, _ := s.run(options())
+	s.arrived(c, 3)
+	s.put("shop.public.a", "c", 1, "later")
+	s.arrived(c, 3)
+}
+
 // TestRefusedRowHolds: without a dead-letter topic, or with more of them than it may have,
 // the table stops at a refused row's record, and the other tables go on.
 func TestRefusedRowHolds(t *testing.T) {

@@ -70,8 +70,8 @@ func (r *relation) field(name string) *field {
 }
 
 // check compares a table with the pipeline's: what is sent must be taken whole, and a row
-// that is sent again must take its own place.
-func (s *Sink) check(p *pipeline, t *schema.Table) (*relation, error) {
+// that is sent again must take its own place. Of deletes only the key is sent.
+func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, error) {
 	r := p.table(t.Name)
 	refuse := func(hint, format string, args ...any) (*relation, error) {
 		return nil, &push.Error{Op: "check table", Kind: push.Rejected, Message: fmt.Sprintf("table %s: ", t.Name) + fmt.Sprintf(format, args...), Hint: hint}
@@ -116,10 +116,11 @@ func (s *Sink) check(p *pipeline, t *schema.Table) (*relation, error) {
 	}
 	for i := range r.Fields {
 		f := &r.Fields[i]
-		if f.Type.Nullable || f.Default != nil {
+		if deletes || f.Type.Nullable || f.Default != nil {
 			continue
 		}
-		if !slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return r.field(c.Name) == f && c.Type.Kind != schema.Unknown }) {
+		// Where the rows so far have it, and have NULL there, they are refused one by one.
+		if !slices.ContainsFunc(t.Columns, func(c schema.Column) bool { return r.field(c.Name) == f }) {
 			return refuse("the source has to send it; or let it be nullable, or have a DEFAULT, in the pipeline's program", "column %s of the pipeline is NOT NULL, and no row has it", f.Name)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -78,7 +79,8 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err != nil {
 		return push.Ticket{}, err
 	}
-	r, err := s.check(p, j.Table)
+	deletes := len(j.Chunks) > 0 && !slices.ContainsFunc(j.Chunks, func(c schema.Chunk) bool { return c.Op != schema.Delete })
+	r, err := s.check(p, j.Table, deletes)
 	if err != nil {
 		return push.Ticket{}, err
 	}
@@ -93,10 +95,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if len(made.bodies) == 0 {
 		made.bodies = []body{{}} // for its token
 	}
-	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: len(j.Chunks) > 0}
-	for _, c := range j.Chunks {
-		t.DeletesOnly = t.DeletesOnly && c.Op == schema.Delete
-	}
+	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: deletes}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.jobs, l.ticket) // nobody comes back to one that was given up with its partitions
