@@ -140,23 +140,25 @@ func TestSkew(t *testing.T) {
 
 // TestMemory: limits as control groups write them, and what is too little.
 func TestMemory(t *testing.T) {
-	const gib = 1 << 30
+	const gib, mib = 1 << 30, 1 << 20
 	for _, tc := range []struct {
-		budget, group int64
-		grouped       bool
-		goLimit       int64
-		status        Status
-		remedy        string
+		batches, positions, group int64
+		grouped                   bool
+		goLimit                   int64
+		status                    Status
+		remedy                    string
 	}{
-		{gib, 0, false, math.MaxInt64, OK, ""},
-		{gib, 2 * gib, true, 17 * gib / 10, OK, ""},
-		{gib, 2 * gib, true, math.MaxInt64, Warning, "GOMEMLIMIT=1740MiB"},
-		{2 * gib, 2 * gib, true, 17 * gib / 10, Warning, "SLUICE_MEMORY_LIMIT to half"},
-		{gib, 2 * gib, true, 3 * gib, Warning, "GOMEMLIMIT at 85 %"},
-		{gib, 0, false, gib / 2, Warning, "raise GOMEMLIMIT"},
+		{gib, 0, 0, false, math.MaxInt64, OK, ""},
+		{gib, 64 * mib, 2 * gib, true, 17 * gib / 10, OK, ""},
+		{64 * mib, 0, 128 * mib, true, 108 * mib, OK, ""}, // as the chart sets it
+		{64 * mib, 64 * mib, 128 * mib, true, 108 * mib, Warning, "lower SLUICE_MEMORY_LIMIT and SLUICE_POSITION_MEMORY to half"},
+		{gib, 0, 2 * gib, true, math.MaxInt64, Warning, "GOMEMLIMIT=1740MiB"},
+		{2 * gib, 0, 2 * gib, true, 17 * gib / 10, Warning, "lower SLUICE_MEMORY_LIMIT to half"},
+		{gib, 0, 2 * gib, true, 3 * gib, Warning, "GOMEMLIMIT at 85 %"},
+		{gib, 0, 0, false, gib / 2, Warning, "raise GOMEMLIMIT"},
 	} {
 		f := &Findings{}
-		judgeMemory(f, tc.budget, tc.group, tc.grouped, tc.goLimit)
+		judgeMemory(f, tc.batches, tc.positions, tc.group, tc.grouped, tc.goLimit)
 		if got := f.all[0]; got.Status != tc.status || !strings.Contains(got.Remedy, tc.remedy) {
 			t.Errorf("%+v: %+v", tc, f.all)
 		}

@@ -17,16 +17,19 @@ import (
 
 // memory: what batches may take fits into what the process has.
 func (s *Subject) memory(_ context.Context, f *Findings) {
-	budget := int64(s.Config.MemoryLimit) + int64(s.Config.PositionMemory)
 	group, grouped := cgroupLimit(os.ReadFile)
-	judgeMemory(f, budget, group, grouped, debug.SetMemoryLimit(-1))
+	judgeMemory(f, int64(s.Config.MemoryLimit), s.Config.PositionBytes(), group, grouped, debug.SetMemoryLimit(-1))
 }
 
 // judgeMemory compares what batches and positions may take with the limit of the control
 // group, if there is one, and of the Go runtime, which without GOMEMLIMIT is MaxInt64.
-func judgeMemory(f *Findings, budget, group int64, grouped bool, gomemlimit int64) {
+func judgeMemory(f *Findings, batches, positions, group int64, grouped bool, gomemlimit int64) {
 	size := func(n int64) string { return fmt.Sprintf("%d MiB", n>>20) }
-	wanted := "SLUICE_MEMORY_LIMIT and SLUICE_POSITION_MEMORY may take " + size(budget)
+	budget, names := batches+positions, "SLUICE_MEMORY_LIMIT"
+	if positions > 0 {
+		names += " and SLUICE_POSITION_MEMORY"
+	}
+	wanted := names + " may take " + size(budget)
 	fine := true
 	warn := func(remedy, format string, args ...any) {
 		fine = false
@@ -34,7 +37,7 @@ func judgeMemory(f *Findings, budget, group int64, grouped bool, gomemlimit int6
 	}
 	// Encoding, fetches and the collector need room beside the batches.
 	if grouped && budget > group/10*7 {
-		warn("lower SLUICE_MEMORY_LIMIT to half of the memory, or raise the memory", "%s of %s; the rest is too little for files and fetches, and the kernel may end the process", wanted, size(group))
+		warn("lower "+names+" to half of the memory, or raise the memory", "%s of %s; the rest is too little for files and fetches, and the kernel may end the process", wanted, size(group))
 	}
 	switch {
 	case gomemlimit == math.MaxInt64 && grouped:
@@ -42,7 +45,7 @@ func judgeMemory(f *Findings, budget, group int64, grouped bool, gomemlimit int6
 	case grouped && gomemlimit > group:
 		warn("GOMEMLIMIT at 85 % of the memory", "GOMEMLIMIT is %s, more than the memory of %s", size(gomemlimit), size(group))
 	case gomemlimit < budget:
-		warn("raise GOMEMLIMIT, or lower SLUICE_MEMORY_LIMIT", "%s, more than GOMEMLIMIT of %s: the collector would hardly rest", wanted, size(gomemlimit))
+		warn("raise GOMEMLIMIT, or lower "+names, "%s, more than GOMEMLIMIT of %s: the collector would hardly rest", wanted, size(gomemlimit))
 	}
 	if fine && grouped {
 		f.OK("%s of %s", wanted, size(group))

@@ -173,6 +173,16 @@ func (o *Order) UnmarshalYAML(text []byte) error {
 	return fmt.Errorf("%.40s: want offset or position", text)
 }
 
+// PositionBytes is what the positions of keys may take: nothing where no table goes by them.
+func (c *Config) PositionBytes() int64 {
+	for name := range c.Tables.Tables {
+		if c.ByPosition(name) {
+			return int64(c.PositionMemory)
+		}
+	}
+	return 0
+}
+
 // ByPosition reports whether a table's changes are ordered by their positions at the source.
 func (c *Config) ByPosition(table string) bool { return c.Tables.Tables[table].Order == "position" }
 

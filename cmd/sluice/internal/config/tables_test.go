@@ -115,6 +115,19 @@ func TestColumnRules(t *testing.T) {
 	}
 }
 
+// TestPositionBytes: positions take memory only where a table is ordered by them.
+func TestPositionBytes(t *testing.T) {
+	for text, want := range map[string]int64{"tables: {a: {maxRows: 1}}": 0, "tables: {a: {}, b: {order: position}}": 64 << 20} {
+		c, err := loadTables(t, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.PositionBytes(); got != want {
+			t.Errorf("%s: %d", text, got)
+		}
+	}
+}
+
 // TestMetadataColumns: those of all tables, of one, and the column that orders changes.
 func TestMetadataColumns(t *testing.T) {
 	c, err := loadTables(t, "tables: {a: {metadataColumns: {delivered_at: at, op: o}}, none: {metadataColumns: {}}, same: {maxRows: 1}, "+
