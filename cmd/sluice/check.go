@@ -31,7 +31,7 @@ func checkCommand(lookup func(string) (string, bool), out io.Writer) *cobra.Comm
 		Long: `Ask everything that sluice run would depend on, with the same settings, and say of
 each whether it is as it must be:
 
-  settings   all are understood; the tables file
+  settings   all are understood, and none is hardly meant; the tables file
   kafka      bootstrap addresses (DNS, TCP, TLS, certificates that end soon), login,
              every broker at its own address, what the brokers allow (offset
              metadata, session timeout), topics and the right to read them,
@@ -108,8 +108,9 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 		return nil, &config.Error{Problems: []string{err.Error()}}
 	}
 	log := slog.New(slog.DiscardHandler) // the findings say it all
-	s := &check.Subject{Config: cfg, Unknown: config.Unknown(os.Environ()), Now: time.Now}
-	if s.Collectors, err = telemetry.Collectors(func(name string) string { v, _ := lookup(name); return v }); err != nil {
+	get := func(name string) string { v, _ := lookup(name); return v }
+	s := &check.Subject{Config: cfg, Unknown: config.Unknown(os.Environ()), Warnings: append(cfg.Warnings(), telemetry.Warnings(get)...), Now: time.Now}
+	if s.Collectors, err = telemetry.Collectors(get); err != nil {
 		return nil, err
 	}
 	if s.Kafka, err = kafkaOptions(cfg); err != nil {

@@ -210,6 +210,13 @@ func TestCheckUsage(t *testing.T) {
 		t.Errorf("an unknown setting: %d", code)
 	}
 	expect{"settings", check.Warning, "SLUICE_KAFKA_TOPIC, perhaps SLUICE_KAFKA_TOPICS", "sluice config"}.test(t, r)
+	hardly := p.env(map[string]string{"SLUICE_FRESHNESS_TARGET": "30s", "OTEL_TRACES_SAMPLER": "jaeger_remote"})
+	_, r = checked(t, hardly)
+	expect{"settings", check.Warning, "SLUICE_FRESHNESS_TARGET=30s: every table is late", "raise the target"}.test(t, r)
+	expect{"settings", check.Warning, "OTEL_TRACES_SAMPLER=jaeger_remote: no such sampler", "want one of always_off"}.test(t, r)
+	if _, out, _ := command(t, hardly); !regexp.MustCompile(`(?m)^  warning  settings +SLUICE_FRESHNESS_TARGET=30s: .*\n +-> raise the target`).MatchString(out) {
+		t.Error(out)
+	}
 }
 
 // TestCheckServices: what can be wrong with the target, the registry, the clock and the

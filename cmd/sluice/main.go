@@ -114,8 +114,8 @@ Exit codes: 0 stopped, 1 failed, 2 wrong settings or usage.`,
 			for _, name := range config.Unknown(os.Environ()) {
 				log.Warn("no such setting; sluice config prints all of them", "variable", name)
 			}
-			for _, text := range cfg.Warnings() {
-				log.Warn(text)
+			for _, w := range cfg.Warnings() {
+				log.Warn(w.String())
 			}
 			return fail(run(cmd.Context(), cfg, log, nil))
 		},

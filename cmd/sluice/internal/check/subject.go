@@ -26,6 +26,7 @@ type Target struct {
 type Subject struct {
 	Config   *config.Config
 	Unknown  []string // variables that begin as settings do and are none
+	Warnings []config.Warning
 	Kafka    kafka.Options
 	Registry *registry.Registry // nil: none is set
 	Target   Target
@@ -58,6 +59,9 @@ func (s *Subject) Checks() (all []Check, done func(), err error) {
 func (s *Subject) settings(_ context.Context, f *Findings) {
 	for _, name := range s.Unknown {
 		f.Warn("correct or remove it; sluice config prints all of them", "no such setting: %s", name)
+	}
+	for _, w := range s.Warnings {
+		f.Warn(w.Remedy, "%s", w.Seen)
 	}
 	if s.Config.TablesFile == "" {
 		f.OK("all are understood; no SLUICE_TABLES_FILE")

@@ -18,11 +18,12 @@ func TestWarnings(t *testing.T) {
 		"sharp": {FreshnessTarget: 30 * time.Second},
 	}
 	got := c.Warnings()
-	if len(got) != 2 || !strings.HasPrefix(got[0], "tables.sharp.freshnessTarget is 30s") || !strings.HasPrefix(got[1], "tables.slow.freshnessTarget is 5m0s") {
+	if len(got) != 2 || !strings.HasPrefix(got[0].Seen, "tables.sharp.freshnessTarget is 30s") || !strings.HasPrefix(got[1].Seen, "tables.slow.freshnessTarget is 5m0s") {
 		t.Errorf("%q", got)
 	}
 	c.Tables.Tables, c.Batch.MaxAge = nil, 10*time.Minute
-	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0], "SLUICE_FRESHNESS_TARGET=5m0s") || !strings.Contains(got[0], "SLUICE_BATCH_MAX_AGE=10m0s") {
+	if got := c.Warnings(); len(got) != 1 || !strings.Contains(got[0].Seen, "SLUICE_FRESHNESS_TARGET=5m0s") || !strings.Contains(got[0].Seen, "SLUICE_BATCH_MAX_AGE=10m0s") ||
+		!strings.HasSuffix(got[0].String(), "; raise the target or send sooner") {
 		t.Errorf("%q", got)
 	}
 	if _, err := load(withTables(t, "tables:\n  t:\n    freshnessTarget: -1s\n")); err == nil || !strings.Contains(err.Error(), "tables.t: maxRows, maxAge and freshnessTarget must not be negative") {

@@ -87,7 +87,8 @@ tables:
     mirrorTargetNames: []
     postExecutionQuery: ""
 
-OpenTelemetry: its own variables are heeded, and where one cannot be followed Sluice does not start.
+OpenTelemetry: its own variables are heeded. Where one of exporters, endpoints, propagators or the resource cannot be
+followed Sluice does not start; of a sampler that is not known, and of OTEL_CONFIG_FILE, which is not read, it warns.
   OTEL_EXPORTER_OTLP_ENDPOINT       traces and metrics go there; unset: nowhere. Also _TRACES_ENDPOINT, _METRICS_ENDPOINT
                                     and, for the log, only _LOGS_ENDPOINT, as what collects standard error has it already
   OTEL_TRACES_EXPORTER              otlp, console, none, or several separated by commas; unset: otlp where an endpoint is set
@@ -99,6 +100,8 @@ OpenTelemetry: its own variables are heeded, and where one cannot be followed Sl
   OTEL_PROPAGATORS                  default tracecontext,baggage; also b3, b3multi, jaeger, xray, ottrace, none
   OTEL_SERVICE_NAME                 default sluice
   OTEL_RESOURCE_ATTRIBUTES          goes before what Sluice sets: service.name, service.version, service.instance.id
-  OTEL_TRACES_SAMPLER, _ARG, OTEL_BSP_*, OTEL_BLRP_*, OTEL_METRIC_EXPORT_*, OTEL_METRICS_EXEMPLAR_FILTER, OTEL_SPAN_*_LIMIT
+  OTEL_TRACES_SAMPLER               default parentbased_always_on; also parentbased_always_off, parentbased_traceidratio, always_on,
+                                    always_off, traceidratio; OTEL_TRACES_SAMPLER_ARG is the ratio, from 0 to 1
+  OTEL_BSP_*, OTEL_BLRP_*, OTEL_METRIC_EXPORT_*, OTEL_METRICS_EXEMPLAR_FILTER, OTEL_SPAN_*_LIMIT
                                     as the SDK for Go has them
 `

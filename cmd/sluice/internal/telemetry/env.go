@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.opentelemetry.io/contrib/propagators/autoprop"
@@ -106,6 +109,41 @@ func (e *environment) signal(name string) (s signal) {
 		}
 	}
 	return s
+}
+
+// samplers are those that the SDK has, and whether each takes a ratio as its argument.
+var samplers = map[string]bool{"always_on": false, "always_off": false, "traceidratio": true,
+	"parentbased_always_on": false, "parentbased_always_off": false, "parentbased_traceidratio": true}
+
+// Warnings returns which OTEL_ variables are not followed and do not keep Sluice from
+// starting. The specification has an unknown sampler, and an argument that it cannot take,
+// passed over with a warning (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables).
+func Warnings(get func(string) string) (all []config.Warning) {
+	warn := func(remedy, format string, args ...any) {
+		all = append(all, config.Warning{Seen: fmt.Sprintf(format, args...), Remedy: remedy})
+	}
+	for _, name := range []string{"OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"} {
+		if path := get(name); path != "" {
+			warn("say the same by the OTEL_ variables that sluice config lists, and unset it", "%s=%s: the file is not read", name, path)
+		}
+	}
+	if strings.EqualFold(get("OTEL_SDK_DISABLED"), "true") {
+		return all
+	}
+	const usual = "parentbased_always_on"
+	name, arg := get("OTEL_TRACES_SAMPLER"), strings.TrimSpace(get("OTEL_TRACES_SAMPLER_ARG"))
+	byRatio, known := samplers[cmp.Or(strings.ToLower(strings.TrimSpace(name)), usual)]
+	ratio, err := strconv.ParseFloat(arg, 64)
+	switch {
+	case !known:
+		warn("want one of "+strings.Join(slices.Sorted(maps.Keys(samplers)), ", "), "OTEL_TRACES_SAMPLER=%s: no such sampler, so it is %s", name, usual)
+	case arg == "":
+	case !byRatio:
+		warn("want OTEL_TRACES_SAMPLER=parentbased_traceidratio or traceidratio, or unset it", "OTEL_TRACES_SAMPLER_ARG=%s: the sampler %s takes none", arg, cmp.Or(name, usual))
+	case err != nil, !(ratio >= 0 && ratio <= 1):
+		warn("want a number from 0 to 1, such as 0.1", "OTEL_TRACES_SAMPLER_ARG=%s: no ratio, so every trace is taken", arg)
+	}
+	return all
 }
 
 // Collectors returns the addresses that the OTEL_ variables have telemetry sent to by

@@ -1,13 +1,16 @@
 package telemetry
 
 import (
+	"bytes"
 	"errors"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 )
@@ -115,6 +118,67 @@ func TestProblems(t *testing.T) {
 		if !errors.As(err, &settings) || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v: %v", tc.env, err)
 		}
+	}
+}
+
+// TestWarnings: what is passed over is said, with the variable, its value and what it takes.
+func TestWarnings(t *testing.T) {
+	const sampler, arg = "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"
+	for _, tc := range []struct {
+		env          map[string]string
+		seen, remedy string // "": no warning
+	}{
+		{nil, "", ""},
+		{map[string]string{sampler: "always_off"}, "", ""},
+		{map[string]string{sampler: " TraceIdRatio", arg: "0.25"}, "", ""},
+		{map[string]string{sampler: "parentbased_traceidratio"}, "", ""},
+		{map[string]string{sampler: "parentbased_traceidratio", arg: "1"}, "", ""},
+		{map[string]string{sampler: "sometimes"}, "OTEL_TRACES_SAMPLER=sometimes: no such sampler, so it is parentbased_always_on", "always_on, parentbased_always_off"},
+		{map[string]string{sampler: "parentbased_jaeger_remote", arg: "endpoint=http://c"}, "OTEL_TRACES_SAMPLER=parentbased_jaeger_remote: no such sampler", "want one of"},
+		{map[string]string{sampler: "traceidratio", arg: "10%"}, "OTEL_TRACES_SAMPLER_ARG=10%: no ratio, so every trace is taken", "from 0 to 1"},
+		{map[string]string{sampler: "traceidratio", arg: "10"}, "OTEL_TRACES_SAMPLER_ARG=10: no ratio", "from 0 to 1"},
+		{map[string]string{sampler: "parentbased_traceidratio", arg: "-0.1"}, "OTEL_TRACES_SAMPLER_ARG=-0.1: no ratio", "from 0 to 1"},
+		{map[string]string{arg: "0.1"}, "OTEL_TRACES_SAMPLER_ARG=0.1: the sampler parentbased_always_on takes none", "OTEL_TRACES_SAMPLER=parentbased_traceidratio"},
+		{map[string]string{sampler: "sometimes", "OTEL_SDK_DISABLED": "true"}, "", ""},
+		{map[string]string{"OTEL_CONFIG_FILE": "/etc/otel.yaml", "OTEL_SDK_DISABLED": "true"}, "OTEL_CONFIG_FILE=/etc/otel.yaml: the file is not read", "sluice config"},
+		{map[string]string{"OTEL_EXPERIMENTAL_CONFIG_FILE": "otel.yaml"}, "OTEL_EXPERIMENTAL_CONFIG_FILE=otel.yaml: the file is not read", "unset it"},
+	} {
+		got := Warnings(func(name string) string { return tc.env[name] })
+		if tc.seen == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || tc.seen == "" || !strings.HasPrefix(got[0].Seen, tc.seen) || !strings.Contains(got[0].Remedy, tc.remedy) {
+			t.Errorf("%v: %q", tc.env, got)
+		}
+	}
+}
+
+// TestWrongSampler: what a warning says of a sampler is so, and the SDK does not say it again.
+func TestWrongSampler(t *testing.T) {
+	for _, tc := range []struct {
+		name, arg string
+		sampled   bool
+		warnings  int
+	}{
+		{"", "", true, 0}, {"always_off", "", false, 0}, {"traceidratio", "0", false, 0},
+		{"sometimes", "", true, 1}, {"traceidratio", "0%", true, 1}, {"parentbased_always_off", "1", false, 1},
+	} {
+		t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
+		t.Setenv("OTEL_TRACES_SAMPLER", tc.name)
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", tc.arg)
+		var log bytes.Buffer
+		tel, err := New(t.Context(), "v", slog.New(plain(&log)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, span := tel.Tracer().Start(t.Context(), "work") // it never ends, so nothing is sent
+		if got := span.SpanContext().IsSampled(); got != tc.sampled {
+			t.Errorf("%s %s: sampled is %v", tc.name, tc.arg, got)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != tc.warnings || n > 0 && !strings.Contains(log.String(), "OTEL_TRACES_SAMPLER") {
+			t.Errorf("%s %s: %s", tc.name, tc.arg, &log)
+		}
+		tel.stopIn(time.Minute)
 	}
 }
 

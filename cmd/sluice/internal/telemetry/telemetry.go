@@ -70,14 +70,19 @@ func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, err
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
 	}
+	for _, w := range Warnings(os.Getenv) {
+		t.log.Warn(w.String())
+	}
 	otel.SetLogger(logr.FromSlogHandler(fromSDK))
+	// Nothing is sent yet: what there is to say is of the sampler, and was just said better.
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
+	if err := t.traces(ctx, set.traces, res, version); err != nil {
+		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
+	}
 	sdk := slog.New(fromSDK)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		sdk.Warn("telemetry is not sent; delivery goes on", "error", err)
 	}))
-	if err := t.traces(ctx, set.traces, res, version); err != nil {
-		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
-	}
 	if err := t.measures(ctx, set.metrics, res, version, fromSDK); err != nil {
 		return nil, fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
 	}
