@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/check"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
 // allow is an ACL of a topic, group or cluster.
@@ -39,7 +40,7 @@ func answerGroups(p *place, change func(*kmsg.DescribeGroupsResponseGroup)) {
 // join makes a member of the group sluice that stays until the end.
 func join(t *testing.T, p *place, opts ...kgo.Opt) {
 	t.Helper()
-	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(p.cluster.ListenAddrs()...), kgo.ClientID("other"), kgo.ConsumerGroup("sluice"), kgo.ConsumeTopics("shop.a"))...)
+	cl, err := kgo.NewClient(append([]kgo.Opt{kgo.SeedBrokers(p.cluster.ListenAddrs()...), kgo.ClientID("other"), kgo.ConsumerGroup("sluice"), kgo.ConsumeTopics("shop.a")}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,11 +207,24 @@ func TestCheckKafka(t *testing.T) {
 		{name: "another kind of group", prepare: func(_ *testing.T, p *place) {
 			answerGroups(p, func(g *kmsg.DescribeGroupsResponseGroup) { g.State, g.ProtocolType = "Stable", "connect" })
 		}, want: []expect{{"kafka.group", check.Problem, "of another kind, connect", "SLUICE_KAFKA_GROUP"}}},
-		{name: "the instance id is taken", env: map[string]string{"SLUICE_KAFKA_INSTANCE_ID": "sluice-0"},
+		{name: "the instance id is another program's", env: map[string]string{"SLUICE_KAFKA_INSTANCE_ID": "sluice-0"},
 			prepare: func(t *testing.T, p *place) {
 				join(t, p, kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.InstanceID("sluice-0"))
 			},
 			want: []expect{{"kafka.group", check.Warning, "instance id sluice-0 already, other at 127.0.0.1", "SLUICE_KAFKA_INSTANCE_ID"}}},
+		{name: "the instance id is that of another host", env: map[string]string{"SLUICE_KAFKA_INSTANCE_ID": "sluice-0"},
+			prepare: func(_ *testing.T, p *place) {
+				answerGroups(p, func(g *kmsg.DescribeGroupsResponseGroup) {
+					m := kmsg.NewDescribeGroupsResponseGroupMember()
+					m.ClientID, m.ClientHost, m.InstanceID = kafka.ClientID, "/192.0.2.1", kmsg.StringPtr("sluice-0") // RFC 5737: nobody's
+					g.State, g.ProtocolType, g.Protocol, g.Members = "Stable", "consumer", kafka.Protocols()[0], append(g.Members, m)
+				})
+			},
+			want: []expect{{"kafka.group", check.Warning, "instance id sluice-0 already, sluice at 192.0.2.1", "SLUICE_KAFKA_INSTANCE_ID"}}},
+		{name: "the instance id is that of the Sluice that runs here", env: map[string]string{"SLUICE_KAFKA_INSTANCE_ID": "sluice-0"},
+			prepare: func(t *testing.T, p *place) {
+				join(t, p, kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.InstanceID("sluice-0"), kgo.ClientID(kafka.ClientID))
+			}},
 		{name: "offsets whose records are there", prepare: func(t *testing.T, p *place) { commit(t, p, 5, 3) }},
 		{name: "offsets whose records are gone", prepare: func(t *testing.T, p *place) {
 			commit(t, p, 5, 3)

@@ -60,6 +60,9 @@ type Options struct {
 	MetricTopics     *instrument.Limit // which topics have series of their own; nil: all
 }
 
+// ClientID is what the brokers, and whoever lists the group's members, know each member by.
+const ClientID = "sluice"
+
 // Pattern reports whether the topics are given by a pattern.
 func (o *Options) Pattern() bool { return len(o.Topics) == 1 && strings.HasPrefix(o.Topics[0], "^") }
 
@@ -67,7 +70,7 @@ func (o *Options) Pattern() bool { return len(o.Topics) == 1 && strings.HasPrefi
 func (o *Options) connection() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...),
-		kgo.ClientID("sluice"),
+		kgo.ClientID(ClientID),
 		kgo.WithLogger(quiet{kslog.New(o.Logger)}),
 	}
 	if o.TLS != nil {

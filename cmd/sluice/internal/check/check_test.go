@@ -195,3 +195,15 @@ func TestHostPort(t *testing.T) {
 		}
 	}
 }
+
+// TestAtHome: members on this host, in the forms in which brokers say where they are.
+func TestAtHome(t *testing.T) {
+	for host, want := range map[string]bool{
+		"127.0.0.1": true, "/127.0.0.1": true, "localhost/127.0.0.1": true, "127.0.0.1:38646": true, "[::ffff:127.0.0.1]:38646": true,
+		"192.0.2.1": false, "/192.0.2.1": false, "2001:db8:0:0:0:0:0:1": false, "": false, "localhost": false,
+	} {
+		if got := atHome(host); got != want {
+			t.Errorf("%q: %v", host, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -67,10 +68,15 @@ func (c *cluster) group(ctx context.Context, f *Findings) {
 	}
 	var clients []string
 	for _, m := range g.Members {
-		client := fmt.Sprintf("%s at %s", m.ClientID, strings.TrimPrefix(m.ClientHost, "/"))
+		host := strings.TrimPrefix(m.ClientHost, "/")
+		client := fmt.Sprintf("%s at %s", m.ClientID, host)
 		clients = append(clients, client)
-		if c.Kafka.InstanceID != "" && m.InstanceID != nil && *m.InstanceID == c.Kafka.InstanceID {
-			f.Warn("SLUICE_KAFKA_INSTANCE_ID: fine if that member is the one that this replaces; else give each replica its own, or they throw each other out",
+		switch {
+		case c.Kafka.InstanceID == "" || m.InstanceID == nil || *m.InstanceID != c.Kafka.InstanceID:
+		case m.ClientID == kafka.ClientID && atHome(host):
+			f.OK("the member with the instance id %s is the one of this host", c.Kafka.InstanceID)
+		default:
+			f.Warn("SLUICE_KAFKA_INSTANCE_ID: fine if that member is the one that this replaces, or that runs here behind another address; else give each replica its own, or they throw each other out",
 				"group %s has a member with the instance id %s already, %s", name, c.Kafka.InstanceID, client)
 		}
 	}
@@ -86,6 +92,21 @@ func (c *cluster) group(ctx context.Context, f *Findings) {
 	default:
 		f.OK("group %s has no members now", name)
 	}
+}
+
+// atHome reports whether a member is on this host, or in this pod. Brokers name where it is
+// as Java does, after the name if they know that, and some with the port.
+func atHome(host string) bool {
+	host = host[strings.LastIndex(host, "/")+1:]
+	if bare, _, err := net.SplitHostPort(host); err == nil {
+		host = bare
+	}
+	ip := net.ParseIP(host)
+	own, _ := net.InterfaceAddrs() // of which none is known, none is ours
+	return slices.ContainsFunc(own, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.Equal(ip)
+	})
 }
 
 // offsets: where a start would go on is still there.
