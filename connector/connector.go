@@ -223,12 +223,15 @@ func (c *Connector) turn() {
 // ask polls for records while memory allows (I5). Records that wait for a decoder
 // count, for they are about to be rows.
 func (c *Connector) ask() {
-	if c.asked || c.draining || c.revoking != nil || c.full() && !c.starved() || c.queued >= maxQueued {
+	if c.asked || c.draining || c.revoking != nil || c.paused() || c.queued >= maxQueued {
 		return
 	}
 	c.asked = true
 	c.consumer.Ask(maxPoll)
 }
+
+// paused reports whether nothing is fetched for want of memory (I5).
+func (c *Connector) paused() bool { return c.full() && !c.starved() }
 
 // starved reports whether reading is all that can go on: memory is full, but no job runs
 // and none can, for a table's batch lacks rows that it must not be sent without. An

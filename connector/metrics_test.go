@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"github.com/sluice-cdc/sluice/connector/instrument"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
@@ -285,6 +286,36 @@ func TestMetricsOfWaiting(t *testing.T) {
 	if got := read(t, reader).of("sluice.budget.wait"); got.count != 1 || got.value != 900 {
 		t.Errorf("%d batches have waited for %v s", got.count, got.value)
 	}
+}
+
+// TestMetricsOfPause: that nothing is fetched for want of memory is said while it is so, and
+// not where reading is all that can make room.
+func TestMetricsOfPause(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	reader := meter(&opt)
+	c := w.idle(opt)
+	said := func(when string, want float64) {
+		t.Helper()
+		c.picture()
+		got := read(t, reader)["sluice.fetching.paused"]
+		if len(got) != 1 || got[0].value != want || c.Status().Memory.Paused != (want == 1) {
+			t.Errorf("%s: %v, want %v; the status says %v", when, got, want, c.Status().Memory.Paused)
+		}
+	}
+	said("at the start", 0)
+	c.inflight = opt.MemoryLimit - 1
+	said("below the limit", 0)
+	c.inflight++
+	said("at the limit", 1)
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	p.entries["public_a"] = intent.Entry{Mark: 5, Job: "job", Part: 1, Parts: 1, End: 9, Bytes: 400}
+	c.lanes["public_a"].running = nil
+	said("at the limit, with a range to be read again", 0)
+	delete(p.entries, "public_a")
+	said("when that is read", 1)
+	c.inflight = 0
+	said("after the batches are DONE", 0)
 }
 
 // TestLagByName: what lies in a topic of which nothing was read yet is the lag of the table

@@ -158,7 +158,7 @@ func TestMutation(t *testing.T) {
 			"			if again {", "			if again && false {",
 			"TestRefusedInLaterArray", "and the totals: not after"},
 		{"fetch without a limit", "connector.go",
-			"c.full() && !c.starved() || ", "",
+			"c.paused() || ", "",
 			"TestMemoryLimit", "and a fetch"},
 	} {
 		if !all && i%5 != 0 {

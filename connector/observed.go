@@ -23,6 +23,7 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 		holds     = set.Gauge("sluice.holds")
 		memory    = set.Gauge("sluice.memory")
 		limit     = set.Gauge("sluice.memory.limit")
+		paused    = set.Gauge("sluice.fetching.paused")
 		registry  = set.Gauge("sluice.schema_registry.up")
 		left      = set.Gauge("sluice.budget.left")
 		perHour   = set.Gauge("sluice.budget.limit")
@@ -45,6 +46,7 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 			o.ObserveFloat64(memory, float64(n), metric.WithAttributes(attribute.String("state", state)))
 		}
 		o.ObserveFloat64(limit, float64(s.Memory.Limit))
+		o.ObserveFloat64(paused, map[bool]float64{true: 1}[s.Memory.Paused])
 		switch s.SchemaRegistry {
 		case "":
 		case "ok":
@@ -77,7 +79,7 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 			o.ObserveFloat64(holds, held, metric.WithAttributes(attribute.String(instrument.Topic, name)))
 		}
 		return nil
-	}, freshness, target, lag, holds, memory, limit, registry, left, perHour, spent, parts, committed, build)
+	}, freshness, target, lag, holds, memory, limit, paused, registry, left, perHour, spent, parts, committed, build)
 }
 
 // observedTable is what a table's gauges say, or those of all that share a name.

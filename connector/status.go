@@ -129,7 +129,7 @@ func (c *Connector) picture() {
 	lag, lags := c.lags()
 	s := &Status{
 		State: c.state(), At: c.now, Partitions: len(c.parts), Lag: lag, LastCommit: c.commits.done, Kafka: "ok", Target: "ok", Totals: c.totals,
-		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.waiting(), Limit: c.opt.MemoryLimit, Paused: c.full()},
+		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.waiting(), Limit: c.opt.MemoryLimit, Paused: c.paused()},
 		Budget: BudgetStatus{Left: left, Limit: budget.Limit(), Spent: budget.Spent(), Resets: resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
 		topics: map[string]bool{},
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/sluice-cdc/sluice/connector/instrument"
 )
 
 // An alert as the chart's file has it.
@@ -103,7 +105,8 @@ func (u use) labels() (names []string) {
 var ofPrometheus = []string{"namespace", "job", "pod"}
 
 // TestMetricsOfAlertsAndDashboard: each metric that an alert, a panel or the runbook reads is
-// on the page of a running pipeline, with the labels that it is read by.
+// on the page of a running pipeline, with the labels that it is read by; and no metric of ours
+// has a label there that the list does not have.
 func TestMetricsOfAlertsAndDashboard(t *testing.T) {
 	have := map[string][]string{} // the labels of each metric
 	for _, m := range regexp.MustCompile(`(?m)^([a-z_0-9]+)(?:\{(.*)\})? \S+$`).FindAllStringSubmatch(troubled(t), -1) {
@@ -111,6 +114,10 @@ func TestMetricsOfAlertsAndDashboard(t *testing.T) {
 		for _, label := range matched.FindAllStringSubmatch(m[2], -1) {
 			have[m[1]] = append(have[m[1]], label[1])
 		}
+	}
+	for name := range have {
+		slices.Sort(have[name])
+		have[name] = slices.Compact(have[name])
 	}
 	read := map[string]bool{}
 	for _, u := range uses(t) {
@@ -125,6 +132,22 @@ func TestMetricsOfAlertsAndDashboard(t *testing.T) {
 	}
 	if len(read) < 40 {
 		t.Errorf("only %d metrics are read: %v", len(read), slices.Sorted(maps.Keys(read)))
+	}
+	for _, i := range instrument.List {
+		listed := append([]string{"le"}, ofPrometheus...)
+		for _, a := range i.Attributes {
+			keys, _, _ := strings.Cut(a, "=")
+			for key := range strings.SplitSeq(keys, " or ") {
+				listed = append(listed, strings.ReplaceAll(key, ".", "_"))
+			}
+		}
+		for _, suffix := range []string{"", "_bucket", "_sum", "_count"} {
+			for _, label := range have[i.Prometheus()+suffix] {
+				if !slices.Contains(listed, label) {
+					t.Errorf("%s has the label %s, which is not in the list of its attributes", i.Name, label)
+				}
+			}
+		}
 	}
 }
 

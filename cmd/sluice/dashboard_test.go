@@ -113,6 +113,7 @@ var dashboard = []panel{
 	{"Schema registry answers", "timeseries", 8, "short", "0: records wait for it.", []query{{"{{pod}}", `min by (pod) (sluice_schema_registry_up{J})`}}, 0},
 	{"Memory against its limit", "timeseries", 8, "bytes", "Of batches and waiting records, by state. At the limit nothing more is fetched.", []query{
 		{"{{state}}", `sum by (state) (sluice_memory_bytes{J})`}, {"limit", `sum(sluice_memory_limit_bytes{J})`}, {"resident", `sum(process_resident_memory_bytes{J})`}}, 0},
+	{"Fetching paused", "timeseries", 8, "short", "1: nothing more is fetched before batches are DONE; the target is slower than the source.", []query{{"{{pod}}", `max by (pod) (sluice_fetching_paused{J})`}}, 0},
 	{"CPU", "timeseries", 8, "short", "Cores in use.", []query{{"{{pod}}", `sum by (pod) (rate(process_cpu_seconds_total{J}[$__rate_interval]))`}}, 0},
 	{"Goroutines", "timeseries", 8, "short", "", []query{{"{{pod}}", `sum by (pod) (go_goroutine_count{J})`}}, 0},
 }

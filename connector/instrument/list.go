@@ -14,6 +14,8 @@ const (
 	opType    = "messaging.operation.type"
 	group     = "messaging.consumer.group.name"
 	failure   = "error.type"
+	broker    = "server.address"
+	port      = "server.port"
 )
 
 var (
@@ -72,10 +74,11 @@ var List = []Instrument{
 	{"sluice.rebalances", Counter, "{rebalance}", []string{"event=assigned|revoked|lost"}, "Times that the group gave or took partitions; a rebalance that leaves all where they are counts as assigned.", nil},
 	{"sluice.memory", Gauge, "By", []string{"state=open|in_flight|waiting"}, "Bytes in batches, and of records that wait for a decoder, a schema or the dead-letter topic.", nil},
 	{"sluice.memory.limit", Gauge, "By", nil, "Bytes at which no more is fetched: SLUICE_MEMORY_LIMIT.", nil},
+	{"sluice.fetching.paused", Gauge, "", nil, "1 if nothing is fetched because the memory limit is reached, else 0.", nil},
 	{"sluice.schema_registry.up", Gauge, "", nil, "1 if the schema registry answers, 0 if records wait for it; nothing without a registry.", nil},
 	{"sluice.build.info", Gauge, "", []string{"version", "goversion"}, "1, with the program's version and that of Go.", nil},
 
-	{"messaging.client.operation.duration", Histogram, "s", []string{operation + "=poll|commit|send", opType, system, group, Topic, failure}, "Requests to the brokers: a fetch, which waits there for records; a commit; a dead letter.", seconds},
+	{"messaging.client.operation.duration", Histogram, "s", []string{operation + "=poll|commit|send", opType, system, group, Topic, broker, port, failure}, "Requests to the brokers: a fetch, with the broker and without a topic, which waits there for records; a commit; a dead letter.", seconds},
 	{"messaging.client.consumed.messages", Counter, "{message}", []string{operation + "=poll", system, group, Topic}, "Records that came in.", nil},
 	{"messaging.client.sent.messages", Counter, "{message}", []string{operation + "=send", system, Topic, failure}, "Dead letters sent, also where that failed.", nil},
 	{"messaging.process.duration", Histogram, "s", []string{operation + "=process", opType, system, group, Topic, failure}, "From sealing a batch to DONE, or to the failure that held it; with the topic where that is one.", seconds},
