@@ -7,7 +7,8 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 )
 
-// halve makes two requests of one for which the pipeline has taken too long.
+// halve makes two requests of one for which the pipeline has taken too long, and has those
+// that follow be no longer.
 func (j *job) halve(err error) {
 	var e *push.Error
 	var timeout interface{ Timeout() bool }
@@ -15,17 +16,50 @@ func (j *job) halve(err error) {
 	if codeOf(err) != "PipelineInteractionUnreachable" && !(errors.As(err, &timeout) && timeout.Timeout()) {
 		return
 	}
-	b := j.bodies[0]
-	events := split(b.data)
-	if len(events) < 2 {
+	n := len(split(j.bodies[0].data))
+	if n < 2 {
 		return
 	}
-	half := len(events) / 2
-	first, second := body{data: join(events[:half])}, body{data: join(events[half:])}
-	if len(b.records) == len(events) {
-		first.records, second.records = b.records[:half], b.records[half:]
+	j.lane.most, j.lane.quick = (n+1)/2, 0
+	j.bodies = append(j.bodies[0].cut(j.lane.most), j.bodies[1:]...)
+}
+
+// regain is after how many requests in a row that the pipeline has taken in time they may be
+// twice as long.
+const regain = 10
+
+// took notes that a request was taken in time.
+func (l *lane) took() {
+	if l.most == 0 {
+		return
 	}
-	j.bodies = append([]body{first, second}, j.bodies[1:]...)
+	if l.quick++; l.quick == regain {
+		l.most, l.quick = 2*l.most, 0
+	}
+	if l.most > 1<<20 {
+		l.most = 0 // that is no limit any more
+	}
+}
+
+// cut makes requests of at most so many rows of one; 0: any number.
+func (b body) cut(most int) []body {
+	if most == 0 {
+		return []body{b}
+	}
+	events := split(b.data)
+	if len(events) <= most {
+		return []body{b}
+	}
+	var parts []body
+	for from := 0; from < len(events); from += most {
+		to := min(from+most, len(events))
+		part := body{data: join(events[from:to])}
+		if len(b.records) == len(events) {
+			part.records = b.records[from:to]
+		}
+		parts = append(parts, part)
+	}
+	return parts
 }
 
 // split returns the elements of an array that the encoder has written.

@@ -61,6 +61,8 @@ type lane struct {
 	settled string    // the state of the pipeline in which nothing is under way that could land later
 	barrier string    // the token that is to say so
 	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
+	most    int       // rows of a request, since one has taken too long; 0: as the files are
+	quick   int       // requests in a row that were taken since
 }
 
 // New returns the sink for opt. transport is nil but in tests.
@@ -90,7 +92,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	}
 	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name)}
 	for _, c := range j.Chunks {
-		made.bodies = append(made.bodies, body{c.Data, c.Records})
+		made.bodies = append(made.bodies, body{c.Data, c.Records}.cut(l.most)...)
 	}
 	if len(made.bodies) == 0 {
 		made.bodies = []body{{}} // for its token
@@ -239,6 +241,7 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		if j.token, j.bodies, j.begun = token, j.bodies[1:], true; j.first == "" {
 			j.first = token
 		}
+		j.lane.took()
 	}
 	return nil
 }

@@ -337,7 +337,8 @@ func TestBrokenAnswer(t *testing.T) {
 	}
 }
 
-// TestLongRequests: what the pipeline does not read in time is sent in halves.
+// TestLongRequests: what the pipeline does not read in time is sent in halves, and what
+// follows as well, until ten have been taken.
 func TestLongRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
@@ -352,8 +353,19 @@ func TestLongRequests(t *testing.T) {
 		if got := r.rows("t"); fmt.Sprint(got) != fmt.Sprint(rows) {
 			t.Errorf("it has %v", got)
 		}
-		if n := r.emu.Counts(); n.Posts != 4 { // two barriers, and two halves
-			t.Errorf("%d requests", n.Posts)
+		posts := r.emu.Counts().Posts
+		if posts != 4 { // two barriers, and two halves
+			t.Errorf("%d requests", posts)
+		}
+		for _, want := range []int{2, 2, 2, 2, 1, 1} {
+			if err := r.deliver(t, rows); err != nil {
+				t.Fatal(err)
+			}
+			n := r.emu.Counts().Posts
+			if n-posts != want {
+				t.Errorf("%d requests for seven rows, want %d", n-posts, want)
+			}
+			posts = n
 		}
 	})
 }
