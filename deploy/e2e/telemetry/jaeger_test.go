@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -54,7 +55,8 @@ func TestJaeger(t *testing.T) {
 	t.Cleanup(cluster.Close)
 	var mu sync.Mutex
 	told := map[string]bool{} // the trace ids
-	emu := emulator.New(emulator.Options{Delay: 300 * time.Millisecond, OnRequest: func(r *http.Request) {
+	want := facts{offsets: topic + "/0:0-2"}
+	emu := emulator.New(emulator.Options{Delay: 300 * time.Millisecond, OnChunk: func(_, _ string, data []byte) { want.bytes += len(data) }, OnRequest: func(r *http.Request) {
 		if p := strings.Split(r.Header.Get("traceparent"), "-"); len(p) == 4 {
 			mu.Lock()
 			defer mu.Unlock()
@@ -62,10 +64,25 @@ func TestJaeger(t *testing.T) {
 		}
 	}})
 	emu.Inject("upload", emulator.Answer500, 0, 1)
-	api := httptest.NewServer(emu)
+	execute := regexp.MustCompile(`/jobs/([^/]+)$`)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if m := execute.FindStringSubmatch(r.URL.Path); m != nil && r.Method == http.MethodPost {
+			mu.Lock()
+			want.executions++
+			first := want.executions == 1
+			want.job = m[1]
+			mu.Unlock()
+			if first { // somebody else has spent the team's submissions
+				w.Header().Set("Retry-After", "1")
+				w.WriteHeader(http.StatusTooManyRequests)
+				return
+			}
+		}
+		emu.ServeHTTP(w, r)
+	}))
 	t.Cleanup(api.Close)
 
-	header, column := produce(t, cluster)
+	want.links = produce(t, cluster)
 	start(t, filepath.Join(dir, "sluice.log"), map[string]string{
 		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": topic, "SLUICE_KAFKA_GROUP": "g",
 		"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POOL_ID": "pool", "SLUICE_CELONIS_API_KEY": "hunter2", "SLUICE_CELONIS_POLL_INTERVAL": "50ms",
@@ -91,7 +108,9 @@ func TestJaeger(t *testing.T) {
 	if len(told) != 1 {
 		t.Errorf("one batch, and the target was told of %d traces", len(told))
 	}
-	check(t, spans, header, column)
+	mu.Lock()
+	check(t, spans, want)
+	mu.Unlock()
 
 	eventually(t, "a metric", func() bool { return strings.Contains(get(metrics+"/metrics"), "http_client_request_duration") })
 	eventually(t, "the log of the batch", func() bool {
@@ -104,16 +123,25 @@ func TestJaeger(t *testing.T) {
 	}
 }
 
+// facts are what the broker and the target know of the batch.
+type facts struct {
+	links      []string // the traces in which its rows were written
+	offsets    string
+	bytes      int // of its files
+	job        string
+	executions int
+}
+
 // produce writes three rows in traces whose ids it returns: one in the record's header, as
 // Debezium's ActivateTracingSpan does, one in the row.
-func produce(t *testing.T, cluster *kfake.Cluster) (header, column string) {
+func produce(t *testing.T, cluster *kfake.Cluster) (links []string) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	header, column = "0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"
+	header, column := "0af7651916cd43dd8448eb211c80319c", "4bf92f3577b34da6a3ce929d0e0e4736"
 	for i, tracing := range []string{"", "#Sat Nov 28 13:00:00 UTC 2026\ntraceparent=00-" + column + "-00f067aa0ba902b7-01\n", ""} {
 		rec := &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, `{"id":%d}`, i), Value: fmt.Appendf(nil,
 			`{"before":null,"after":{"id":%d,"v":"secret-row","tracingspancontext":%q},"source":{"ts_ms":%d,"db":"shop","schema":"public","table":"orders"},"op":"c"}`,
@@ -125,31 +153,42 @@ func produce(t *testing.T, cluster *kfake.Cluster) (header, column string) {
 			t.Fatal(err)
 		}
 	}
-	return header, column
+	return []string{header, column}
 }
 
-// check holds a batch's spans against what they are to be.
-func check(t *testing.T, spans []span, header, column string) {
+// check holds a batch's spans against what they are to be: one upload failed, and one
+// execution was refused because the submissions were spent.
+func check(t *testing.T, spans []span, want facts) {
 	t.Helper()
+	slices.SortFunc(spans, func(a, b span) int { return strings.Compare(a.StartTimeUnixNano, b.StartTimeUnixNano) })
 	by := map[string][]span{}
 	for _, s := range spans {
 		by[s.Name] = append(by[s.Name], s)
 	}
 	root := by["process "+topic][0]
 	for key, want := range map[string]string{"messaging.system": "kafka", "messaging.operation.name": "process", "messaging.operation.type": "process",
-		"messaging.destination.name": topic, "messaging.consumer.group.name": "g", "messaging.batch.message_count": "3", "sluice.table": "public_orders", "sluice.rows": "3"} {
+		"messaging.destination.name": topic, "messaging.consumer.group.name": "g", "messaging.batch.message_count": "3", "sluice.table": "public_orders", "sluice.rows": "3",
+		"sluice.upserts": "3", "sluice.deletes": "0", "sluice.batch.reason": "age", "sluice.offsets": want.offsets, "sluice.bytes": strconv.Itoa(want.bytes),
+		"sluice.job.id": want.job, "sluice.job.attempts": strconv.Itoa(want.executions), "error.type": ""} {
 		if got := root.attributes()[key]; got != want {
 			t.Errorf("%s is %q, want %q", key, got, want)
 		}
+	}
+	waited, err := strconv.ParseFloat(root.attributes()["sluice.budget.wait"], 64)
+	if err != nil || waited < 1 {
+		t.Errorf("waited for the budget: %v, %v; the target asked for a second", waited, err)
+	}
+	if len(root.Events) != 1 || root.Events[0].Name != "DONE" || text(root.Events[0].Attributes)["sluice.job.id"] != want.job {
+		t.Errorf("events %v", root.Events)
 	}
 	var links []string
 	for _, l := range root.Links {
 		links = append(links, l.TraceID)
 	}
-	if !slices.Equal(links, []string{header, column}) || root.Kind != consumer || root.ParentSpanID != "" {
+	if !slices.Equal(links, want.links) || root.Kind != consumer || root.ParentSpanID != "" {
 		t.Errorf("linked to %q, of kind %d, parent %q", links, root.Kind, root.ParentSpanID)
 	}
-	for name, want := range map[string]int{"seal": 1, "encode": 1, "create": 2, "upload": 2, "commit intent": 1, "execute": 1, "poll": 1, "commit " + topic: 1} {
+	for name, want := range map[string]int{"seal": 1, "encode": 1, "create": 2, "upload": 2, "commit intent": 1, "execute": 2, "wait for budget": 1, "poll": 1, "commit " + topic: 1} {
 		got := by[name]
 		if len(got) != want {
 			t.Errorf("%d spans %q, want %d", len(got), name, want)
@@ -160,11 +199,19 @@ func check(t *testing.T, spans []span, header, column string) {
 			}
 		}
 	}
+	for name, want := range map[string][]string{"upload": {"unavailable", ""}, "execute": {"throttled", ""}} {
+		var classes []string
+		for _, s := range by[name] {
+			classes = append(classes, s.attributes()["error.type"])
+		}
+		if !slices.Equal(classes, want) {
+			t.Errorf("%q failed with %q, want %q", name, classes, want)
+		}
+	}
 	if commit := by["commit "+topic]; len(commit) == 1 && commit[0].attributes()["messaging.operation.type"] != "settle" {
 		t.Errorf("the commit is %v", commit[0].attributes())
 	}
 	requests := by["POST /data-ingestion/api/v1/data-push/{poolId}/jobs/{id}/chunks/upserted"]
-	slices.SortFunc(requests, func(a, b span) int { return strings.Compare(a.StartTimeUnixNano, b.StartTimeUnixNano) })
 	var uploads []string
 	for _, s := range requests {
 		a := s.attributes()
@@ -184,26 +231,48 @@ type span struct {
 	Name              string
 	Kind              int
 	StartTimeUnixNano string
-	Attributes        []struct {
-		Key   string
-		Value map[string]any
+	Attributes        []keyValue
+	Events            []struct {
+		Name       string
+		Attributes []keyValue
 	}
 	Links []struct {
 		TraceID string `json:"traceId"`
 	}
 }
 
+type keyValue struct {
+	Key   string
+	Value map[string]any // of one value, by its type
+}
+
 const consumer = 5 // SPAN_KIND_CONSUMER
 
-// attributes are those of a span, as text.
-func (s span) attributes() map[string]string {
+func (s span) attributes() map[string]string { return text(s.Attributes) }
+
+// text is attributes as text, a list's values one after the other.
+func text(attributes []keyValue) map[string]string {
 	all := map[string]string{}
-	for _, a := range s.Attributes {
-		for _, v := range a.Value { // there is one
-			all[a.Key] = fmt.Sprint(v)
+	for _, a := range attributes {
+		for _, v := range a.Value {
+			all[a.Key] = listed(v)
 		}
 	}
 	return all
+}
+
+func listed(v any) string {
+	list, ok := v.(map[string]any)
+	if !ok {
+		return fmt.Sprint(v)
+	}
+	var all []string
+	for _, one := range list["values"].([]any) {
+		for _, v := range one.(map[string]any) {
+			all = append(all, fmt.Sprint(v))
+		}
+	}
+	return strings.Join(all, " ")
 }
 
 // fetch reads a trace, of which some spans may not have come yet.
