@@ -21,9 +21,9 @@ import (
 // composeFile is of the format of Compose what ours uses.
 type composeFile struct {
 	Name     string
-	Sluice   any `yaml:"x-sluice"`
 	Services map[string]struct {
 		Image       string
+		PullPolicy  string `yaml:"pull_policy"`
 		Build       struct{ Context, Dockerfile string }
 		DependsOn   map[string]struct{ Condition string } `yaml:"depends_on"`
 		Environment map[string]string
@@ -112,7 +112,21 @@ func TestCompose(t *testing.T) {
 	var c composeFile
 	readStrictly(t, "../../deploy/compose.yaml", &c)
 	versions := e2eVersions(t)
+	builder := map[string]string{} // by the image
 	for name, s := range c.Services {
+		if s.Build.Dockerfile == "" {
+			continue
+		}
+		if other := builder[s.Image]; other != "" {
+			t.Errorf("%s and %s both build %s", name, other, s.Image)
+		}
+		builder[s.Image] = name
+	}
+	for name, s := range c.Services {
+		// What another service builds is in no registry, and not there unless that one is.
+		if by := builder[s.Image]; by != "" && by != name && (s.PullPolicy != "never" || s.DependsOn[by].Condition == "") {
+			t.Errorf("%s: want pull_policy: never and a dependency on %s, which builds %s", name, by, s.Image)
+		}
 		_, tag, _ := strings.Cut(s.Image, ":")
 		if tag == "" || tag == "latest" {
 			t.Errorf("%s: the image %q has no version", name, s.Image)
