@@ -1,6 +1,7 @@
 package batcher_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -40,21 +41,45 @@ func BenchmarkDecode(b *testing.B) {
 	for _, form := range forms {
 		b.Run(form.name, func(b *testing.B) {
 			recs := orders(form.records, form.write(b))
-			d := newDecoder()
-			var runs []*schema.Rows
-			b.SetBytes(sizes(recs) / int64(len(recs)))
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				if _, err := d.Decode(recs[i%len(recs)]); err != nil {
-					b.Fatal(err)
-				}
-				if i%1000 == 999 {
-					runs = d.Take(runs[:0])
-					for _, r := range runs {
-						debezium.Recycle(r)
-					}
+			decodeAll(b, newDecoder(), recs)
+		})
+	}
+}
+
+// decodeAll decodes the records over and over.
+func decodeAll(b *testing.B, d *debezium.Decoder, recs []debezium.Record) {
+	var runs []*schema.Rows
+	b.SetBytes(sizes(recs) / int64(len(recs)))
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if _, err := d.Decode(recs[i%len(recs)]); err != nil {
+			b.Fatal(err)
+		}
+		if i%1000 == 999 {
+			runs = d.Take(runs[:0])
+			for _, r := range runs {
+				debezium.Recycle(r)
+			}
+		}
+	}
+}
+
+// BenchmarkTraces measures what it costs to tell in which traces changes were made: where
+// nobody asks, where no record tells of one, and where each has one of its own.
+func BenchmarkTraces(b *testing.B) {
+	for _, tc := range []struct {
+		name        string
+		asked, told bool
+	}{{"off", false, true}, {"none", true, false}, {"each", true, true}} {
+		b.Run(tc.name, func(b *testing.B) {
+			recs := orders(batchRows, plainJSON)
+			for i := range recs {
+				if tc.told {
+					recs[i].Headers = []debezium.Header{{Key: "traceparent", Value: fmt.Appendf(nil, "00-%032x-%016x-01", i+1, i+1)}}
 				}
 			}
+			d := debezium.NewDecoder("shop.public.orders", debezium.Options{Table: func(id debezium.Identity) string { return id.Table }, Traces: tc.asked})
+			decodeAll(b, d, recs)
 		})
 	}
 }

@@ -1,9 +1,6 @@
 package schema
 
-import (
-	"bytes"
-	"encoding/hex"
-)
+import "encoding/binary"
 
 // TraceContext names a span of whoever made a change (W3C Trace Context,
 // https://www.w3.org/TR/trace-context/).
@@ -17,26 +14,53 @@ type TraceContext struct {
 // maxTraceState is what the recommendation has everybody pass on at least.
 const maxTraceState = 512
 
+const parentSize = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+
+// parted reports whether a text has the parts of a traceparent, whatever is in them.
+func parted(text []byte) bool {
+	return len(text) >= parentSize && text[2] == '-' && text[35] == '-' && text[52] == '-'
+}
+
 // ParseTraceparent reads a traceparent: version 00, or a later one as far as that is
 // alike. What is malformed is none, as the recommendation wants it.
 func ParseTraceparent(text []byte) (c TraceContext, ok bool) {
-	const size = len("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	if len(text) < size || text[2] != '-' || text[35] != '-' || text[52] != '-' {
+	if !parted(text) {
 		return c, false
 	}
 	var version, flags [1]byte
-	for _, part := range []struct{ dst, src []byte }{{version[:], text[:2]}, {c.TraceID[:], text[3:35]}, {c.SpanID[:], text[36:52]}, {flags[:], text[53:55]}} {
-		if _, err := hex.Decode(part.dst, part.src); err != nil || bytes.ContainsAny(part.src, "ABCDEF") {
-			return TraceContext{}, false
-		}
+	if !unhex(version[:], text) || !unhex(c.TraceID[:], text[3:]) || !unhex(c.SpanID[:], text[36:]) || !unhex(flags[:], text[53:]) {
+		return TraceContext{}, false
 	}
 	switch {
-	case version[0] == 0xff, version[0] == 0 && len(text) > size, len(text) > size && text[size] != '-',
+	case version[0] == 0xff, version[0] == 0 && len(text) > parentSize, len(text) > parentSize && text[parentSize] != '-',
 		c.TraceID == [16]byte{}, c.SpanID == [8]byte{}:
 		return TraceContext{}, false
 	}
 	c.Flags = flags[0]
 	return c, true
+}
+
+// digits are the values of hexadecimal digits; others, and those in upper case, which the
+// recommendation does not allow, have more than 15.
+var digits = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i, c := range "0123456789abcdef" {
+		t[c] = byte(i)
+	}
+	return t
+}()
+
+// unhex fills dst from the digits that text begins with.
+func unhex(dst, text []byte) bool {
+	var all byte
+	for i := range dst {
+		high, low := digits[text[2*i]], digits[text[2*i+1]]
+		all |= high | low
+		dst[i] = high<<4 | low
+	}
+	return all < 16
 }
 
 // MaxTraces is how many contexts are kept, which is how many links a span has by
@@ -48,6 +72,28 @@ type Traces struct {
 	Contexts []TraceContext
 	// Left counts the times that one was met for which there was no room.
 	Left int64
+
+	met [16]uint64 // a bit for the last ten of each context's span: one whose bit is not there is new
+}
+
+// bit is where met has the context whose span ends in last.
+func (t *Traces) bit(last uint16) (word *uint64, bit uint64) {
+	return &t.met[last>>6%16], 1 << (last % 64)
+}
+
+// Beyond reports whether a traceparent is one more for which there is no room, and counts it
+// then. Where every change has a context of its own nearly all are that, and are not worth to
+// be read: a malformed one may count as well.
+func (t *Traces) Beyond(parent []byte) bool {
+	if len(t.Contexts) < MaxTraces || !parted(parent) {
+		return false
+	}
+	end := parent[49:52] // of the span
+	if word, bit := t.bit(uint16(digits[end[0]])<<8 | uint16(digits[end[1]])<<4 | uint16(digits[end[2]])); *word&bit != 0 {
+		return false
+	}
+	t.Left++
+	return true
 }
 
 // Add notes a context with its state, which may be nil and is copied.
@@ -61,18 +107,22 @@ func (t *Traces) Add(c TraceContext, state []byte) {
 	t.Contexts = append(t.Contexts, c)
 }
 
-// room reports whether a context is a new one and can be kept.
+// room reports whether a context is a new one and can be kept, as it then is to be.
 func (t *Traces) room(c TraceContext) bool {
-	// A transaction's changes come together, so most often it is the last one.
-	for i := len(t.Contexts) - 1; i >= 0; i-- {
-		if have := &t.Contexts[i]; have.SpanID == c.SpanID && have.TraceID == c.TraceID {
-			return false
+	word, bit := t.bit(binary.BigEndian.Uint16(c.SpanID[6:]))
+	if *word&bit != 0 {
+		// A transaction's changes come together, so most often it is the last one.
+		for i := len(t.Contexts) - 1; i >= 0; i-- {
+			if have := &t.Contexts[i]; have.SpanID == c.SpanID && have.TraceID == c.TraceID {
+				return false
+			}
 		}
 	}
 	if len(t.Contexts) == MaxTraces {
 		t.Left++
 		return false
 	}
+	*word |= bit
 	return true
 }
 
@@ -87,4 +137,4 @@ func (t *Traces) Merge(others *Traces) {
 }
 
 // Reset forgets all of them.
-func (t *Traces) Reset() { t.Contexts, t.Left = t.Contexts[:0], 0 }
+func (t *Traces) Reset() { *t = Traces{Contexts: t.Contexts[:0]} }

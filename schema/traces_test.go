@@ -2,6 +2,9 @@ package schema
 
 import (
 	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"go.opentelemetry.io/otel/propagation"
@@ -63,5 +66,44 @@ func TestTraces(t *testing.T) {
 	b.Reset()
 	if n := testing.AllocsPerRun(10, func() { b.Add(context(1), nil) }); n != 0 || len(b.Contexts) != 1 {
 		t.Errorf("%v allocations for one that is known", n)
+	}
+}
+
+// TestTracesAgainstList: whatever contexts come, in whatever order, the kept ones and the number
+// of those left out are those of a plain list.
+func TestTracesAgainstList(t *testing.T) {
+	dice := rand.New(rand.NewPCG(1, 2))
+	var traces, texts Traces // contexts as they are, and as they are read
+	for round := range 50 {
+		traces.Reset()
+		texts.Reset()
+		var list []TraceContext
+		left := int64(0)
+		for range 600 {
+			var c TraceContext
+			c.TraceID[0] = byte(1 + dice.IntN(3))
+			binary.BigEndian.PutUint64(c.SpanID[:], uint64(1+dice.IntN(10*(1+round)))<<dice.IntN(12))
+			traces.Add(c, nil)
+			if text := fmt.Appendf(nil, "00-%x-%x-00", c.TraceID, c.SpanID); !texts.Beyond(text) {
+				read, ok := ParseTraceparent(text)
+				if !ok {
+					t.Fatalf("%s is refused", text)
+				}
+				texts.Add(read, nil)
+			}
+			if slices.Contains(list, c) {
+				continue
+			}
+			if len(list) == MaxTraces {
+				left++
+				continue
+			}
+			list = append(list, c)
+		}
+		for _, got := range []*Traces{&traces, &texts} {
+			if !slices.Equal(got.Contexts, list) || got.Left != left {
+				t.Fatalf("round %d: %d contexts and %d left out, want %d and %d", round, len(got.Contexts), got.Left, len(list), left)
+			}
+		}
 	}
 }

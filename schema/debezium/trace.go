@@ -3,7 +3,7 @@ package debezium
 import (
 	"bytes"
 	"strconv"
-	"unicode"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/schema"
@@ -16,12 +16,17 @@ import (
 // malformed counts as not there.
 func (d *Decoder) link(run *schema.Rows, sh *shape, rec *Record, e *change) {
 	parent, state := rec.trace()
+	if run.Traces.Beyond(parent) {
+		return
+	}
 	c, ok := schema.ParseTraceparent(parent)
 	if !ok && e.after.data != nil {
-		parent, state = d.properties(d.traceText(sh.planOf(e.after.plan), e.after.data))
-		c, ok = schema.ParseTraceparent(parent)
+		if text := d.traceText(sh.planOf(e.after.plan), e.after.data); text != nil {
+			parent, state = d.properties(text)
+			c, ok = schema.ParseTraceparent(parent)
+		}
 	}
-	if !ok {
+	if !ok && e.from.trace != nil {
 		c, ok = schema.ParseTraceparent(e.from.trace)
 		state = nil
 	}
@@ -35,23 +40,13 @@ func (d *Decoder) link(run *schema.Rows, sh *shape, rec *Record, e *change) {
 func (r *Record) trace() (parent, state []byte) {
 	for i := range r.Headers {
 		switch h := &r.Headers[i]; {
-		case len(h.Key) == len("traceparent") && equalFold(h.Key, "traceparent"):
+		case h.Key == "traceparent", strings.EqualFold(h.Key, "traceparent"):
 			parent = bytes.Trim(h.Value, `"`)
-		case len(h.Key) == len("tracestate") && equalFold(h.Key, "tracestate"):
+		case h.Key == "tracestate", strings.EqualFold(h.Key, "tracestate"):
 			state = bytes.Trim(h.Value, `"`)
 		}
 	}
 	return parent, state
-}
-
-// equalFold compares ASCII without regard to case; lower is in lower case.
-func equalFold(s, lower string) bool {
-	for i := range len(s) {
-		if unicode.ToLower(rune(s[i])) != rune(lower[i]) {
-			return false
-		}
-	}
-	return true
 }
 
 // traceText returns the text in a row's TraceColumn, nil if it has none. It is read off
