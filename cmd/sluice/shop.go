@@ -60,7 +60,8 @@ func (s *shop) next() []*kgo.Record {
 	if len(t.order) < 20 || p < 45 {
 		return s.emit(t, "c", nil, s.insert(t))
 	}
-	key := t.order[s.dice.IntN(len(t.order))]
+	at := s.dice.IntN(len(t.order))
+	key := t.order[at]
 	row := t.rows[key]
 	switch {
 	case p < 88:
@@ -68,11 +69,11 @@ func (s *shop) next() []*kgo.Record {
 		t.rows[key] = changed
 		return s.emit(t, "u", row, changed)
 	case p < 97:
-		t.remove(key)
+		t.remove(at)
 		return s.emit(t, "d", row, nil)
 	}
 	// The key changes: what Debezium makes a delete of the old and an insert.
-	t.remove(key)
+	t.remove(at)
 	recs := s.emit(t, "d", row, nil)
 	moved := map[string]any{}
 	for k, v := range row {
@@ -110,16 +111,12 @@ func (t *shopTable) put(row map[string]any) {
 	t.rows[k] = row
 }
 
-func (t *shopTable) remove(key string) {
-	delete(t.rows, key)
-	for i, k := range t.order {
-		if k == key {
-			last := len(t.order) - 1
-			t.order[i] = t.order[last]
-			t.order = t.order[:last]
-			return
-		}
-	}
+// remove deletes the row whose key is the at-th of order.
+func (t *shopTable) remove(at int) {
+	delete(t.rows, t.order[at])
+	last := len(t.order) - 1
+	t.order[at] = t.order[last]
+	t.order = t.order[:last]
 }
 
 // values makes a row's other columns anew; NULL, empty and zero are among them.

@@ -25,8 +25,8 @@ import (
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
 
-// shopped is a broker with a shop's changes, an emulator, and the settings of a program that
-// is to carry them.
+// shopped is a broker with a shop's changes, each made in a trace, an emulator, and the settings
+// of a program that is to carry them.
 func shopped(t testing.TB, changes int) (s *shop, emu *emulator.Emulator, env map[string]string) {
 	t.Helper()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, shopTopics...))
@@ -45,8 +45,12 @@ func shopped(t testing.TB, changes int) (s *shop, emu *emulator.Emulator, env ma
 	s = newShop(changes)
 	for s.made < changes {
 		var recs []*kgo.Record
-		for range min(100, changes-s.made) {
-			recs = append(recs, s.next()...)
+		for range min(10_000, changes-s.made) {
+			change := s.next()
+			for _, r := range change {
+				r.Headers = []kgo.RecordHeader{{Key: "traceparent", Value: fmt.Appendf(nil, "00-%032x-%016x-01", s.made, s.made)}}
+			}
+			recs = append(recs, change...)
 		}
 		if err := client.ProduceSync(t.Context(), recs...).FirstErr(); err != nil {
 			t.Fatal(err)
@@ -257,14 +261,16 @@ func TestNothingPrivate(t *testing.T) {
 }
 
 // BenchmarkTelemetry is the processor time of the program, and not of broker, API and collector
-// beside it, for a start, 400 000 changes in batches of 5000 rows, and a stop: with everything
-// sent, metrics each second, against the SDK disabled. An op is a run of each, one right after
-// the other and each in turn first, for a machine does not keep its pace; on/off is the ratio of
-// the two. The program has one processor, or the collector of garbage takes what is idle of
-// another. There are ten pairs, each a benchmark of the same name to `.ci/full telemetry`.
+// beside it, for a start, a million changes and a stop: with everything sent, metrics each
+// second and a link to each change's own trace, against the SDK disabled. An op is a run of each,
+// side by side, for what else the machine does then slows both; on/off is the ratio of the two.
+// A program has one processor, or the collector of garbage takes what is idle of another. There
+// are ten pairs, each a benchmark of the same name to `.ci/full telemetry`, and each way is
+// started first in turn.
 func BenchmarkTelemetry(b *testing.B) {
-	_, _, env := shopped(b, 400_000)
-	maps.Copy(env, map[string]string{"SLUICE_BATCH_MAX_ROWS": "5000", "SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "GOMAXPROCS": "1"})
+	_, _, env := shopped(b, 1_000_000)
+	maps.Copy(env, map[string]string{"SLUICE_BATCH_MAX_ROWS": "5000", "SLUICE_BATCH_MAX_AGE": "1s", "SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "GOMAXPROCS": "1",
+		"OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "1000"})
 	client, err := kgo.NewClient(kgo.SeedBrokers(env["SLUICE_KAFKA_BROKERS"]))
 	if err != nil {
 		b.Fatal(err)
@@ -273,41 +279,48 @@ func BenchmarkTelemetry(b *testing.B) {
 	if _, err := binary(); err != nil {
 		b.Fatal(err)
 	}
-	runs := 0
-	run := func(disabled bool) time.Duration {
-		runs++
-		r := otlptest.New(b)
-		api := httptest.NewServer(emulator.New(emulator.Options{}))
-		defer api.Close()
-		group := fmt.Sprint("run-", runs)
-		maps.Copy(env, map[string]string{"SLUICE_KAFKA_GROUP": group, "SLUICE_CELONIS_URL": api.URL, "OTEL_SDK_DISABLED": fmt.Sprint(disabled),
-			"OTEL_EXPORTER_OTLP_ENDPOINT": r.HTTP, "OTEL_LOGS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "1000"})
+	groups := 0
+	// begin returns what ends the run once everything is committed, and tells its time.
+	begin := func(b *testing.B, disabled bool) (end func() (cpu time.Duration, ended bool)) {
+		groups++
+		group := fmt.Sprint("run-", groups)
+		r, api := otlptest.New(b), httptest.NewServer(emulator.New(emulator.Options{}))
+		env := maps.Clone(env)
+		maps.Copy(env, map[string]string{"SLUICE_KAFKA_GROUP": group, "SLUICE_CELONIS_URL": api.URL,
+			"OTEL_SDK_DISABLED": fmt.Sprint(disabled), "OTEL_EXPORTER_OTLP_ENDPOINT": r.HTTP})
 		p := start(b, env)
-		eventually(b, "all is committed", func() bool {
-			lag, err := lagOf(b.Context(), client, group)
-			return err == nil && lag == 0
-		})
-		p.stop(b)
-		if sent := len(r.Requests()) > 0; sent == disabled {
-			b.Errorf("disabled %v, sent anything: %v", disabled, sent)
+		return func() (time.Duration, bool) {
+			if lag, err := lagOf(b.Context(), client, group); err != nil || lag > 0 {
+				return 0, false
+			}
+			p.stop(b)
+			api.Close()
+			if sent := len(r.Requests()) > 0; sent == disabled {
+				b.Errorf("disabled %v, sent anything: %v", disabled, sent)
+			}
+			return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime(), true
 		}
-		return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
 	}
 	for i := range 10 {
 		b.Run("pair", func(b *testing.B) {
-			var on, off time.Duration
-			for b.Loop() {
-				if i%2 == 0 {
-					off += run(true)
-					on += run(false)
-				} else {
-					on += run(false)
-					off += run(true)
+			cpu := map[bool]time.Duration{} // by whether the SDK is disabled
+			for first := i%2 == 0; b.Loop(); first = !first {
+				running := map[bool]func() (time.Duration, bool){}
+				for _, disabled := range []bool{first, !first} {
+					running[disabled] = begin(b, disabled)
+				}
+				for ; len(running) > 0; time.Sleep(20 * time.Millisecond) {
+					for disabled, end := range running {
+						if took, ended := end(); ended {
+							cpu[disabled] += took
+							delete(running, disabled)
+						}
+					}
 				}
 			}
-			b.ReportMetric(off.Seconds()/float64(b.N), "off-cpu-s/op")
-			b.ReportMetric(on.Seconds()/float64(b.N), "on-cpu-s/op")
-			b.ReportMetric(on.Seconds()/off.Seconds(), "on/off")
+			b.ReportMetric(cpu[true].Seconds()/float64(b.N), "off-cpu-s/op")
+			b.ReportMetric(cpu[false].Seconds()/float64(b.N), "on-cpu-s/op")
+			b.ReportMetric(cpu[false].Seconds()/cpu[true].Seconds(), "on/off")
 		})
 	}
 }
