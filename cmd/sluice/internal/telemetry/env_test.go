@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel"
+
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
 )
 
@@ -166,6 +168,7 @@ func TestWrongSampler(t *testing.T) {
 		t.Setenv("OTEL_TRACES_EXPORTER", "otlp")
 		t.Setenv("OTEL_TRACES_SAMPLER", tc.name)
 		t.Setenv("OTEL_TRACES_SAMPLER_ARG", tc.arg)
+		otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { t.Errorf("%s %s: the SDK says it to whom it spoke before: %v", tc.name, tc.arg, err) }))
 		var log bytes.Buffer
 		tel, err := New(t.Context(), "v", slog.New(plain(&log)))
 		if err != nil {
