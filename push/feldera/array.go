@@ -3,25 +3,24 @@ package feldera
 import (
 	"bytes"
 	"errors"
-
-	"github.com/sluice-cdc/sluice/push"
 )
 
-// halve makes two requests of one for which the pipeline has taken too long, and has those
-// that follow be no longer.
-func (j *job) halve(err error) {
-	var e *push.Error
+// slow reports whether the pipeline has taken too long for a request.
+func slow(err error) bool {
 	var timeout interface{ Timeout() bool }
-	errors.As(err, &e)
-	if codeOf(err) != "PipelineInteractionUnreachable" && !(errors.As(err, &timeout) && timeout.Timeout()) {
-		return
-	}
+	return codeOf(err) == "PipelineInteractionUnreachable" || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+// halve makes two requests of one that is too long, and has those that follow be no longer.
+// It reports false if that has one row.
+func (j *job) halve() bool {
 	n := len(split(j.bodies[0].data))
 	if n < 2 {
-		return
+		return false
 	}
 	j.lane.most, j.lane.quick = (n+1)/2, 0
 	j.bodies = append(j.bodies[0].cut(j.lane.most), j.bodies[1:]...)
+	return true
 }
 
 // regain is after how many requests in a row that the pipeline has taken in time they may be

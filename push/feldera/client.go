@@ -48,6 +48,7 @@ type refusal struct {
 	Code    string          `json:"error_code"`
 	Details json.RawMessage `json:"details"`
 	rows    *parseErrors
+	quotes  bool // so much of a request that the answer is longer than what is read of it
 }
 
 // call makes one request and fills into from the answer's JSON; template is that of the path.
@@ -95,7 +96,7 @@ func failure(op string, resp *http.Response, text []byte) error {
 	if json.Unmarshal(text, r) != nil || r.Code == "" { // a proxy's, or the framework's
 		r = &refusal{Message: strings.Join(strings.Fields(string(text)), " ")}
 		if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // the API's own, broken off: it may quote rows
-			r.Message = "an answer that broke off"
+			r.Message, r.quotes = "an answer that broke off", resp.StatusCode == http.StatusBadRequest && len(text) == maxAnswer
 		}
 	}
 	e := &push.Error{Op: op, Status: resp.StatusCode, Message: push.Clip(r.Message), Err: r}

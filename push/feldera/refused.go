@@ -59,22 +59,35 @@ func (e *parseErrors) String() string {
 	return text
 }
 
+// quotes reports whether the pipeline refuses rows, and quotes so much of them that which are
+// not known.
+func quotes(err error) bool {
+	var r *refusal
+	return errors.As(err, &r) && r.quotes
+}
+
 // refused adds to the error of a request which of its rows the pipeline does not take. It
 // quotes them as they were sent. What it says of the request as a whole names none.
 func (b body) refused(err error) error {
 	var e *push.Error
 	var r *refusal
-	if !errors.As(err, &e) || !errors.As(err, &r) || r.rows == nil {
+	if !errors.As(err, &e) || !errors.As(err, &r) || r.rows == nil && !r.quotes {
 		return err
 	}
 	said := map[string]*rowError{}
-	for i := range r.rows.Errors {
-		said[r.rows.Errors[i].Text] = &r.rows.Errors[i]
+	if r.rows != nil {
+		for i := range r.rows.Errors {
+			said[r.rows.Errors[i].Text] = &r.rows.Errors[i]
+		}
 	}
 	refused := &push.Refused{}
-	for i, event := range split(b.data) {
+	events := split(b.data)
+	for i, event := range events {
 		// {"insert":{…}}, and what is quoted is the inner object.
 		told := said[string(event[bytes.IndexByte(event, ':')+1:len(event)-1])]
+		if r.quotes && len(events) == 1 {
+			told = &rowError{} // it can be no other
+		}
 		if told != nil && i < len(b.records) && b.records[i].Offset >= 0 {
 			refused.Rows = append(refused.Rows, push.RefusedRow{Record: b.records[i], Column: told.Field, Words: told.words()})
 		}

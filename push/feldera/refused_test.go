@@ -93,6 +93,21 @@ func TestRefusedAreMany(t *testing.T) {
 	})
 }
 
+// TestRefusedAreWide: rows whose answer is longer than what is read of one are found in
+// smaller requests, at last in one of a single row.
+func TestRefusedAreWide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		wide := strings.Repeat("4", 4_300_000)
+		data := fmt.Sprintf(`[{"insert":{"id":"x","v":"%s"}},{"insert":{"id":"y","v":"%[1]s"}}]`, wide)
+		err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), []schema.Chunk{chunkOf(2, data)}))
+		var refused *push.Refused
+		if !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Record.Offset != 10 || strings.Contains(err.Error(), "44") {
+			t.Errorf("it ends with %.2000v", err)
+		}
+	})
+}
+
 // TestRefusedBehindOthers: a job whose later request is refused ends where nothing that
 // follows can overtake the earlier one, also in versions that do not keep the order.
 func TestRefusedBehindOthers(t *testing.T) {

@@ -232,9 +232,14 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		within, span := s.c.requests.Step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID), attribute.Int("sluice.bytes", len(j.bodies[0].data)))
 		token, err := s.post(within, "post rows", j.lane, j.bodies[0].data)
 		if push.End(span, err); err != nil {
-			if landed(err) {
+			switch {
+			case landed(err):
 				j.begun, j.lane.settled = true, ""
-				j.halve(err)
+				if slow(err) {
+					j.halve()
+				}
+			case quotes(err) && !j.append && j.halve():
+				continue
 			}
 			return j.bodies[0].refused(err)
 		}
