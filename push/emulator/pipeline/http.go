@@ -68,6 +68,7 @@ func (e *Emulator) routes() {
 	of("GET ", "get", func(p *instance, r *http.Request, _ []byte) answer {
 		return answer{200, e.describe(p, r.URL.Query().Get("selector") != "status"), false}
 	})
+	of("GET /events", "events", func(p *instance, _ *http.Request, _ []byte) answer { return answer{200, p.events, false} })
 	of("DELETE ", "", func(p *instance, _ *http.Request, _ []byte) answer {
 		if p.status != "Stopped" {
 			return refuse(400, "DeleteRestrictedToFullyStopped", map[string]any{}, "Cannot delete a pipeline which is not fully stopped")

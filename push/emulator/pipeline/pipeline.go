@@ -31,6 +31,8 @@ type Options struct {
 	Seed       uint64        // of the random faults
 	// Panic tells of rows that kill the pipeline when they are processed; nil: none does.
 	Panic func(table string, row []any) bool
+	// Revive starts a pipeline again so long after it has failed; 0: nobody does.
+	Revive time.Duration
 	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in
 	// order, under the emulator's lock.
 	OnRow func(table, key string, row []any)
@@ -88,6 +90,7 @@ type instance struct {
 	ghosts            []ghost
 	created           time.Time
 	since             time.Time
+	events            []monitorEvent // the latest first
 }
 
 // point is a checkpoint under way.
@@ -134,6 +137,7 @@ func (e *Emulator) create(name, program string) error {
 	for _, r := range relations {
 		p.relations[r.Name] = &r
 	}
+	p.note("Stopped", "Stopped")
 	e.pipes[name] = p
 	return nil
 }
@@ -151,6 +155,8 @@ func (e *Emulator) start(p *instance, status string) {
 		return
 	}
 	p.status, p.since, p.failed = status, time.Now(), ""
+	p.note("Stopped", "Provisioned")
+	p.note("Provisioned", "Provisioned")
 	p.deployment, p.incarnation = uuid.NewString(), uuid.NewString()
 	p.endpoints, p.ghosts, p.steps = map[string]*endpoint{}, nil, 0
 	p.points, p.saving, p.success = 0, nil, nil
@@ -205,8 +211,23 @@ func (e *Emulator) Crash(name string) {
 
 func (e *Emulator) halt(p *instance, failed string) {
 	p.status, p.failed, p.since = "Stopped", failed, time.Now()
+	p.note("Stopping", "Stopped")
+	p.note("Stopped", "Stopped")
 	p.endpoints, p.ghosts, p.saving = nil, nil, nil
 	e.say(Event{What: "crash"})
+}
+
+// Respawn ends a pipeline's process as a failure does, in whose place the same deployment
+// gets another one, with the tables that a start would find.
+func (e *Emulator) Respawn(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p := e.pipes[name]
+	e.advance(time.Now())
+	events, deployment := p.events, p.deployment
+	e.halt(p, "")
+	e.start(p, "Running")
+	p.events, p.deployment = events, deployment
 }
 
 // Pause and Resume stop and go on reading what is posted.
@@ -272,6 +293,9 @@ func (e *Emulator) Counts() Stats {
 // advance does what has become due.
 func (e *Emulator) advance(now time.Time) {
 	for _, p := range e.pipes {
+		if p.failed != "" && e.opt.Revive > 0 && now.Sub(p.since) >= e.opt.Revive {
+			e.start(p, "Running")
+		}
 		if p.status != "Running" {
 			continue
 		}

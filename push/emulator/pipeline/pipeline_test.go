@@ -159,3 +159,47 @@ func TestPanic(t *testing.T) {
 		t.Errorf("%v", a)
 	}
 }
+
+// TestEvents: what became of a deployment is told after it is over, the latest first.
+func TestEvents(t *testing.T) {
+	e := started(t, Options{}, "CREATE TABLE t (id INT PRIMARY KEY);")
+	e.Stop("p", true)
+	e.Start("p")
+	e.Crash("p")
+	e.Start("p")
+	e.Respawn("p") // tells nothing
+	w := httptest.NewRecorder()
+	e.ServeHTTP(w, httptest.NewRequest("GET", "/v0/pipelines/p/events?selector=status", nil))
+	var events []struct {
+		Status  string `json:"deployment_resources_status"`
+		Desired string `json:"deployment_resources_desired_status"`
+		Failed  bool   `json:"deployment_has_error"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &events); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, e := range events {
+		got += fmt.Sprintln(e.Status, e.Desired, e.Failed)
+	}
+	const run = "Provisioned Provisioned false\nStopped Provisioned false\n"
+	if want := run + "Stopped Stopped true\nStopping Stopped true\n" + run + "Stopped Stopped false\nStopping Stopped false\n" + run + "Stopped Stopped false\n"; got != want {
+		t.Errorf("it tells\n%s", got)
+	}
+}
+
+// TestRevive: a pipeline that has failed is started again, one that was stopped is not.
+func TestRevive(t *testing.T) {
+	e := started(t, Options{Revive: time.Nanosecond}, "CREATE TABLE t (id INT PRIMARY KEY);")
+	for _, want := range []string{"Running", "Stopped"} {
+		if want == "Running" {
+			e.Crash("p")
+		} else {
+			e.Stop("p", true)
+		}
+		time.Sleep(time.Microsecond)
+		if _, a := call(t, e, "GET", "/v0/pipelines/p?selector=status", ""); a["deployment_status"] != want || a["deployment_error"] != nil {
+			t.Errorf("it is %v, want %s", a["deployment_status"], want)
+		}
+	}
+}
