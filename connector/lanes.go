@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -65,6 +66,7 @@ type work struct {
 	lost      error // why its rows are to be read again, once there is memory for them
 	oldest    int64
 	ends      map[kafka.Partition]int64 // the offsets behind its rows
+	source    []push.Span               // what it was sealed from
 	read      int
 	taken     int // the same, as the partitions counted them
 	upserts   int
@@ -174,10 +176,14 @@ func (c *Connector) start(l *lane, b *batcher.Batch) {
 	w := &work{lane: l, holder: Holder(b.ID), batch: b, reason: b.Reason.String(), size: b.Size(), bytes: b.Size(), sealed: c.now, oldest: b.Oldest, ends: map[kafka.Partition]int64{},
 		read: b.Read, taken: c.ledger.Rows(Holder(b.ID)), upserts: b.Upserts(), deletes: b.Deletes(), truncates: b.Truncates, compacted: b.Replaced}
 	for p, part := range c.parts {
-		if _, ok := c.ledger.First(p, w.holder); ok {
+		if first, ok := c.ledger.First(p, w.holder); ok {
 			w.ends[p] = part.taken[l.table]
+			w.source = append(w.source, push.Span{Topic: p.Topic, Partition: p.ID, First: first, End: w.ends[p]})
 		}
 	}
+	slices.SortFunc(w.source, func(a, b push.Span) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
+	})
 	c.inflight += w.bytes
 	l.running = w
 	w.waited = waited
@@ -230,6 +236,9 @@ func (c *Connector) encode(w *work) (bytes int64, err error) {
 	w.span.SetAttributes(attribute.Int64("sluice.bytes", w.files))
 	w.delivery = push.NewDelivery(w.batch.Table, c.opt.Split(chunks)...)
 	w.delivery.Waited = w.waited
+	for _, j := range w.delivery.Jobs {
+		j.Source = w.source
+	}
 	w.delivery.Confirm, w.delivery.Bind, w.delivery.Once, w.delivery.Ended = c.confirm, c.binder(w), c.once(w.lane.table), c.metrics.ended
 	w.shown.Store(w.delivery)
 	return bytes, nil

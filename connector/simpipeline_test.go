@@ -31,6 +31,7 @@ func newPipelineScenario(seed int64) *scenario {
 	s.pipeline, s.enterprise = true, seed%2 == 1
 	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint"}
 	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
+	died := false
 	for i := range s.script {
 		f := &s.script[i]
 		n := int(seed)*31 + i
@@ -44,6 +45,9 @@ func newPipelineScenario(seed int64) *scenario {
 			}
 		case "compact":
 			f.words = []string{[]string{"pause", "restart", "stick", "restart"}[n%4], fmt.Sprint(500 + n%7000)}
+			if f.words[0] == "restart" && !died { // once: what seems to kill it twice is held
+				f.words, died = append(f.words, "failed"), true
+			}
 		}
 	}
 	return s
@@ -94,7 +98,11 @@ func (w *simulation) applyPipe(words []string) {
 		w.pipe.Stick("shop", true)
 		time.AfterFunc(pause, func() { w.pipe.Stick("shop", false) })
 	case "restart":
-		w.pipe.Crash("shop")
+		if len(words) > 2 {
+			w.pipe.Crash("shop")
+		} else {
+			w.pipe.Stop("shop", true)
+		}
 		time.AfterFunc(pause, func() { w.pipe.Start("shop") })
 	}
 }

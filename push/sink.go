@@ -16,6 +16,18 @@ import (
 type Job struct {
 	Table  *schema.Table
 	Chunks []schema.Chunk
+	Source []Span // where its rows come from, for people and for a sink that knows a batch again
+}
+
+// Span is a part of a partition: the offsets from First up to, and without, End.
+type Span struct {
+	Topic      string
+	Partition  int32
+	First, End int64
+}
+
+func (s Span) String() string {
+	return fmt.Sprintf("%s/%d offsets %d to %d", s.Topic, s.Partition, s.First, s.End-1)
 }
 
 // Ticket names a job at the target.

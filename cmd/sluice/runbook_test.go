@@ -35,7 +35,7 @@ func TestRunbook(t *testing.T) {
 			t.Errorf("no section #%s", to)
 		}
 	}
-	sources := code(t, "connector", "connector/intent", "schema", "schema/debezium", "push")
+	sources := code(t, "connector", "connector/intent", "schema", "schema/debezium", "push", "push/feldera")
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.*?) \\|").FindAllSubmatch(text, -1) {
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllSubmatch(row[1], -1) {
 			if !strings.Contains(sources, string(m[1])) {

@@ -14,6 +14,7 @@ import (
 // pipeline is what was last read of the pipeline.
 type pipeline struct {
 	openSource bool   // the edition, which has no checkpoints and keeps nothing over a restart
+	events     bool   // it tells how its deployments have ended
 	ordered    bool   // requests one after the other reach one queue; else only what is complete is before what follows
 	state      string // what its tables are remembered under
 	program    string // the version of its program, and with it of its tables
@@ -24,6 +25,7 @@ type pipeline struct {
 const (
 	firstWithTokens  = "v0.48.0"  // before it there are no completion tokens
 	firstWithOneLine = "v0.275.0" // before it each worker of the server had a queue of its own
+	firstWithEvents  = "v0.292.0" // before it nothing tells how a deployment that is over has ended
 )
 
 type configDocument struct {
@@ -56,11 +58,12 @@ func (s *Sink) look(ctx context.Context, selector string) (*pipelineDocument, er
 		return nil, err
 	}
 	if d.Status == "Running" || d.Status == "ConcurrentBootstrapping" {
-		return &d, nil
+		return &d, s.alive(ctx, d.Deployment)
 	}
 	e := &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: fmt.Sprintf("pipeline %s is %s", s.opt.Pipeline, d.Status), Hint: "start or resume it"}
 	if d.Error != nil && d.Error.Code != "" {
 		e.Message += ", it has failed with " + d.Error.Code
+		s.failed(d.Error.Code)
 	}
 	return nil, e
 }
@@ -95,7 +98,7 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	if c.Edition != "Enterprise" && d.Deployment == "" {
 		return nil, &push.Error{Op: "read pipeline", Kind: push.Rejected, Message: "Feldera " + c.Version + " does not tell one deployment of a pipeline from the next", Hint: "a newer one is needed"}
 	}
-	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), ordered: semver.Compare(version, firstWithOneLine) >= 0, program: programOf(d), tables: map[string]*relation{}}
+	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), events: semver.Compare(version, firstWithEvents) >= 0, ordered: semver.Compare(version, firstWithOneLine) >= 0, program: programOf(d), tables: map[string]*relation{}}
 	p.state = stateOf(p.openSource, d)
 	if p.openSource && s.opt.Checkpoint {
 		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}

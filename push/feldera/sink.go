@@ -29,6 +29,7 @@ type Sink struct {
 	accepted string           // the state that may be written to
 	jobs     map[string]*job  // by ticket
 	lanes    map[string]*lane // by table
+	lives    lives
 	points   checkpoints
 }
 
@@ -41,6 +42,11 @@ type job struct {
 	token  string // that of the last one
 	begun  bool   // a request was taken, or may have been
 	append bool   // its rows must not be there twice
+
+	// Of what may have killed the pipeline, under the sink's lock.
+	rows   int
+	source []push.Span
+	flight bool // rows of it were posted, or may have been, and are not known to be complete
 
 	// Of checkpoints, under its lock.
 	ready bool  // to be in the next one
@@ -63,6 +69,7 @@ type lane struct {
 	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
 	most    int       // rows of a request, since one has taken too long; 0: as the files are
 	quick   int       // requests in a row that were taken since
+	suspect *suspect  // under the sink's lock; nil: it is none
 }
 
 // New returns the sink for opt. transport is nil but in tests.
@@ -87,12 +94,16 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 		return push.Ticket{}, err
 	}
 	l := s.lane(r, j.Table.Name)
+	if err := s.quarantined(l); err != nil {
+		return push.Ticket{}, err
+	}
 	if err := s.settle(ctx, p, l); err != nil {
 		return push.Ticket{}, err
 	}
-	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name)}
+	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name), source: j.Source}
 	for _, c := range j.Chunks {
 		made.bodies = append(made.bodies, body{c.Data, c.Records}.cut(l.most)...)
+		made.rows += c.Rows
 	}
 	if len(made.bodies) == 0 {
 		made.bodies = []body{{}} // for its token
@@ -100,7 +111,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: deletes}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.jobs, l.ticket) // nobody comes back to one that was given up with its partitions
+	s.drop(l.ticket) // nobody comes back to one that was given up with its partitions
 	l.ticket, s.jobs[t.ID] = t.ID, made
 	return t, nil
 }
@@ -220,6 +231,9 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 	if err != nil {
 		return err
 	}
+	if err := s.turn(j); err != nil {
+		return err
+	}
 	for len(j.bodies) > 0 {
 		if _, err := s.job(t); err != nil {
 			return err
@@ -240,6 +254,8 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 				}
 			case quotes(err) && !j.append && j.halve():
 				continue
+			case !j.begun:
+				s.release(j)
 			}
 			return j.bodies[0].refused(err)
 		}
@@ -259,7 +275,18 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	if err != nil {
 		return push.Status{}, err
 	}
+	st, err := s.status(ctx, j)
+	if codeOf(err) == "PipelineRestarted" {
+		if err := s.restarted(ctx, j); err != nil {
+			return push.Status{}, err
+		}
+	}
+	return st, err
+}
+
+func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
 	if len(j.bodies) > 0 && j.begun && j.append {
+		s.release(j)
 		return push.Status{State: push.Failed, Logs: []string{"a request of it failed, and whether its rows are there is not known"}}, nil
 	}
 	if len(j.bodies) > 0 { // a request has failed: what became of it must be over before it is repeated
@@ -300,6 +327,9 @@ func (s *Sink) processed(ctx context.Context, j *job) (bool, error) {
 	if err == nil && done && j.first != j.token {
 		done, err = s.complete(ctx, j.first)
 	}
+	if err == nil && done {
+		s.passed(j)
+	}
 	return done, err
 }
 
@@ -313,7 +343,15 @@ func (s *Sink) Discard(_ context.Context, t push.Ticket) error {
 func (s *Sink) Forget(job string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.jobs, job)
+	s.drop(job)
+}
+
+// drop lets go of a job, under the lock.
+func (s *Sink) drop(id string) {
+	if j := s.jobs[id]; j != nil && j == s.lives.alone {
+		s.lives.alone = nil
+	}
+	delete(s.jobs, id)
 }
 
 // writable returns the pipeline if it runs and still has what was delivered to it.
