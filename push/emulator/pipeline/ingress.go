@@ -109,25 +109,9 @@ func (r *relation) change(raw json.RawMessage, step string) (c change, column st
 	if step == "update" {
 		return c, "", errUpdate // of a patch, which nobody here should send
 	}
-	given := map[string]json.RawMessage{}
-	if raw[0] == '[' {
-		var list []json.RawMessage
-		if err := json.Unmarshal(raw, &list); err != nil || len(list) != len(r.Fields) {
-			return c, "", fmt.Errorf("%d values for %d columns", len(list), len(r.Fields))
-		}
-		for i, v := range list {
-			given[r.Fields[i].Name] = v
-		}
-	} else {
-		var m map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &m); err != nil {
-			return c, "", err
-		}
-		for k, v := range m {
-			if f := r.field(k); f != nil { // what is unknown is ignored, in silence
-				given[f.Name] = v
-			}
-		}
+	given, err := r.given(raw)
+	if err != nil {
+		return c, "", err
 	}
 	c.delete = step == "delete"
 	row := make([]any, len(r.Fields))
@@ -140,7 +124,7 @@ func (r *relation) change(raw json.RawMessage, step string) (c change, column st
 		v, ok := given[f.Name]
 		switch {
 		case ok:
-			if row[i], err = value(f, v); err != nil {
+			if row[i], err = value(&f.Type, v); err != nil {
 				return c, f.Name, err
 			}
 		case f.Default != nil && !c.delete:
@@ -151,6 +135,31 @@ func (r *relation) change(raw json.RawMessage, step string) (c change, column st
 	}
 	c.row, c.key = row, r.key(row)
 	return c, "", nil
+}
+
+// given are a row's values by column: of an object, or of a list in their order.
+func (r *relation) given(raw json.RawMessage) (map[string]json.RawMessage, error) {
+	given := map[string]json.RawMessage{}
+	if raw[0] == '[' {
+		var list []json.RawMessage
+		if err := json.Unmarshal(raw, &list); err != nil || len(list) != len(r.Fields) {
+			return nil, fmt.Errorf("%d values for %d columns", len(list), len(r.Fields))
+		}
+		for i, v := range list {
+			given[r.Fields[i].Name] = v
+		}
+		return given, nil
+	}
+	var m map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, err
+	}
+	for k, v := range m {
+		if f := r.field(k); f != nil { // what is unknown is ignored, in silence
+			given[f.Name] = v
+		}
+	}
+	return given, nil
 }
 
 // key is a row's place: its primary key, or all of it.

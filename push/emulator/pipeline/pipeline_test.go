@@ -103,6 +103,11 @@ func TestValues(t *testing.T) {
 		{"VARBINARY", `[0,255]`, `"00ff"`}, {"VARBINARY", `[256]`, ""}, {"VARBINARY", `"00"`, ""},
 		{"UUID", `"0F0E0D0C-0000-4000-8000-000000000000"`, `"0f0e0d0c-0000-4000-8000-000000000000"`}, {"UUID", `"x"`, ""},
 		{"VARIANT", `{"a" : [1, null]}`, `"{\"a\":[1,null]}"`}, {"INT ARRAY", `[1]`, `"[1]"`}, {"INT ARRAY", `1`, ""},
+		{"INT ARRAY", `["1"]`, ""}, {"INT ARRAY", `{}`, ""}, {"VARCHAR ARRAY", `["<\"",null]`, `"[\"\u003c\\\"\",null]"`}, {"DECIMAL(5, 2) ARRAY ARRAY", `[["1.5"],null,[]]`, `"[[\"1.50\"],null,[]]"`},
+		{"VARBINARY ARRAY", `["AA=="]`, ""}, {"VARIANT ARRAY", `[{"a":1},"x"]`, `"[{\"a\":1},\"x\"]"`},
+		{"MAP<VARCHAR, DATE>", `{"b":"2024-02-29","a":null}`, `"{\"a\":null,\"b\":\"2024-02-29\"}"`}, {"MAP<VARCHAR, INT>", `{"a":"1"}`, ""}, {"MAP<VARCHAR, INT>", `[]`, ""},
+		{"ROW(a INT NOT NULL, b MAP<VARCHAR, INT>)", `{"a":1,"b":{"x":2}}`, `"{\"a\":1,\"b\":{\"x\":2}}"`}, {"ROW(a INT NOT NULL, b VARCHAR)", `[1,"x"]`, `"{\"a\":1,\"b\":\"x\"}"`}, {"ROW(a INT NOT NULL)", `{}`, ""},
+		{"INTERVAL DAY TO SECOND", `"1"`, ""},
 	} {
 		e := started(t, Options{}, "CREATE TABLE t (id INT PRIMARY KEY, c "+tc.kind+");")
 		status, answer := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", `[{"insert":{"id":1,"c":`+tc.value+`}}]`)
@@ -112,6 +117,29 @@ func TestValues(t *testing.T) {
 		}
 		if got := rows(e, "t"); got != want || (status == 200) != (tc.want != "") {
 			t.Errorf("%s %s: %d %v, the table has %s", tc.kind, tc.value, status, answer, got)
+		}
+	}
+}
+
+// TestProgram: types within types are described, and what is no type is refused.
+func TestProgram(t *testing.T) {
+	e := started(t, Options{}, `CREATE TABLE t (id INT NOT NULL PRIMARY KEY, a DECIMAL(5, 2) ARRAY NOT NULL, m MAP<VARCHAR, ROW(x INT, y VARCHAR)>);`)
+	_, answer := call(t, e, "GET", "/v0/pipelines/p", "")
+	input := answer["program_info"].(map[string]any)["schema"].(map[string]any)["inputs"].([]any)[0].(map[string]any)
+	var types []any
+	for _, f := range input["fields"].([]any) {
+		types = append(types, f.(map[string]any)["columntype"])
+	}
+	got, _ := json.Marshal(types)
+	const inField = `{"case_sensitive":false,"columntype":{"nullable":true,"type":"%s"},"default":null,"name":"%s"}`
+	want := `[{"nullable":false,"type":"INTEGER"},{"component":{"nullable":true,"precision":5,"scale":2,"type":"DECIMAL"},"nullable":false,"type":"ARRAY"},` +
+		`{"key":{"nullable":false,"type":"VARCHAR"},"nullable":true,"type":"MAP","value":{"fields":[` + fmt.Sprintf(inField, "INTEGER", "x") + "," + fmt.Sprintf(inField, "VARCHAR", "y") + `],"nullable":true,"type":"STRUCT"}}]`
+	if string(got) != want {
+		t.Errorf("it describes %s", got)
+	}
+	for _, bad := range []string{"MAP", "MAP<INT>", "MAP<INT, 1>", "ROW(a)", "ROW(a INT", "5"} {
+		if err := e.Create("q", "CREATE TABLE t (id INT PRIMARY KEY, c "+bad+");"); err == nil {
+			t.Errorf("%s is taken", bad)
 		}
 	}
 }

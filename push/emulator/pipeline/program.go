@@ -3,7 +3,6 @@ package pipeline
 import (
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 )
 
@@ -21,13 +20,6 @@ type field struct {
 	CaseSensitive bool       `json:"case_sensitive"`
 	Type          columnType `json:"columntype"`
 	Default       *string    `json:"default"`
-}
-
-type columnType struct {
-	Type      string `json:"type"`
-	Nullable  bool   `json:"nullable"`
-	Precision *int   `json:"precision,omitempty"`
-	Scale     *int   `json:"scale,omitempty"`
 }
 
 var createTable = regexp.MustCompile(`(?is)CREATE\s+TABLE\s+("[^"]+"|\w+)\s*\((.*?)\)\s*(?:WITH\s*\(.*?\)\s*)?;`)
@@ -63,14 +55,14 @@ func identifier(s string) (name string, caseSensitive bool) {
 	return strings.ToLower(s), false
 }
 
-// columns cuts at the commas that stand in no parentheses.
+// columns cuts at the commas that stand in no brackets.
 func columns(s string) (parts []string) {
 	depth, start := 0, 0
 	for i, r := range s {
 		switch r {
-		case '(':
+		case '(', '<':
 			depth++
-		case ')':
+		case ')', '>':
 			depth--
 		case ',':
 			if depth == 0 {
@@ -85,14 +77,8 @@ func columns(s string) (parts []string) {
 var (
 	tableKey = regexp.MustCompile(`(?is)^\s*PRIMARY\s+KEY\s*\((.*)\)\s*$`)
 	column   = regexp.MustCompile(`(?is)^\s*("[^"]+"|\w+)\s+(.*?)\s*$`)
-	typed    = regexp.MustCompile(`(?is)^(TIMESTAMP WITH TIME ZONE|DOUBLE PRECISION|[A-Z]+(?:\s+UNSIGNED)?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*(ARRAY)?(.*)$`)
 	defaults = regexp.MustCompile(`(?is)\bDEFAULT\s+('(?:[^']|'')*'|\S+)`)
 )
-
-// names are the types under the names that the API gives them.
-var names = map[string]string{"INT": "INTEGER", "STRING": "VARCHAR", "TEXT": "VARCHAR", "BOOL": "BOOLEAN", "NUMERIC": "DECIMAL", "DOUBLE PRECISION": "DOUBLE",
-	"FLOAT": "DOUBLE", "BYTEA": "VARBINARY", "TIMESTAMP WITH TIME ZONE": "TIMESTAMP_TZ",
-	"TINYINT UNSIGNED": "UTINYINT", "SMALLINT UNSIGNED": "USMALLINT", "INTEGER UNSIGNED": "UINTEGER", "INT UNSIGNED": "UINTEGER", "BIGINT UNSIGNED": "UBIGINT"}
 
 func (r *relation) add(part string) error {
 	if m := tableKey.FindStringSubmatch(part); m != nil {
@@ -102,38 +88,35 @@ func (r *relation) add(part string) error {
 		}
 		return nil
 	}
-	m := column.FindStringSubmatch(part)
-	if m == nil {
-		return fmt.Errorf("%q is not a column", part)
+	f, key, err := parseField(part)
+	if err != nil {
+		return err
 	}
-	var f field
-	f.Name, f.CaseSensitive = identifier(m[1])
-	t := typed.FindStringSubmatch(m[2])
-	if t == nil {
-		return fmt.Errorf("column %s: %q is not a type", f.Name, m[2])
-	}
-	f.Type.Type = strings.ToUpper(strings.Join(strings.Fields(t[1]), " "))
-	if name := names[f.Type.Type]; name != "" {
-		f.Type.Type = name
-	}
-	if t[4] != "" {
-		f.Type.Type = "ARRAY"
-	}
-	for i, to := range []**int{&f.Type.Precision, &f.Type.Scale} {
-		if n, err := strconv.Atoi(t[2+i]); err == nil {
-			*to = &n
-		}
-	}
-	rest := strings.ToUpper(t[5])
-	f.Type.Nullable = !strings.Contains(rest, "NOT NULL") && !strings.Contains(rest, "PRIMARY KEY")
-	if strings.Contains(rest, "PRIMARY KEY") {
+	if key {
 		r.PrimaryKey = append(r.PrimaryKey, f.Name)
-	}
-	if d := defaults.FindStringSubmatch(t[5]); d != nil {
-		f.Default = &d[1]
 	}
 	r.Fields = append(r.Fields, f)
 	return nil
+}
+
+// parseField reads a column, and whether it says of itself that it is the key.
+func parseField(part string) (f field, key bool, err error) {
+	m := column.FindStringSubmatch(part)
+	if m == nil {
+		return f, false, fmt.Errorf("%q is not a column", part)
+	}
+	f.Name, f.CaseSensitive = identifier(m[1])
+	var rest string
+	if f.Type, rest, err = parseType(m[2]); err != nil {
+		return f, false, fmt.Errorf("column %s: %w", f.Name, err)
+	}
+	if d := defaults.FindStringSubmatch(rest); d != nil {
+		f.Default = &d[1]
+	}
+	rest = strings.ToUpper(rest)
+	key = strings.Contains(rest, "PRIMARY KEY")
+	f.Type.Nullable = !key && !strings.Contains(rest, "NOT NULL")
+	return f, key, nil
 }
 
 // field finds a column by the name that a row gives it: one in quotes by its exact

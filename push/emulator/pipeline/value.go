@@ -34,10 +34,10 @@ var (
 // (https://docs.feldera.com/formats/json/#types). It is nil for NULL, and else a bool, an
 // int64, a float64 or a text: of decimals and dates in their shortest form, of times and
 // timestamps to the microsecond in UTC, of bytes in hexadecimal digits, of all else the JSON.
-func value(f *field, raw json.RawMessage) (any, error) {
-	t := f.Type.Type
+func value(of *columnType, raw json.RawMessage) (any, error) {
+	t := of.Type
 	if bytes.Equal(raw, []byte("null")) {
-		if !f.Type.Nullable {
+		if !of.Nullable {
 			return nil, fmt.Errorf("NULL in a column that is NOT NULL")
 		}
 		return nil, nil
@@ -65,15 +65,12 @@ func value(f *field, raw json.RawMessage) (any, error) {
 			return nil, fmt.Errorf("invalid %s", t)
 		}
 		return n, nil
-	case "VARIANT", "ARRAY", "MAP", "ROW", "STRUCT":
+	case "VARIANT":
 		var b bytes.Buffer
-		if err := json.Compact(&b, raw); err != nil {
-			return nil, err
-		}
-		if want := map[string]byte{"ARRAY": '[', "MAP": '{'}[t]; want != 0 && raw[0] != want {
-			return nil, fmt.Errorf("invalid %s", t)
-		}
-		return b.String(), nil
+		err := json.Compact(&b, raw)
+		return b.String(), err
+	case "ARRAY", "MAP", "STRUCT":
+		return composite(of, raw)
 	case "BINARY", "VARBINARY":
 		var list []uint8
 		var wide []int
@@ -88,7 +85,7 @@ func value(f *field, raw json.RawMessage) (any, error) {
 		}
 		return fmt.Sprintf("%x", list), nil
 	case "DECIMAL":
-		return decimal(f, raw)
+		return decimal(of, raw)
 	}
 	var s string
 	if err := json.Unmarshal(raw, &s); err != nil {
@@ -127,7 +124,7 @@ func value(f *field, raw json.RawMessage) (any, error) {
 
 // decimal reads a number or its text: fraction digits beyond the scale are cut, and too many
 // before the point are an error.
-func decimal(f *field, raw json.RawMessage) (any, error) {
+func decimal(t *columnType, raw json.RawMessage) (any, error) {
 	text := string(raw)
 	if raw[0] == '"' {
 		if err := json.Unmarshal(raw, &text); err != nil {
@@ -139,11 +136,11 @@ func decimal(f *field, raw json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("invalid DECIMAL")
 	}
 	precision, scale := 38, 0
-	if f.Type.Precision != nil {
-		precision = *f.Type.Precision
+	if t.Precision != nil {
+		precision = *t.Precision
 	}
-	if f.Type.Scale != nil {
-		scale = *f.Type.Scale
+	if t.Scale != nil {
+		scale = *t.Scale
 	}
 	ten := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale)), nil)
 	unscaled := new(big.Int).Quo(new(big.Int).Mul(n.Num(), ten), n.Denom())
