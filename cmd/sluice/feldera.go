@@ -38,8 +38,9 @@ func toFeldera(opt *connector.Options, cfg *config.Config, t *telemetry.Telemetr
 	d := &opt.Decoder
 	d.MaxLength, d.LengthLimit, d.Overflow = 0, 0, debezium.OverflowPass // no length is enforced
 	if cfg.Decimal == "auto" {
-		d.Decimals = debezium.DecimalsText
+		d.Decimals = debezium.DecimalsExact // its DECIMAL is told by its digits
 	}
+	d.ClockUnit = 1 // the JSON of times has microseconds
 	if cfg.Timestamp == "auto" {
 		d.TimeUnit = 0
 	}

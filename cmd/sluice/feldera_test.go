@@ -51,13 +51,14 @@ func TestFelderaWiring(t *testing.T) {
 	if state, err := o.Memory.State(t.Context()); err != nil || state == "" {
 		t.Errorf("the pipeline is in state %q: %v", state, err)
 	}
-	if d := o.Decoder; d.Decimals != debezium.DecimalsText || d.TimeUnit != 0 || d.MaxLength != 0 || o.Rewind {
+	if d := o.Decoder; d.Decimals != debezium.DecimalsExact || d.TimeUnit != 0 || d.ClockUnit != 1 || d.MaxLength != 0 || o.Rewind {
 		t.Errorf("by default: %+v", d)
 	}
 	for _, tc := range []struct {
 		name, value string
 		is          func(connector.Options) bool
 	}{
+		{"SLUICE_DECIMAL", "string", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.DecimalsText }},
 		{"SLUICE_DECIMAL", "double", func(o connector.Options) bool { return o.Decoder.Decimals == debezium.Decimals(0) }},
 		{"SLUICE_TIMESTAMP", "millis", func(o connector.Options) bool { return o.Decoder.TimeUnit == 1000 }},
 		{"SLUICE_FELDERA_ON_STATE_LOSS", "rewind", func(o connector.Options) bool { return o.Rewind }},

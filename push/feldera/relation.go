@@ -25,9 +25,24 @@ type field struct {
 	Type          struct {
 		Type      string `json:"type"`
 		Nullable  bool   `json:"nullable"`
-		Precision *int   `json:"precision"`
-		Scale     *int   `json:"scale"`
+		Precision int    `json:"precision"`
+		Scale     int    `json:"scale"`
 	} `json:"columntype"`
+}
+
+// kindOf and kind name the types of a column here and there in the same words.
+func kindOf(t schema.Type) string {
+	if t.Kind == schema.String && t.Precision > 0 {
+		return fmt.Sprintf("DECIMAL(%d, %d)", t.Precision, t.Scale)
+	}
+	return t.Kind.String()
+}
+
+func (f *field) kind() string {
+	if f.Type.Type == "DECIMAL" {
+		return fmt.Sprintf("DECIMAL(%d, %d)", f.Type.Precision, f.Type.Scale)
+	}
+	return f.Type.Type
 }
 
 // canonical is the name as the program knows it: SQL folds what is not in quotes to lower
@@ -111,7 +126,7 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 			return refuse("add it to the pipeline's program, or leave it out with tables."+t.Name+".exclude in the tables file", "column %s is not in the pipeline, which would drop its values in silence", c.Name)
 		}
 		if _, ok := s.form(f, c); !ok {
-			return refuse("give the column another type in the pipeline's program, or in the tables file", "column %s is %v here and %s in the pipeline", c.Name, c.Type.Kind, f.Type.Type)
+			return refuse("give the column another type in the pipeline's program, or in the tables file", "column %s is %s here and %s in the pipeline", c.Name, kindOf(c.Type), f.kind())
 		}
 	}
 	for i := range r.Fields {
@@ -148,11 +163,15 @@ func (s *Sink) form(f *field, c *schema.Column) (batcher.JSONForm, bool) {
 	case "BOOLEAN":
 		return batcher.JSONPlain, k == schema.Boolean
 	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT":
+		if k == schema.String && c.Type.Precision > 0 && c.Type.Scale == 0 {
+			return batcher.JSONInline, true // the digits, more of them than fit an INTEGER
+		}
 		return batcher.JSONPlain, k == schema.Integer
 	case "REAL", "DOUBLE":
 		return batcher.JSONPlain, k == schema.Float || k == schema.Integer
 	case "DECIMAL":
-		return batcher.JSONPlain, k == schema.String && c.Type.Precision > 0 || k == schema.Integer || k == schema.Float
+		// Digits beyond its scale the pipeline cuts in silence, those of a FLOAT as well.
+		return batcher.JSONPlain, k == schema.String && c.Type.Precision > 0 && c.Type.Scale <= f.Type.Scale || k == schema.Integer
 	case "CHAR", "VARCHAR":
 		return batcher.JSONText, true
 	case "UUID":

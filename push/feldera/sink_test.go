@@ -375,14 +375,16 @@ func TestLongRequests(t *testing.T) {
 func TestTables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
-		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, def INT NOT NULL DEFAULT 5);
+		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, u BIGINT UNSIGNED, iv INTERVAL DAY TO SECOND, l BIGINT ARRAY, def INT NOT NULL DEFAULT 5);
 			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT);`)
 		r.emu.Start("shop")
 		r.restart(t, func(o *feldera.Options) { o.Append = func(table string) bool { return table == "bag" } })
 		col := func(name string, k schema.Kind, key bool) schema.Column {
 			return schema.Column{Name: name, Type: schema.Type{Kind: k}, Key: key}
 		}
-		exact := schema.Column{Name: "d", Type: schema.Type{Kind: schema.String, Precision: 10, Scale: 2}}
+		decimal := func(name string, precision, scale int) schema.Column {
+			return schema.Column{Name: name, Type: schema.Type{Kind: schema.String, Precision: precision, Scale: scale}}
+		}
 		id, v := col("ID", schema.Integer, true), col("V", schema.String, false)
 		for _, tc := range []struct {
 			table   string
@@ -390,13 +392,19 @@ func TestTables(t *testing.T) {
 			want    string // "": it is taken
 		}{
 			{"t", []schema.Column{id, v}, ""},
-			{"T", []schema.Column{id, v, exact, col("ts", schema.DateTime, false), col("b", schema.String, false), col("J", schema.Float, false)}, ""},
+			{"T", []schema.Column{id, v, decimal("d", 10, 2), col("ts", schema.DateTime, false), col("b", schema.String, false), col("J", schema.Float, false)}, ""},
 			{"t", []schema.Column{id, col("v", schema.String, false)}, "column v is not in the pipeline"},
 			{"t", []schema.Column{id}, "column V of the pipeline is NOT NULL"},
 			{"t", []schema.Column{id, col("V", schema.Unknown, false)}, ""}, // so far each row has NULL there, and is refused for it
 			{"t", []schema.Column{id, v, col("x", schema.Integer, false)}, "column x is not in the pipeline"},
 			{"t", []schema.Column{col("id", schema.Integer, false), v}, "its key is ()"},
-			{"t", []schema.Column{id, v, col("d", schema.String, false)}, "column d is STRING here and DECIMAL in the pipeline"},
+			{"t", []schema.Column{id, v, col("d", schema.String, false)}, "column d is STRING here and DECIMAL(10, 2) in the pipeline"},
+			{"t", []schema.Column{id, v, decimal("d", 10, 4)}, "column d is DECIMAL(10, 4) here and DECIMAL(10, 2) in the pipeline"}, // which would cut two digits
+			{"t", []schema.Column{id, v, col("d", schema.Float, false)}, "column d is FLOAT here"},
+			{"t", []schema.Column{id, v, decimal("d", 38, 1), decimal("u", 20, 0)}, ""}, // of too many digits the pipeline says so
+			{"t", []schema.Column{id, v, decimal("u", 20, 1)}, "column u is DECIMAL(20, 1) here and UBIGINT"},
+			{"t", []schema.Column{id, v, col("iv", schema.String, false)}, "column iv is STRING here and INTERVAL"},
+			{"t", []schema.Column{id, v, col("l", schema.Integer, false)}, "column l is INTEGER here and ARRAY"},
 			{"t", []schema.Column{id, v, col("ts", schema.Integer, false)}, "column ts is INTEGER"},
 			{"Ta", []schema.Column{col("b", schema.Integer, true), col("a", schema.Integer, true)}, ""},
 			{"Ta", []schema.Column{col("b", schema.Integer, false), col("a", schema.Integer, true)}, "(a), and PRIMARY KEY in the pipeline is (a, b)"},

@@ -408,6 +408,7 @@ func TestNothingIsCoerced(t *testing.T) {
 		{typed("int64", "io.debezium.time.NanoTimestamp", ""), `1700000000123456789`, 1, 1},
 		{typed("int64", "io.debezium.time.NanoTimestamp", ""), `1700000000123456000`, 1, 0},
 		{typed("int64", "io.debezium.time.MicroTime", ""), `3600000001`, 1, 1},
+		{typed("int64", "io.debezium.time.MicroTime", ""), `3600001000`, 1, 0},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2020-01-01T00:00:00.123456789Z"`, 1, 1},
 		{typed("string", "io.debezium.time.ZonedTimestamp", ""), `"2020-01-01T00:00:00.123456000Z"`, 1, 0},
 	} {
@@ -418,5 +419,12 @@ func TestNothingIsCoerced(t *testing.T) {
 		if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(row)}); err != nil || d.Lost.Digits != tc.lost {
 			t.Errorf("%s in steps of %d µs: %d values lost digits, want %d; %v", tc.literal, tc.unit, d.Lost.Digits, tc.lost, err)
 		}
+	}
+	opt := testOptions()
+	opt.ClockUnit = 1
+	d := NewDecoder("t", opt)
+	key, row := withSchema(typed("int64", "io.debezium.time.MicroTime", ""), `"v":3600000001`)
+	if _, err := d.Decode(Record{Key: []byte(key), Value: []byte(row)}); err != nil || d.Lost.Digits != 0 {
+		t.Errorf("a time of day that is held whole: %d values lost digits; %v", d.Lost.Digits, err)
 	}
 }

@@ -117,6 +117,7 @@ type Decoder struct {
 // NewDecoder returns a decoder for a partition of topic.
 func NewDecoder(topic string, opt Options) *Decoder {
 	opt.TimeUnit = max(opt.TimeUnit, 1)
+	opt.ClockUnit = cmp.Or(opt.ClockUnit, 1000)
 	if opt.Framing == (frame.Framing{}) {
 		opt.Framing = frame.Confluent
 	}

@@ -70,6 +70,9 @@ type Options struct {
 	// TimeUnit is how many microseconds the files' times are multiples of; finer
 	// ones are cut. 0 is 1.
 	TimeUnit int64
+	// ClockUnit is the same for times of day. 0 is 1000: Parquet's and CSV's are in
+	// milliseconds.
+	ClockUnit int64
 
 	Events Events
 	// FlattenedPrefix begins the names of the fields that ExtractNewRecordState adds to a

@@ -178,7 +178,7 @@ func (d *Decoder) outOfRange(v *schema.Values, m moment, c *codec, why error) er
 func (d *Decoder) appendTime(v *schema.Values, us int64, cut bool) {
 	unit := d.opt.TimeUnit
 	if v.Kind == schema.Time {
-		unit = 1000 // TIME columns are always in milliseconds
+		unit = d.opt.ClockUnit
 	}
 	if cut || us%unit != 0 {
 		d.Lost.Digits++
