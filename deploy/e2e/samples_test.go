@@ -21,6 +21,10 @@ type sample struct {
 	text   string // an expression for the text in the target, %s being the column; "" is the column itself, "-" is not compared
 	// Other expressions where a form has another text.
 	json, avro, flat string
+
+	// Of a table for Feldera: its type in the pipeline's program, and what the tables file
+	// says of it where plain JSON does not tell.
+	sql, types string
 }
 
 const sampleRows = 4 // and one of NULLs

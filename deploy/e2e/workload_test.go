@@ -25,7 +25,7 @@ type column struct {
 	name                    string
 	postgres, mariadb       string
 	plainPostgres, plainMDB string
-	float                   bool
+	float, json             bool // compared as numbers, as JSON
 }
 
 func (c column) in(db, format string) string {
