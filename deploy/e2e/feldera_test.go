@@ -93,9 +93,9 @@ insert into odd(id, at) values (-7,'10000-01-01');`)
 	p.connect()
 	p.start()
 	eventually(t, "seven rows are put aside", time.Minute, func() bool {
-		var s struct{ DeadLettered int }
+		var s struct{ Totals struct{ DeadLettered int } }
 		json.Unmarshal([]byte(p.status("/status")), &s)
-		return s.DeadLettered == 7
+		return s.Totals.DeadLettered == 7
 	})
 	sql(t, "postgres", "delete from odd where id < 0;")
 	p.settle(time.Minute, tb)
