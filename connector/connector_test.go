@@ -315,14 +315,14 @@ func TestFirstRecordBad(t *testing.T) {
 func TestTargetAway(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	w.emu.Inject("create", emulator.AnswerHTML, 0, 3)
+	w.emu.Inject("create", emulator.AnswerHTML, 0, 1<<30) // until the status has said so
 	opt := w.options("shop.public.a")
 	var log lockedBuffer
 	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 600*time.Millisecond, 600*time.Millisecond
 	c, _ := w.run(opt)
 	w.put("shop.public.a", "c", 1, "x")
 	w.eventually("the status says so", func() bool { return strings.Contains(c.Status().Target, "503") })
+	w.emu.Heal()
 	w.eventually("delivered", w.equal)
 	w.eventually("the status is fine", func() bool { return c.Status().Target == "ok" })
 	if n := strings.Count(log.String(), "a job fails"); n != 1 || !strings.Contains(log.String(), "the job goes on") {
@@ -474,12 +474,13 @@ func TestTopicComesBack(t *testing.T) {
 }
 
 func TestRejectedTableHolds(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	w.emu.Inject("execute", emulator.JobError, 0, 3)
 	var log lockedBuffer
 	opt := w.options("shop.public.a", "shop.public.b")
 	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 600*time.Millisecond, 600*time.Millisecond
+	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 2*time.Second, 2*time.Second // the failure is in a status before it is tried again
 	c, stop := w.run(opt)
 	w.put("shop.public.a", "c", 1, "x")
 	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
@@ -515,13 +516,21 @@ func TestUnauthorizedWaits(t *testing.T) {
 func TestOneJobAtATime(t *testing.T) {
 	topics := []string{"shop.public.a", "shop.public.b", "shop.public.c"}
 	for _, exclusive := range []bool{true, false} {
-		w := newWorld(t, emulator.Options{Delay: 100 * time.Millisecond}, topics...)
+		delay := 100 * time.Millisecond
+		if !exclusive {
+			delay = time.Hour // until two run
+		}
+		w := newWorld(t, emulator.Options{Delay: delay}, topics...)
 		opt := w.options(topics...)
 		opt.Exclusive = exclusive
 		for _, topic := range topics {
 			w.insert(topic, 0, 10)
 		}
 		_, stop := w.run(opt)
+		if !exclusive {
+			w.eventually("two jobs at once", func() bool { return w.emu.Counts().Submitted > 1 })
+			w.emu.SetDelay(0)
+		}
 		w.eventually("tables equal", w.equal)
 		stop()
 		most, now := 0, 0

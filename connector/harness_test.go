@@ -334,7 +334,7 @@ func (w *world) run(opt Options) (c *Connector, stop func()) {
 				if err != nil {
 					w.t.Error(err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				w.t.Error("the connector did not stop")
 			}
 		})

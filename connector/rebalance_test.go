@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -67,6 +68,7 @@ func TestRunningJobIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{Delay: 4 * time.Second}, "shop.public.a") // longer than a rebalance takes to be heard of
 	opt := w.options("shop.public.a")
+	opt.DrainTimeout = 15 * time.Second // the job's end is always in time
 	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
 	w.insert("shop.public.a", 0, 10)
 	c1, stop1 := w.run(opt)
@@ -131,7 +133,7 @@ func TestLostMember(t *testing.T) {
 	opt := w.options("shop.public.a")
 	w.insert("shop.public.a", 0, 10)
 	var mu sync.Mutex
-	thrown, late := int32(-1), 0 // the generation of which the member was thrown out
+	thrown, heard, late := int32(-1), false, 0 // the generation of which the member was thrown out; whether it knows
 	w.cluster.ControlKey(int16(kmsg.Heartbeat), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		req := q.(*kmsg.HeartbeatRequest)
@@ -141,7 +143,6 @@ func TestLostMember(t *testing.T) {
 			return nil, nil, false
 		}
 		thrown = req.Generation
-		w.emu.SetDelay(0)
 		resp := req.ResponseKind().(*kmsg.HeartbeatResponse)
 		resp.ErrorCode = kerr.UnknownMemberID.Code
 		return resp, nil, true
@@ -150,8 +151,18 @@ func TestLostMember(t *testing.T) {
 		w.cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
-		if req := q.(*kmsg.OffsetCommitRequest); thrown >= 0 && req.Generation <= thrown {
+		if req := q.(*kmsg.OffsetCommitRequest); heard && req.Generation <= thrown {
 			late++
+		}
+		return nil, nil, false
+	})
+	w.cluster.ControlKey(int16(kmsg.JoinGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		if thrown >= 0 { // it has heard of it, and its job ends only now
+			heard = true
+			w.emu.SetDelay(0)
 		}
 		return nil, nil, false
 	})
@@ -202,13 +213,13 @@ func TestThrownOut(t *testing.T) {
 	w := newWorld(t, emulator.Options{Delay: 200 * time.Millisecond}, "shop.public.a")
 	w.insert("shop.public.a", 0, 10)
 	var mu sync.Mutex
-	first, unheard := "", true // whose heartbeats do not reach the group
+	first, unheard := "", true // whose heartbeats do not reach the group, once its job runs
 	w.cluster.ControlKey(int16(kmsg.Heartbeat), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		mu.Lock()
 		defer mu.Unlock()
 		r := q.(*kmsg.HeartbeatRequest)
-		if first == "" {
+		if first == "" && w.emu.Counts().Submitted > 0 {
 			first = r.MemberID
 		}
 		if unheard && r.MemberID == first {
@@ -222,7 +233,10 @@ func TestThrownOut(t *testing.T) {
 	reader := meter(&slow)
 	w.run(slow) // its job is DONE soon, but it looks again after five seconds
 	w.eventually("the first job", func() bool { return w.emu.Counts().Submitted == 1 })
-	time.Sleep(1500 * time.Millisecond)
+	w.eventually("it is thrown out", func() bool {
+		group, err := kadm.NewClient(w.client).DescribeGroups(t.Context(), "sluice")
+		return err == nil && len(group["sluice"].Members) == 0
+	})
 	w.insert("shop.public.a", 10, 10)
 	_, stop := w.run(w.options("shop.public.a"))
 	w.eventually("another member delivers everything", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })

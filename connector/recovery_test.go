@@ -373,13 +373,12 @@ func TestForeignMetadata(t *testing.T) {
 
 func holdsAt(t *testing.T, c *Connector, where, reason string) {
 	t.Helper()
-	for range 500 {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		for _, h := range c.Status().Holds {
 			if h.Where() == where && strings.Contains(h.Reason, reason) && h.Remedy != "" {
 				return
 			}
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	t.Errorf("holds %+v, want one of %s: %s", c.Status().Holds, where, reason)
 }
@@ -599,7 +598,10 @@ func TestEntriesGoTogether(t *testing.T) {
 			return nil
 		}), nil, doubt
 	})
-	_, stop := w.run(w.options("shop.public.a"))
+	opt := w.options("shop.public.a")
+	// All rows in one batch, however slowly they come.
+	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 10, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+	_, stop := w.run(opt)
 	w.eventually("both starts are committed", func() bool { return w.at("commit shop.public.a/0 0") >= 0 && w.at("commit shop.public.a/1 0") >= 0 })
 	w.insert("shop.public.a", 0, 10)
 	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
