@@ -136,7 +136,7 @@ func reachBroker(t *testing.T, env map[string]string) error {
 	}()
 	defer close(closed)
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err = c.Reach(ctx)
 	return err

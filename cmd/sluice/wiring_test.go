@@ -293,10 +293,12 @@ func TestTargetWiring(t *testing.T) {
 
 // TestRegistryWiring: what the registry is to be told is told.
 func TestRegistryWiring(t *testing.T) {
-	var heard string
+	requests := make(chan string)
 	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		heard = r.URL.Path + " " + r.Header.Get("Authorization")
-		io.WriteString(w, `{"schema":"\"string\""}`)
+		select {
+		case requests <- r.URL.Path + " " + r.Header.Get("Authorization"):
+		case <-r.Context().Done():
+		}
 	}))
 	defer api.Close()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
@@ -324,9 +326,12 @@ func TestRegistryWiring(t *testing.T) {
 		tc.env["SLUICE_SCHEMA_REGISTRY_URL"], tc.env["SLUICE_SCHEMA_REGISTRY_CA_FILE"] = api.URL, ca
 		o := wired(t, tc.env)
 		id, _ := o.Decoder.Framing.Prefix(tc.raw)
-		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-		o.Registry.Fetch(ctx, id)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- o.Registry.Fetch(ctx, id) }()
+		heard := <-requests
 		cancel()
+		<-ended
 		if !strings.HasPrefix(heard, tc.want) {
 			t.Errorf("heard %q, want %q; %s", heard, tc.want, o.Registry.Trouble())
 		}

@@ -48,7 +48,7 @@ func open(t *testing.T, opt Options, h http.Handler) *Registry {
 // fetched asks for an id and returns what is known then.
 func fetched(t *testing.T, r *Registry, id frame.ID) (*frame.Schema, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if typ, err := r.Schema(id); typ != nil || err != nil {
 		t.Fatalf("schema %v was known before it was asked for: %v %v", id, typ, err)
