@@ -148,7 +148,9 @@ func TestKill(t *testing.T) {
 		"SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "100", "SLUICE_BATCH_MAX_AGE": "50ms",
 		"SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000", "SLUICE_LOG_LEVEL": "warn",
 	}
-	dice := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 1))
 	s := newShop(*kills * 300)
 	equal := func() bool {
 		for _, table := range s.tables {
