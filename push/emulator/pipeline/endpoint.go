@@ -3,6 +3,7 @@ package pipeline
 import (
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -14,6 +15,29 @@ type endpoint struct {
 	received int64
 	done     int64
 	queue    []queued
+}
+
+// next takes out of the queue what is applied next: the first that is due or, where each
+// worker of the server has a queue of its own, the last.
+func (ep *endpoint) next(now time.Time, ordered bool) (q queued, ok bool) {
+	at := 0
+	for !ordered && at+1 < len(ep.queue) && !ep.queue[at+1].due.After(now) {
+		at++
+	}
+	if len(ep.queue) == 0 || ep.queue[at].due.After(now) {
+		return q, false
+	}
+	q = ep.queue[at]
+	ep.queue = slices.Delete(ep.queue, at, at+1)
+	return q, true
+}
+
+// upto is before which count everything is processed.
+func (ep *endpoint) upto() int64 {
+	if len(ep.queue) == 0 {
+		return ep.received
+	}
+	return ep.queue[0].upto - int64(len(ep.queue[0].changes))
 }
 
 type queued struct {

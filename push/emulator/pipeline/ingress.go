@@ -174,8 +174,8 @@ func (r *relation) key(row []any) string {
 	return string(b)
 }
 
-// ingress takes rows. While the pipeline is paused the request lies in its hands, and is
-// read when it goes on, whether somebody still waits for the answer or not.
+// ingress takes rows. While the pipeline is paused, or has too many that wait, the request lies
+// in its hands, and is read when it goes on, whether somebody still waits for the answer or not.
 func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -186,7 +186,7 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	e.advance(time.Now())
 	e.Stats.Requests++
 	p := e.pipes[r.PathValue("pipeline")]
-	for p != nil && p.status == "Paused" && r.URL.Query().Get("force") != "true" {
+	for p != nil && (p.status == "Paused" || p.status == "Running" && p.full(e.opt.Backlog)) && r.URL.Query().Get("force") != "true" {
 		if !time.Now().Before(give) || r.Context().Err() != nil {
 			p.ghosts = append(p.ghosts, ghost{read: func() { e.take(p, r, body) }})
 			e.mu.Unlock()

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/mod/semver"
+
 	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
@@ -24,9 +26,10 @@ import (
 type Options struct {
 	Key        string        // the accepted API key; "": any
 	Enterprise bool          // the edition: has checkpoints, and goes on from them
-	Version    string        // "": 0.337.0
+	Version    string        // "": 0.337.0; before 0.275 requests overtake each other
 	Lag        time.Duration // from taking rows to their completion
 	Patience   time.Duration // of the manager with a pipeline that does not answer; 0: 30 s
+	Backlog    int           // records that wait, from which on requests wait as well; 0: 100 000
 	FaultRate  float64       // share of calls that fail at random, 0 to 1
 	Seed       uint64        // of the random faults
 	// Panic tells of rows that kill the pipeline when they are processed; nil: none does.
@@ -55,8 +58,9 @@ type Event struct {
 
 // Emulator serves any number of pipelines.
 type Emulator struct {
-	opt Options
-	mux *http.ServeMux
+	opt     Options
+	ordered bool // requests to a table are processed as they came
+	mux     *http.ServeMux
 
 	mu     sync.Mutex
 	pipes  map[string]*instance
@@ -114,7 +118,10 @@ func New(opt Options) *Emulator {
 	if opt.Patience == 0 {
 		opt.Patience = 30 * time.Second
 	}
-	e := &Emulator{opt: opt, mux: http.NewServeMux(), pipes: map[string]*instance{}, dice: rand.New(rand.NewPCG(opt.Seed, 1))}
+	if opt.Backlog == 0 {
+		opt.Backlog = 100_000
+	}
+	e := &Emulator{opt: opt, ordered: semver.Compare("v"+opt.Version, "v0.275.0") >= 0, mux: http.NewServeMux(), pipes: map[string]*instance{}, dice: rand.New(rand.NewPCG(opt.Seed, 1))}
 	e.routes()
 	return e
 }
@@ -302,7 +309,7 @@ func (e *Emulator) advance(now time.Time) {
 		late := p.ghosts
 		p.ghosts = nil
 		for _, g := range late {
-			if g.at.IsZero() || g.at.After(now) {
+			if g.at.IsZero() || g.at.After(now) || p.full(e.opt.Backlog) {
 				p.ghosts = append(p.ghosts, g)
 				continue
 			}
@@ -322,12 +329,14 @@ func (e *Emulator) advance(now time.Time) {
 		}
 		for _, name := range slices.Sorted(maps.Keys(p.endpoints)) {
 			ep := p.endpoints[name]
-			for len(ep.queue) > 0 && !ep.queue[0].due.After(now) && p.status == "Running" {
-				q := ep.queue[0]
-				ep.queue = ep.queue[1:]
+			for p.status == "Running" {
+				q, ok := ep.next(now, e.ordered)
+				if !ok {
+					break
+				}
 				p.steps++
 				if e.apply(p, ep.table, q.changes) {
-					ep.done = q.upto
+					ep.done = ep.upto()
 				}
 			}
 			if p.status != "Running" {
@@ -335,6 +344,17 @@ func (e *Emulator) advance(now time.Time) {
 			}
 		}
 	}
+}
+
+// full reports whether so many records wait to be processed that no more are read.
+func (p *instance) full(most int) bool {
+	n := 0
+	for _, ep := range p.endpoints {
+		for _, q := range ep.queue {
+			n += len(q.changes)
+		}
+	}
+	return n >= most
 }
 
 // ghostDelay is how soon after it is resumed a pipeline has read what waited for it.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -229,5 +230,58 @@ func TestRevive(t *testing.T) {
 		if _, a := call(t, e, "GET", "/v0/pipelines/p?selector=status", ""); a["deployment_status"] != want || a["deployment_error"] != nil {
 			t.Errorf("it is %v, want %s", a["deployment_status"], want)
 		}
+	}
+}
+
+// TestBacklog: where too many records wait, a request waits as well, is given up by the
+// manager, and is read all the same.
+func TestBacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := started(t, Options{Lag: time.Minute, Backlog: 2}, "CREATE TABLE t (id INT PRIMARY KEY);")
+		post := func(body string) int {
+			code, _ := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", body)
+			return code
+		}
+		if code := post(`[{"insert":{"id":1}},{"insert":{"id":2}}]`); code != 200 {
+			t.Fatal(code)
+		}
+		began := time.Now()
+		if code := post(`[{"insert":{"id":3}}]`); code != 503 || time.Since(began) < 30*time.Second {
+			t.Errorf("%d after %v", code, time.Since(began))
+		}
+		if time.Sleep(29 * time.Second); len(e.Rows("p", "t")) != 0 {
+			t.Error("they did not wait")
+		}
+		if time.Sleep(time.Minute); len(e.Rows("p", "t")) != 2 {
+			t.Errorf("it has %v", e.Rows("p", "t"))
+		}
+		e.Rows("p", "t") // now it is read
+		if time.Sleep(time.Minute); len(e.Rows("p", "t")) != 3 {
+			t.Errorf("it has %v at the end", e.Rows("p", "t"))
+		}
+	})
+}
+
+// TestOrder: before 0.275 a request overtakes those before it that are not complete, and
+// a token still stands for all of them.
+func TestOrder(t *testing.T) {
+	for version, want := range map[string]string{"0.274.9": `[{"id":1,"s":"first"}]`, "0.275.0": `[{"id":1,"s":"last"}]`} {
+		synctest.Test(t, func(t *testing.T) {
+			e := started(t, Options{Version: version, Lag: time.Minute}, "CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR);")
+			var tokens []string
+			for _, s := range []string{"first", "last"} {
+				_, m := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", fmt.Sprintf(`[{"insert":{"id":1,"s":%q}}]`, s))
+				tokens = append(tokens, m["token"].(string))
+			}
+			time.Sleep(2 * time.Minute)
+			if got := rows(e, "t"); got != want {
+				t.Errorf("%s: %s, want %s", version, got, want)
+			}
+			for _, token := range tokens {
+				if _, m := call(t, e, "GET", "/v0/pipelines/p/completion_status?token="+token, ""); m["status"] != "complete" {
+					t.Errorf("%s: %v", version, m)
+				}
+			}
+		})
 	}
 }
