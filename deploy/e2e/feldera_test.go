@@ -42,7 +42,7 @@ func TestFelderaTypes(t *testing.T) {
 			p, emu := newFelderaPipeline(t, format, "feldera_"+format, felderaProgram(`"Types"`, 1, columns)+felderaProgram("keys", 4, felderaKeys))
 			p.env["SLUICE_OUT_OF_RANGE"], p.env["SLUICE_FELDERA_ON_STATE_LOSS"] = "null", "rewind"
 			if format == "json" {
-				p.settings = `"decimal.handling.mode":"precise"` // a text is not taken for a decimal
+				p.settings += `,"decimal.handling.mode":"precise"` // a text is not taken for a decimal
 				p.env["SLUICE_TABLES_FILE"] = typesFile(t, map[string][]sample{"Types": columns, "keys": felderaKeys})
 			}
 			p.connect()
@@ -116,6 +116,7 @@ func newFelderaPipeline(t *testing.T, format, prefix, program string) (*pipeline
 	maps.DeleteFunc(p.env, func(name, _ string) bool {
 		return strings.HasPrefix(name, "SLUICE_CELONIS_") || strings.HasPrefix(name, "SLUICE_BUDGET_") || name == "SLUICE_DECIMAL" || name == "SLUICE_TIMESTAMP"
 	})
+	p.settings = `"table.include.list":"public.Types,public.keys,public.odd"` // what other tests leave in the database is not in the program
 	p.env["SLUICE_SINK"], p.env["SLUICE_FELDERA_URL"], p.env["SLUICE_FELDERA_PIPELINE"] = "feldera", server.URL, "shop"
 	p.held = func(tb table) (map[string][]string, string) {
 		resp, err := http.Get(server.URL + "/v0/pipelines/shop/query?format=json&sql=" + url.QueryEscape("SELECT * FROM "+tb.name))
