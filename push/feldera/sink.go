@@ -67,6 +67,7 @@ type lane struct {
 	settled string    // the state of the pipeline in which nothing is under way that could land later
 	barrier string    // the token that is to say so
 	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
+	last    string    // the token of the last request, also of a job that was given up
 	most    int       // rows of a request, since one has taken too long; 0: as the files are
 	quick   int       // requests in a row that were taken since
 	suspect *suspect  // under the sink's lock; nil: it is none
@@ -238,8 +239,12 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 		if _, err := s.job(t); err != nil {
 			return err
 		}
-		if j.token != "" && !p.ordered {
-			if done, err := s.complete(ctx, j.token); err != nil || !done {
+		if l := j.lane; l.last != "" && !p.ordered {
+			done, err := s.complete(ctx, l.last)
+			if push.KindOf(err) == push.Lost && l.last != j.token {
+				done, err = true, nil // it went with the pipeline that had it
+			}
+			if err != nil || !done {
 				return cmp.Or[error](err, &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the request before is not complete, and this version of Feldera does not keep their order", RetryAfter: time.Second})
 			}
 		}
@@ -259,6 +264,7 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
 			}
 			return j.bodies[0].refused(err)
 		}
+		j.lane.last = token
 		if j.token, j.bodies, j.begun = token, j.bodies[1:], true; j.first == "" {
 			j.first = token
 		}

@@ -437,6 +437,31 @@ func TestDeletesOfUnknownColumns(t *testing.T) {
 	})
 }
 
+// TestOvertaking: where requests overtake each other, a job waits for what one that was given
+// up has posted.
+func TestOvertaking(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Version: "0.274.0", Lag: time.Minute}, nil)
+		if err := r.deliver(t, map[int64]string{0: "settled"}); err != nil {
+			t.Fatal(err)
+		}
+		first, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "a"}, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.sink.Execute(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		r.sink.Forget(first.ID)
+		if err := r.deliver(t, map[int64]string{1: "b"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.rows("t")[1]; got != "b" {
+			t.Errorf("it has %q", got)
+		}
+	})
+}
+
 // TestVersions: what is too old is refused, and what does not keep the order of requests
 // gets one at a time.
 func TestVersions(t *testing.T) {
