@@ -41,8 +41,9 @@ const (
 // Run brings the delivery to its end; nil means that every job is DONE. Failures
 // that pass by themselves are waited out. An error of kind Unauthorized or
 // Rejected is for the caller to decide: Run goes on where it stopped when called
-// again, though not with a job of which rows are Refused. One of kind Lost says that the job has ended or is gone, and that the rows
-// must be read again to be sent. Otherwise the error is ctx's.
+// again, though not with a job of which rows are Refused. One of kind Lost says that the job
+// has ended or is gone, and that the rows must be read again to be sent. Otherwise the error
+// is ctx's.
 func (p *Pusher) Run(ctx context.Context, d *Delivery) error {
 	wait := &backoff.ExponentialBackOff{
 		InitialInterval: p.MinBackoff, MaxInterval: p.MaxBackoff,

@@ -108,8 +108,9 @@ func (r *Requests) Step(ctx context.Context, name string, at ...attribute.KeyVal
 }
 
 // Do sends a request and reads its answer, of at most so many bytes. template is that of its
-// path below the server's URL, and resent how often it went out before. The response's body is read and closed; it
-// is nil where there was no answer, and else err says that the answer broke off.
+// path below the server's URL, and resent how often it went out before. The response's body
+// is read and closed; it is nil where there was no answer, and else err says that the answer
+// broke off.
 func (r *Requests) Do(c *http.Client, req *http.Request, template string, resent int, most int64) (*http.Response, []byte, error) {
 	start := time.Now()
 	template = r.path + template

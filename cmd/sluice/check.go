@@ -122,16 +122,13 @@ func newSubject(ctx context.Context, lookup func(string) (string, bool)) (*check
 	}
 	// Without telemetry: what is checked is no delivery.
 	if cfg.Sink == "feldera" {
-		if _, err := newFeldera(cfg, new(telemetry.Telemetry), nil); err != nil {
+		sink, err := newFeldera(cfg, new(telemetry.Telemetry), nil)
+		if err != nil {
 			return wrong(err)
 		}
 		s.Target = check.Target{URL: config.Redacted(cfg.Feldera.URL), What: "pipeline " + cfg.Feldera.Pipeline,
 			Ping: func(ctx context.Context, seen func(*http.Response), warn func(text, remedy string)) (string, error) {
-				sink, err := newFeldera(cfg, new(telemetry.Telemetry), warn)
-				if err != nil {
-					return "", err
-				}
-				tables, err := sink.Ping(ctx, seen)
+				tables, err := sink.Ping(ctx, seen, warn)
 				return fmt.Sprintf("pipeline %s runs and has %d tables", cfg.Feldera.Pipeline, tables), err
 			}}
 		return s, nil

@@ -40,6 +40,17 @@ func (ep *endpoint) upto() int64 {
 	return ep.queue[0].upto - int64(len(ep.queue[0].changes))
 }
 
+// full reports whether so many records wait to be processed that no more are read.
+func (p *instance) full(most int) bool {
+	n := 0
+	for _, ep := range p.endpoints {
+		for _, q := range ep.queue {
+			n += len(q.changes)
+		}
+	}
+	return n >= most
+}
+
 type queued struct {
 	changes []change
 	upto    int64

@@ -346,17 +346,6 @@ func (e *Emulator) advance(now time.Time) {
 	}
 }
 
-// full reports whether so many records wait to be processed that no more are read.
-func (p *instance) full(most int) bool {
-	n := 0
-	for _, ep := range p.endpoints {
-		for _, q := range ep.queue {
-			n += len(q.changes)
-		}
-	}
-	return n >= most
-}
-
 // ghostDelay is how soon after it is resumed a pipeline has read what waited for it.
 const ghostDelay = 500 * time.Millisecond
 
