@@ -653,21 +653,21 @@ func ofTable(err error) bool {
 	return errors.As(err, &bad) && bad.OfTable
 }
 
-// allocatesNothing fails if decoding a record again and again takes memory for each.
+// allocatesNothing fails if decoding a record again and again takes memory for each. The rows
+// stay with the decoder: the pool that Recycle fills may drop what it is given, and with the
+// race detector does, at random.
 func allocatesNothing(t *testing.T, d *Decoder, rec Record) {
 	t.Helper()
-	runs := make([]*schema.Rows, 0, 1)
 	decode := func() {
 		for range 1000 {
 			if _, err := d.Decode(rec); err != nil {
 				t.Fatal(err)
 			}
 		}
-		runs = d.Take(runs[:0])
-		Recycle(runs[0])
+		d.order[0].run.Truncate(0) // which keeps its memory
 	}
 	decode()
-	if n := testing.AllocsPerRun(20, decode) / 1000; n >= 0.1 {
-		t.Errorf("%.2f allocations a row", n)
+	if n := testing.AllocsPerRun(20, decode); n > 0 {
+		t.Errorf("%.0f allocations in 1000 rows", n)
 	}
 }
