@@ -15,11 +15,11 @@ import (
 )
 
 // bind is a worker's wish to have its job noted beside the offsets of its rows, before
-// it executes it. From when that may have been accepted, whoever has the partitions
+// it executes it, and its token after that. From when that may have been accepted, whoever has the partitions
 // brings this job to its end before any other of its table (I3, I8).
 type bind struct {
 	work        *work
-	job         string
+	job, token  string
 	part, parts int
 	since       time.Time
 	admitted    bool       // it is in what is committed from now on
@@ -28,13 +28,13 @@ type bind struct {
 
 // entry is the bind's share of a partition's metadata, on top of what is there.
 func (b *bind) entry(old intent.Entry, end int64) intent.Entry {
-	return intent.Entry{Mark: old.Mark, Job: b.job, Part: b.part, Parts: b.parts, End: end, Bytes: b.work.size}
+	return intent.Entry{Mark: old.Mark, Job: b.job, Token: b.token, Part: b.part, Parts: b.parts, End: end, Bytes: b.work.size}
 }
 
 // binder returns what a delivery calls before it executes a job.
 func (c *Connector) binder(w *work) func(context.Context, push.Ticket, int, int) error {
 	return func(ctx context.Context, t push.Ticket, part, parts int) error {
-		b := &bind{work: w, job: t.ID, part: part, parts: parts, since: time.Now(), reply: make(chan error, 1)}
+		b := &bind{work: w, job: t.ID, token: t.Token, part: part, parts: parts, since: time.Now(), reply: make(chan error, 1)}
 		c.results <- b
 		select {
 		case err := <-b.reply:
@@ -80,8 +80,13 @@ func (c *Connector) admit() {
 			continue
 		}
 		live = append(live, b)
-		if !b.admitted && !c.commits.busy && c.certain(b) && c.fits(b) {
+		switch {
+		case b.admitted || c.commits.busy || !c.certain(b):
+		case c.fits(b):
 			b.admitted, c.commits.urgent = true, true
+		case b.token != "": // its entry stands without it
+			b.reply <- nil
+			live = live[:len(live)-1]
 		}
 	}
 	clear(c.binds[len(live):])
@@ -131,6 +136,9 @@ func (c *Connector) fits(b *bind) bool {
 		if len(m.At(at).String()) <= limit {
 			continue
 		}
+		if b.token != "" {
+			return false
+		}
 		alone := intent.Metadata{Topic: m.Topic, Partitions: m.Partitions, Target: m.Target, Tables: map[string]intent.Entry{b.work.lane.table: m.Tables[b.work.lane.table]}}
 		if len(alone.String()) > c.opt.MetadataLimit || c.now.Sub(b.since) > stuck && c.running() == len(c.binds) {
 			c.plain(part, fmt.Sprintf("an entry does not fit into %d bytes", c.opt.MetadataLimit))
@@ -175,7 +183,7 @@ func (c *Connector) bound() {
 			part := c.parts[p]
 			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
 		}
-		b.work.bound = true
+		b.work.bound, b.work.token = true, b.token != ""
 		b.reply <- nil
 	}
 	clear(c.binds[len(left):])
@@ -189,7 +197,7 @@ func (c *Connector) acknowledged(b *bind) bool {
 	for p := range b.work.ends {
 		if part := c.parts[p]; part == nil {
 			return false
-		} else if e := c.commits.acked[p].meta.Tables[b.work.lane.table]; !part.plain && (e.Job != b.job || e.Part != b.part) {
+		} else if e := c.commits.acked[p].meta.Tables[b.work.lane.table]; !part.plain && (e.Job != b.job || e.Token != b.token || e.Part != b.part) {
 			return false
 		}
 	}
@@ -201,7 +209,7 @@ func (c *Connector) acknowledged(b *bind) bool {
 func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	l := c.lane(table)
 	c.nextHolder++
-	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, reason: "adopted", size: e.Bytes, ends: map[kafka.Partition]int64{}}
+	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, token: e.Token != "", reason: "adopted", size: e.Bytes, ends: map[kafka.Partition]int64{}}
 	for _, p := range parts {
 		own := p.entries[table]
 		at, _ := c.ledger.Committable(p.Partition)
@@ -212,7 +220,7 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	// What is beside an offset has no room for the trace of who made the job; its span has
 	// the same job id.
 	c.trace(w, c.now, attribute.String("sluice.job.id", e.Job))
-	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Table: table}, e.Last())
+	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Token: e.Token, Table: table}, e.Last())
 	w.delivery.Confirm, w.delivery.Once, w.delivery.Ended = c.confirm, c.once(table), c.metrics.ended
 	c.metrics.intents("adopted")
 	w.shown.Store(w.delivery)

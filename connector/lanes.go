@@ -48,6 +48,7 @@ type work struct {
 	adopted  bool
 	bound    bool // a job of it was noted beside all its offsets
 	sent     bool // or may have been
+	token    bool // what its execution answered was noted as well
 	given    bool // partitions of it were given away with its job, which they name
 	reason   string
 	size     int64                         // the rows, in memory

@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
@@ -156,6 +160,63 @@ func TestTargetRemembers(t *testing.T) {
 		}
 	}
 	stop()
+}
+
+// TestTokenOutlivesItsProcess: a process ends between the post of a batch and the commit of
+// its offsets. The next one finds the token beside them, asks the pipeline for it and sends
+// nothing again, so that not even rows without a key are there twice.
+func TestTokenOutlivesItsProcess(t *testing.T) {
+	for _, appends := range []bool{false, true} {
+		t.Run(fmt.Sprintf("appends %v", appends), func(t *testing.T) {
+			t.Parallel()
+			var posted atomic.Int64
+			s := newStream(t, pipeline.Options{OnEvent: func(e pipeline.Event) {
+				if e.What == "rows" {
+					posted.Add(int64(e.Rows))
+				}
+			}})
+			if s.appends = appends; appends {
+				if err := s.pipe.Create("shop", strings.ReplaceAll(shopProgram, " PRIMARY KEY", "")); err != nil {
+					t.Fatal(err)
+				}
+				s.pipe.Start("shop")
+			}
+			s.pipe.Stick("shop", true) // nothing is complete
+			opt := s.options(false, false)
+			opt.DrainTimeout = time.Second
+			opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 50, MaxBytes: 1 << 20, MaxAge: time.Hour} }
+			s.insert("shop.public.a", 0, 50) // more than one array
+			_, stop := s.run(opt)
+			adm := kadm.NewClient(s.client)
+			s.eventually("the token is noted", func() bool {
+				offsets, err := adm.FetchOffsets(t.Context(), "sluice")
+				if err != nil {
+					return false
+				}
+				noted := 0
+				offsets.Each(func(o kadm.OffsetResponse) {
+					m, err := intent.Parse(o.Metadata)
+					if e := m.Tables["public_a"]; err == nil && e.Token != "" && e.End > o.At {
+						noted++
+					}
+				})
+				return noted == 2
+			})
+			stop()
+			if lag := s.lag("shop.public.a"); lag != 50 {
+				t.Fatalf("lag %d: it was committed", lag)
+			}
+			s.pipe.Stick("shop", false)
+			c, stop := s.run(s.options(false, false))
+			s.eventually("committed", func() bool { return s.lag("shop.public.a") == 0 })
+			if n := posted.Load(); n != 50 || len(c.Status().Holds) > 0 {
+				t.Errorf("%d rows were posted for 50 changes, holds %+v", n, c.Status().Holds)
+			}
+			s.put("shop.public.a", "c", 50, "after it")
+			s.eventually("it goes on", func() bool { return s.lag("shop.public.a") == 0 && len(s.pipe.Rows("shop", "public_a")) == 51 })
+			stop()
+		})
+	}
 }
 
 // TestOffsetsOfAnotherTarget: what one target has says nothing of another. An offset that a

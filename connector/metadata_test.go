@@ -192,7 +192,7 @@ func TestProbe(t *testing.T) {
 	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 1, MaxBytes: 1 << 20, MaxAge: time.Hour} }
 	w.emu.Inject("execute", emulator.JobError, 0, 1)
 	ticket := w.prepare(opt, "shop.public.a", [][2]string{{key, value}})
-	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+	if _, err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
 	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, End: 4, Bytes: 1000}}}

@@ -98,7 +98,7 @@ func (w *world) commitAs(topic string, part int32, at int64, metadata string) {
 // and nothing is ever seen to go back.
 func TestAdopt(t *testing.T) {
 	execute := func(t *testing.T, w *world, sink push.Sink, ticket push.Ticket) {
-		if err := sink.Execute(t.Context(), ticket); err != nil {
+		if _, err := sink.Execute(t.Context(), ticket); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -480,7 +480,7 @@ func TestCoverAcrossColumns(t *testing.T) {
 	later := changes[8:] // the last version of every row
 	ticket := w.prepare(opt, "shop.public.a", later)
 	w.emu.Inject("execute", emulator.JobError, 0, 1)
-	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+	if _, err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
 	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, End: 16, Bytes: 1000}}}
@@ -511,7 +511,7 @@ func TestReplayBesideOthers(t *testing.T) {
 	}
 	ticket := w.prepare(opt, "mixed", changes[1:])
 	w.emu.Inject("execute", emulator.JobCancel, 0, 1)
-	if err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
+	if _, err := opt.Pusher.Sink.Execute(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
 	m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Mark: 2, Job: ticket.ID, Part: 1, Parts: 1, End: 4, Bytes: 1000}}}

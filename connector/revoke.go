@@ -178,9 +178,9 @@ func (c *Connector) giveUp(gone map[kafka.Partition]bool, lost bool) {
 		if !c.touches(w.holder, gone) {
 			return
 		}
-		// A job that lives in this process, as those of a target that may forget, is nobody
-		// else's to bring to its end: its rows are read again.
-		noted := w.bound && c.opt.Memory == nil
+		// A target that may forget has no jobs: until the token of its rows is noted, nobody
+		// else can bring them to their end, and they are read again.
+		noted := w.bound && (c.opt.Memory == nil || w.token)
 		for p := range w.ends {
 			// Where there is no metadata nobody finds the job there.
 			noted = noted && !(gone[p] && c.parts[p].plain)

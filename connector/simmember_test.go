@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -306,6 +307,11 @@ func (t simTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 			t.m.w.fail("member %d executes a job, and its membership was confirmed until %v only", t.m.name, until)
 			t.m.w.mu.Unlock()
 		}
+	}
+	if op == "ingress" && req.ContentLength > 0 {
+		body, _ := io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		t.m.w.posting(path.Base(req.URL.Path), body)
 	}
 	if t.m.due(op, "before") {
 		t.m.crash()

@@ -1,12 +1,14 @@
 package connector
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/schema"
@@ -14,7 +16,8 @@ import (
 
 // A scenario may have a pipeline for its target, of one edition or the other. What is not
 // to be had there: readers see rows go back when a pipeline is started anew, for what had
-// no checkpoint is lost with it; and a batch whose token died with its process is sent again.
+// no checkpoint is lost with it; and a batch is sent again whose process died before it had
+// noted the token.
 
 // pipeFaults is what the emulator may be told to do to a call.
 var pipeFaults = map[string][]pipeline.Fault{
@@ -67,7 +70,12 @@ func (w *simulation) newPipe() {
 		OnEvent: func(e pipeline.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if e.What == "rows" {
+				w.tokens[e.Token] = true
+			}
 			if w.lossy = e.What == "restarting"; w.lossy {
+				clear(w.tokens)
+				clear(w.noted)
 				// Of a row that is gone nothing is told, and it may come again as it was before.
 				for id, at := range w.seen {
 					if w.history[id][at] == "" {
@@ -119,6 +127,46 @@ func (w *simulation) pipeOptions(m *simMember, opt *Options, transport http.Roun
 	opt.Encode = (&batcher.JSONEncoder{MaxChunkRows: 7, MaxChunkBytes: 1 << 20}).Encode
 	opt.Split = func(c []schema.Chunk) [][]schema.Chunk { return [][]schema.Chunk{c} }
 	opt.Pusher.Sink, opt.Memory, opt.Rewind, opt.DeleteJobs = sink, sink, true, true
+}
+
+// learn takes notice of the tokens that stand beside a partition's committed offset: all rows up to
+// there have been posted.
+func (w *simulation) learn(part, metadata string) {
+	m, err := intent.Parse(metadata)
+	if err != nil {
+		w.fail("%s: %v", part, err)
+	}
+	for table, e := range m.Tables {
+		if w.tokens[e.Token] {
+			w.noted[table+" "+part] = e.End
+		}
+	}
+}
+
+// posting is told of a request with rows of a table: none of them may have been posted by a
+// job whose token is noted, in one life of the pipeline.
+func (w *simulation) posting(table string, body []byte) {
+	var events []struct {
+		Insert *struct {
+			ID int64  `json:"id"`
+			V  string `json:"v"`
+		} `json:"insert"`
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := json.Unmarshal(body, &events); err != nil {
+		w.fail("%.80q is posted: %v", body, err)
+	}
+	for _, e := range events {
+		for part, records := range w.records {
+			end := w.noted[table+" "+part]
+			for _, r := range records {
+				if e.Insert != nil && r.offset < end && r.row == fmt.Sprintf("%s int64:%d|", table, e.Insert.ID) && r.version == number(e.Insert.V) {
+					w.fail("version %s of %s is posted again, and the job that did it stands beside the offset of %s up to %d", e.Insert.V, r.row, part, end)
+				}
+			}
+		}
+	}
 }
 
 // pipeOperation names a call as the emulator does. Rows are posted under the same rules as

@@ -47,6 +47,8 @@ type simulation struct {
 	aside   map[string]*simBad    // records that are to be put aside, by where they are
 	faults  []string              // of the next commits
 	pipe    *pipeline.Emulator    // in the place of emu
+	tokens  map[string]bool       // of what was posted to it in its life
+	noted   map[string]int64      // table and partition → up to where its rows are in a job whose token is noted
 	lossy   bool                  // the rows that are told of are those that a restart has changed
 	ever    map[string]int        // the latest version of a row that was delivered, though it may be lost since
 	wrong   []string
@@ -84,7 +86,7 @@ func newSimulation(t *testing.T, s *scenario) *simulation {
 	}
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), w.committing)
 	w.emu = emulator.New(emulator.Options{Delay: s.delay, Seed: uint64(s.seed), OnRow: w.onRow, OnEvent: w.onEvent})
-	if w.ever = map[string]int{}; s.pipeline {
+	if w.ever, w.tokens, w.noted = map[string]int{}, map[string]bool{}, map[string]int64{}; s.pipeline {
 		w.newPipe()
 	}
 	producer := []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.net.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression())}
@@ -205,6 +207,9 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 		for _, p := range t.Partitions {
 			part := fmt.Sprintf("%s/%d", topic, p.Partition)
 			w.trace = append(w.trace, fmt.Sprintf("%s commit by %.12s generation %d: %s %d %s", time.Now().Format("04:05.000"), req.MemberID[max(0, len(req.MemberID)-12):], req.Generation, part, p.Offset, *p.Metadata))
+			if info := w.cluster.GroupInfo("sluice"); info != nil {
+				w.learn(part, info.Commits[topic][p.Partition].Metadata)
+			}
 			if len(*p.Metadata) > w.metadata {
 				w.fail("%d bytes of metadata", len(*p.Metadata))
 			}

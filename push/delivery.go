@@ -15,6 +15,7 @@ const (
 	Preparing Step = "preparing"
 	Binding   Step = "binding" // noting the job where its rows come from, before it is executed
 	Executing Step = "executing"
+	Noting    Step = "noting"   // the token of what was executed, for another process to ask with
 	Settling  Step = "settling" // finding out what became of an execution
 	Polling   Step = "polling"
 	Delivered Step = "delivered"
@@ -31,7 +32,8 @@ type Delivery struct {
 	Confirm func(context.Context) (until time.Time, err error)
 	// Bind notes a prepared job durably, before its first execution; nil: nobody does.
 	// From then on the job may be executed by others as well, so that nothing takes its
-	// place before it has ended or is gone for good. An error of kind Lost ends Run.
+	// place before it has ended or is gone for good. An error of kind Lost ends Run. Bind is
+	// called once more when the job was executed and has a token, which may be left unnoted.
 	Bind func(ctx context.Context, t Ticket, part, parts int) error
 
 	// Ended is told of each job that came to an end, and how long it took from its

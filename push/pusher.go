@@ -169,12 +169,16 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		d.submitted++
 		d.tell(ctx)
 		within, span := p.span(ctx, "execute", d)
-		err = p.Sink.Execute(context.WithValue(within, repeat{}, d.executions), d.ticket)
+		token, err := p.Sink.Execute(context.WithValue(within, repeat{}, d.executions), d.ticket)
 		d.executions++
 		End(span, err)
 		switch {
 		case err == nil:
 			d.executed = time.Now()
+			if d.ticket.Token = token; token != "" && d.Bind != nil {
+				d.to(Noting)
+				return nil
+			}
 			d.to(Polling)
 			return nil
 		case KindOf(err) == Conflict:
@@ -190,6 +194,16 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			err = as(Unavailable, err)
 		}
 		return err
+
+	case Noting:
+		// Where it cannot be noted, the job is one that only this process can ask for.
+		ctx, span := p.span(ctx, "commit token", d)
+		err = d.Bind(ctx, d.ticket, d.part+1, len(d.Jobs))
+		if End(span, err); ctx.Err() != nil {
+			return err
+		}
+		d.to(Polling)
+		return nil
 
 	case Settling:
 		return p.settle(ctx, d, nil)

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,6 +19,7 @@ type scripted struct {
 	status             func(n int) (Status, error)
 	prepares, executes int
 	statuses           int
+	token              string
 }
 
 func (s *scripted) Prepare(context.Context, *Job) (Ticket, error) {
@@ -25,9 +27,9 @@ func (s *scripted) Prepare(context.Context, *Job) (Ticket, error) {
 	return Ticket{ID: "j"}, nil
 }
 
-func (s *scripted) Execute(context.Context, Ticket) error {
+func (s *scripted) Execute(context.Context, Ticket) (string, error) {
 	s.executes++
-	return s.execute(s.executes)
+	return s.token, s.execute(s.executes)
 }
 
 func (s *scripted) Status(context.Context, Ticket) (Status, error) {
@@ -63,6 +65,31 @@ func TestRefusedOnce(t *testing.T) {
 			t.Errorf("%v after %d executions", err, s.executes)
 		}
 	})
+}
+
+// TestTokenIsNoted: what an execution has answered is noted like the job itself; where that
+// is not to be had, the delivery goes on.
+func TestTokenIsNoted(t *testing.T) {
+	for _, refusal := range []error{nil, &Error{Op: "commit intent", Kind: Lost}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &scripted{token: "x", execute: func(int) error { return nil }, status: func(int) (Status, error) { return Status{State: Done}, nil }}
+			p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+			d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})
+			var noted []Ticket
+			d.Bind = func(_ context.Context, t Ticket, _, _ int) error {
+				if noted = append(noted, t); t.Token != "" {
+					return refusal
+				}
+				return nil
+			}
+			if err := p.Run(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			if want := []Ticket{{ID: "j"}, {ID: "j", Token: "x"}}; !slices.Equal(noted, want) || s.statuses != 1 {
+				t.Errorf("noted %+v, %d statuses", noted, s.statuses)
+			}
+		})
+	}
 }
 
 // TestSubmissionsAreNotBurnt: whatever a target keeps answering, a delivery may not
@@ -184,9 +211,9 @@ func TestConfirm(t *testing.T) {
 // lateSink waits two seconds for its turn before it submits.
 type lateSink struct{ *scripted }
 
-func (s *lateSink) Execute(ctx context.Context, t Ticket) error {
+func (s *lateSink) Execute(ctx context.Context, t Ticket) (string, error) {
 	if err := Sleep(ctx, 2*time.Second); err != nil {
-		return &Error{Op: "execute job", Kind: Unavailable, Err: err}
+		return "", &Error{Op: "execute job", Kind: Unavailable, Err: err}
 	}
 	return s.scripted.Execute(ctx, t)
 }

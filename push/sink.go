@@ -36,6 +36,9 @@ type Ticket struct {
 	Table string // the target table
 	// DeletesOnly says that the job only removes rows.
 	DeletesOnly bool
+	// Token is what Execute gave, "" before: with it any process may ask for a job that its
+	// ID alone says nothing of.
+	Token string
 }
 
 // State is where a job stands.
@@ -75,9 +78,10 @@ type Sink interface {
 	// Prepare creates the job, uploads all chunks and verifies that they are
 	// there. Nothing is applied yet. If it fails, the job is never executed.
 	Prepare(ctx context.Context, job *Job) (Ticket, error)
-	// Execute submits a prepared job. An error of kind Unavailable leaves open
-	// whether it was submitted; Status tells.
-	Execute(ctx context.Context, t Ticket) error
+	// Execute submits a prepared job. It returns the Token of its ticket, "" where every
+	// process finds the job by its ID. An error of kind Unavailable leaves open whether it
+	// was submitted; Status tells.
+	Execute(ctx context.Context, t Ticket) (token string, err error)
 	// Status returns where the job stands.
 	Status(ctx context.Context, t Ticket) (Status, error)
 	// Discard removes a job, which is cancelled first if it is not final. A job

@@ -275,7 +275,7 @@ func TestTargetWiring(t *testing.T) {
 			continue
 		}
 		if err == nil {
-			err = sink.Execute(t.Context(), ticket)
+			_, err = sink.Execute(t.Context(), ticket)
 		}
 		if err != nil {
 			t.Fatal(err)

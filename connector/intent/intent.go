@@ -12,8 +12,12 @@ import (
 	"regexp"
 )
 
-// version is that of the form below. A later one reads this one.
-const version = 1
+// version is that of the form below, which reads the earlier ones. Text says the first that
+// has all that is in it, so that an earlier Sluice reads what it can.
+const (
+	version      = 2
+	beforeTokens = 1
+)
 
 // Metadata is what one partition's committed offset carries.
 type Metadata struct {
@@ -36,7 +40,10 @@ type Entry struct {
 	Mark int64 `json:"mark,omitempty"`
 	// Job is the id of the job that carries the rows from there to End, "" if there is
 	// none: part Part of Parts.
-	Job   string `json:"job,omitempty"`
+	Job string `json:"job,omitempty"`
+	// Token is what the target answered to its execution, where the id alone does not find
+	// the job; "": it has not answered yet, or needs none.
+	Token string `json:"token,omitempty"`
 	Part  int    `json:"part,omitempty"`
 	Parts int    `json:"parts,omitempty"`
 	End   int64  `json:"end,omitempty"`
@@ -57,10 +64,16 @@ type document struct {
 
 // String is the metadata's form; equal metadata have equal strings.
 func (m Metadata) String() string {
+	v := beforeTokens
+	for _, e := range m.Tables {
+		if e.Token != "" {
+			v = version
+		}
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	e.Encode(document{version, m.Topic, m.Partitions, m.Target, m.Tables}) // of numbers and strings only
+	e.Encode(document{v, m.Topic, m.Partitions, m.Target, m.Tables}) // of numbers and strings only
 	return string(bytes.TrimRight(b.Bytes(), "\n"))
 }
 
@@ -91,7 +104,7 @@ func Parse(s string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("the group's committed offset carries metadata that cannot be read: %w: %.80q", err, s)
 	}
 	for t, e := range d.Tables {
-		if e.Mark < 0 || e.End < 0 || (e.Job == "") != (e.Parts == 0) || e.Part > e.Parts || e.Job != "" && (e.Part < 1 || e.End < 1) {
+		if e.Mark < 0 || e.End < 0 || (e.Job == "") != (e.Parts == 0) || e.Job == "" && e.Token != "" || e.Part > e.Parts || e.Job != "" && (e.Part < 1 || e.End < 1) {
 			return Metadata{}, fmt.Errorf("the group's committed offset carries metadata that cannot be: table %s %+v", t, e)
 		}
 	}

@@ -28,11 +28,24 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %v", none, err)
 		}
 	}
-	for _, other := range []string{"mine", `{"offset":1}`, `{"sluice":2}`, `{"sluice":1,"more":1}`, recorded[:len(recorded)-1], "null",
-		`{"sluice":1,"tables":{"a":{"job":"x"}}}`, `{"sluice":1,"tables":{"a":{"job":"x","part":2,"parts":1,"end":4}}}`, `{"sluice":1,"tables":{"a":{"mark":-1}}}`} {
+	for _, other := range []string{"mine", `{"offset":1}`, `{"sluice":3}`, `{"sluice":1,"more":1}`, recorded[:len(recorded)-1], "null",
+		`{"sluice":1,"tables":{"a":{"job":"x"}}}`, `{"sluice":1,"tables":{"a":{"job":"x","part":2,"parts":1,"end":4}}}`, `{"sluice":1,"tables":{"a":{"mark":-1}}}`, `{"sluice":2,"tables":{"a":{"token":"x","mark":1}}}`} {
 		if _, err := Parse(other); err == nil {
 			t.Errorf("%q passes for ours", other)
 		}
+	}
+}
+
+// TestTokensAreTheSecondVersion: an earlier Sluice reads what has none, and refuses what it
+// would lose.
+func TestTokensAreTheSecondVersion(t *testing.T) {
+	const second = `{"sluice":2,"tables":{"a":{"job":"x","token":"y","part":1,"parts":1,"end":4}}}`
+	m, err := Parse(second)
+	if err != nil || m.Tables["a"].Token != "y" || m.String() != second {
+		t.Errorf("%v %v", m, err)
+	}
+	if left := m.At(4).String(); left != `{"sluice":1}` {
+		t.Errorf("when the job has been passed: %s", left)
 	}
 }
 
@@ -45,6 +58,7 @@ func TestRoundTrip(t *testing.T) {
 			if rapid.Bool().Draw(t, "intent") || e.Mark == 0 {
 				e.Parts = rapid.IntRange(1, 4).Draw(t, "parts")
 				e.Part = rapid.IntRange(1, e.Parts).Draw(t, "part")
+				e.Token = rapid.SampledFrom([]string{"", "eyJ1IjoiIn0"}).Draw(t, "token")
 				e.Job, e.End, e.Bytes = rapid.StringN(1, 40, -1).Draw(t, "job"), rapid.Int64Range(1, 1<<60).Draw(t, "end"), rapid.Int64Min(0).Draw(t, "bytes")
 			}
 			return e
@@ -57,7 +71,7 @@ func TestRoundTrip(t *testing.T) {
 		at := rapid.Int64Range(0, 1<<60).Draw(t, "at")
 		for name, e := range m.Tables {
 			kept := m.At(at).Tables[name]
-			if max(kept.Mark, at) != max(e.Mark, at) || max(kept.End, at) != max(e.End, at) || (kept.Job != "") != (e.Job != "" && e.End > at) {
+			if max(kept.Mark, at) != max(e.Mark, at) || max(kept.End, at) != max(e.End, at) || (kept.Job != "") != (e.Job != "" && e.End > at) || kept.Job != "" && kept.Token != e.Token {
 				t.Fatalf("at %d %+v became %+v", at, e, kept)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/push/pushtest"
@@ -28,7 +29,13 @@ func TestConform(t *testing.T) {
 		for _, f := range []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Answer404, emulator.After404} {
 			faults["execute "+string(f)] = func() { r.emu.Inject("execute", f, 0, 1) }
 		}
-		return pushtest.Target{Sink: r.sink, Encode: func(table string, rows map[int64]string, deleted []int64) []schema.Chunk {
+		return pushtest.Target{Sink: r.sink, Again: func() push.Sink {
+			again, err := celonis.New(r.opt, r.transport)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return again
+		}, Encode: func(table string, rows map[int64]string, deleted []int64) []schema.Chunk {
 			return conformFiles(t, table, rows, deleted)
 		},
 			Rows: func(table string) map[int64]string {

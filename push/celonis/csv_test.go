@@ -133,7 +133,7 @@ func loaded(t *rapid.T, rows *schema.Rows, files celonis.FileType, micros bool, 
 	}
 	ticket, err := sink.Prepare(t.Context(), &push.Job{Table: batch.Table, Chunks: chunks})
 	if err == nil {
-		err = sink.Execute(t.Context(), ticket)
+		_, err = sink.Execute(t.Context(), ticket)
 	}
 	if err != nil {
 		t.Fatal(err)

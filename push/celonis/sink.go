@@ -208,8 +208,12 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 	return d
 }
 
-// Execute submits the job.
-func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
+// Execute submits the job, which any process finds by its id.
+func (s *Sink) Execute(ctx context.Context, t push.Ticket) (token string, err error) {
+	return "", s.execute(ctx, t)
+}
+
+func (s *Sink) execute(ctx context.Context, t push.Ticket) error {
 	if s.opt.Spacing > 0 {
 		// One at a time, for a request may wait for its turn among others.
 		select {

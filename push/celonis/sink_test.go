@@ -386,7 +386,7 @@ func TestConflict(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.sink.Execute(t.Context(), ticket); err != nil {
+		if _, err := r.sink.Execute(t.Context(), ticket); err != nil {
 			t.Fatal(err)
 		}
 		if err := r.deliver(map[int64]string{1: "mine"}); err != nil {
@@ -408,7 +408,7 @@ func TestDiscard(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.sink.Execute(t.Context(), ticket); err != nil {
+		if _, err := r.sink.Execute(t.Context(), ticket); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 { // a job that is gone is no error

@@ -92,9 +92,10 @@ func (s *Sink) readCheckpoint(ctx context.Context) error {
 	c := &s.points
 	var st checkpointStatus
 	if err := s.c.call(ctx, "read checkpoint", http.MethodGet, s.c.pipeline+"/checkpoint_status?incarnation_uuid="+url.QueryEscape(c.incarnation), "/pipelines/{pipeline}/checkpoint_status", nil, &st); err != nil {
-		if push.KindOf(err) == push.Lost {
+		if push.KindOf(err) == push.Lost { // with the life it was made in, which says nothing of later rows
 			c.asked, c.done = none, none
 			s.unclaim(none)
+			return &push.Error{Op: "read checkpoint", Kind: push.Unavailable, Err: err, Message: "it went with the pipeline that was to make it"}
 		}
 		return err
 	}

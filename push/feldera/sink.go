@@ -43,6 +43,8 @@ type job struct {
 	begun  bool   // a request was taken, or may have been
 	append bool   // its rows must not be there twice
 
+	adopted bool // another process has posted it
+
 	// Of what may have killed the pipeline, under the sink's lock.
 	rows   int
 	source []push.Span
@@ -129,6 +131,8 @@ func (s *Sink) lane(r *relation, table string) *lane {
 	return l
 }
 
+// job returns the job of a ticket. Of one that another process has posted all that is left
+// is the wait for its token.
 func (s *Sink) job(t push.Ticket) (*job, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -141,7 +145,12 @@ func (s *Sink) job(t push.Ticket) (*job, error) {
 			s.lanes[r.canonical()].settled = ""
 		}
 	}
-	return nil, &push.Error{Op: "find job", Kind: push.Lost, Message: "it ended with the process that made it"}
+	if t.Token == "" {
+		return nil, &push.Error{Op: "find job", Kind: push.Lost, Message: "the process that made it has ended before all of it was posted"}
+	}
+	j := &job{lane: &lane{table: t.Table}, first: t.Token, token: t.Token, begun: true, adopted: true, point: none}
+	s.jobs[t.ID] = j
+	return j, nil
 }
 
 // grace is how soon a pipeline that runs has read the requests that waited for it. Nothing
@@ -222,12 +231,25 @@ func (s *Sink) complete(ctx context.Context, token string) (bool, error) {
 	return false, &push.Error{Op: "read completion", Kind: push.Unavailable, Message: fmt.Sprintf("unknown status %.80q", answer.Status)}
 }
 
-// Execute posts what is left of the job, one request after the other.
-func (s *Sink) Execute(ctx context.Context, t push.Ticket) error {
+// Execute posts what is left of the job, one request after the other. The token is that of
+// the last one, if all went to one life of the pipeline: then it stands for all.
+func (s *Sink) Execute(ctx context.Context, t push.Ticket) (token string, err error) {
 	j, err := s.job(t)
 	if err != nil {
-		return err
+		return "", err
 	}
+	if err := s.execute(ctx, t, j); err != nil {
+		return "", err
+	}
+	if j.first != j.token {
+		if _, err := s.complete(ctx, j.first); err != nil {
+			return "", nil // posted it is; Status tells what became of it
+		}
+	}
+	return j.token, nil
+}
+
+func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 	p, err := s.writable(ctx)
 	if err != nil {
 		return err
@@ -282,6 +304,9 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 		return push.Status{}, err
 	}
 	st, err := s.status(ctx, j)
+	if j.adopted && (st.State == push.Done || push.KindOf(err) == push.Lost) {
+		s.Forget(t.ID) // nobody else does
+	}
 	if codeOf(err) == "PipelineRestarted" {
 		if err := s.restarted(ctx, j); err != nil {
 			return push.Status{}, err

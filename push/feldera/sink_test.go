@@ -1,6 +1,7 @@
 package feldera_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -100,7 +101,8 @@ func TestConform(t *testing.T) {
 	for _, enterprise := range []bool{false, true} {
 		t.Run(fmt.Sprintf("enterprise %v", enterprise), func(t *testing.T) {
 			pushtest.Conform(t, func(t *testing.T) pushtest.Target {
-				r := newRig(t, pipeline.Options{Enterprise: enterprise, Lag: 3 * time.Second}, func(o *feldera.Options) { o.Checkpoint = enterprise })
+				edition := func(o *feldera.Options) { o.Checkpoint = enterprise }
+				r := newRig(t, pipeline.Options{Enterprise: enterprise, Lag: 3 * time.Second}, edition)
 				faults := map[string]func(){
 					"paused": func() {
 						r.emu.Pause("shop")
@@ -126,6 +128,10 @@ func TestConform(t *testing.T) {
 					}
 				}
 				return pushtest.Target{Sink: r.sink,
+					Again: func() push.Sink {
+						r.restart(t, edition)
+						return r.sink
+					},
 					Encode: func(_ string, rows map[int64]string, deleted []int64) []schema.Chunk { return chunks(rows, deleted) },
 					Rows:   r.rows, Faults: faults,
 					Refuse: func() { r.key = "apikey:wrong" }, Accept: func() { r.key = "apikey:secret" }}
@@ -151,7 +157,10 @@ func TestGhost(t *testing.T) {
 			// It is paused after the sink has looked.
 			done := make(chan error)
 			r.emu.Inject("get", pipeline.Pausing, 0, 1)
-			go func() { done <- r.sink.Execute(t.Context(), ticket) }()
+			go func() {
+				_, err := r.sink.Execute(t.Context(), ticket)
+				done <- err
+			}()
 			time.Sleep(time.Minute)
 			if err := <-done; err == nil || push.KindOf(err) != push.Unavailable {
 				t.Fatalf("posted to a paused pipeline: %v", err)
@@ -449,7 +458,7 @@ func TestOvertaking(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := r.sink.Execute(t.Context(), first); err != nil {
+		if _, err := r.sink.Execute(t.Context(), first); err != nil {
 			t.Fatal(err)
 		}
 		r.sink.Forget(first.ID)
@@ -458,6 +467,74 @@ func TestOvertaking(t *testing.T) {
 		}
 		if got := r.rows("t")[1]; got != "b" {
 			t.Errorf("it has %q", got)
+		}
+	})
+}
+
+// TestTokens: a token that another process has noted is as good as the pipeline's life that
+// gave it, and a job that went to two lives has none.
+func TestTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second}, nil)
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "a"}, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Token, err = r.sink.Execute(t.Context(), ticket); err != nil || ticket.Token == "" {
+			t.Fatalf("%q %v", ticket.Token, err)
+		}
+		r.restart(t, nil)
+		time.Sleep(2 * time.Second)
+		if s, err := r.sink.Status(t.Context(), ticket); err != nil || s.State != push.Done {
+			t.Errorf("%v %v", s.State, err)
+		}
+		r.emu.Stop("shop", true)
+		r.emu.Start("shop")
+		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Lost {
+			t.Errorf("after a restart of the pipeline: %v", err)
+		}
+		if _, err := r.sink.Status(t.Context(), push.Ticket{ID: ticket.ID, Table: "t"}); push.KindOf(err) != push.Lost {
+			t.Errorf("without the token: %v", err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "a"}, []int64{2})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Inject("ingress", pipeline.LostAfter, 1, 1) // the second request
+		if token, err := r.sink.Execute(t.Context(), ticket); err == nil {
+			t.Fatalf("%q though a request failed", token)
+		}
+		r.emu.Stop("shop", true)
+		r.emu.Start("shop")
+		if token, err := r.sink.Execute(t.Context(), ticket); err != nil || token != "" {
+			t.Errorf("the first request went to a life that is over, the second to this one: %q %v", token, err)
+		}
+	})
+}
+
+// TestCheckpointOfALifeThatIsOver: that it is not to be had any more says nothing of what was
+// posted since.
+func TestCheckpointOfALifeThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		posted := 0
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second, OnEvent: func(e pipeline.Event) { posted += e.Rows }},
+			func(o *feldera.Options) { o.Checkpoint = true })
+		r.emu.Inject("checkpoint_status", pipeline.Answer500, 0, 1000)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: "a"}, nil))
+		if err := r.pusher().Run(ctx, d); err == nil {
+			t.Fatal("it is DONE without a checkpoint")
+		}
+		r.emu.Heal()
+		r.emu.Stop("shop", true)
+		r.emu.Start("shop")
+		posted = 0
+		if err := r.deliver(t, map[int64]string{1: "b"}); err != nil || posted != 1 {
+			t.Errorf("%v, %d rows were posted", err, posted)
 		}
 	})
 }

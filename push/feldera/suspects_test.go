@@ -64,7 +64,7 @@ func (r *rig) send(t *testing.T, table string, first int64) error {
 func (r *rig) post(t *testing.T, table string, first int64, chunks []schema.Chunk) (push.Ticket, error) {
 	ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable(table), Chunks: chunks, Source: []push.Span{{Topic: "shop." + table, First: first, End: first + 10}}})
 	if err == nil {
-		err = r.sink.Execute(t.Context(), ticket)
+		_, err = r.sink.Execute(t.Context(), ticket)
 	}
 	return ticket, err
 }
@@ -293,7 +293,7 @@ func TestBegun(t *testing.T) {
 		if _, err := r.post(t, "t", 0, one); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "table u still is") {
 			t.Errorf("beside what is there in part: %v", err)
 		}
-		if err := r.sink.Execute(t.Context(), u); err != nil {
+		if _, err := r.sink.Execute(t.Context(), u); err != nil {
 			t.Errorf("it does not go on: %v", err)
 		}
 	})

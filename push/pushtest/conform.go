@@ -20,6 +20,8 @@ import (
 // key "id" and the text "v", and "u" is the same.
 type Target struct {
 	Sink push.Sink
+	// Again makes the sink of another process.
+	Again func() push.Sink
 	// Encode makes the files of a job: rows by key, and the keys of those that are deleted.
 	Encode func(table string, rows map[int64]string, deleted []int64) []schema.Chunk
 	// Rows returns what a reader of the target sees now.
@@ -50,7 +52,7 @@ func Conform(t *testing.T, make func(*testing.T) Target) {
 		if len(x.Rows("t")) > 0 {
 			t.Fatal("it shows before it is executed")
 		}
-		if err := x.Sink.Execute(t.Context(), ticket); err != nil {
+		if _, err := x.Sink.Execute(t.Context(), ticket); err != nil {
 			t.Fatal(err)
 		}
 		x.done(t, ticket)
@@ -72,7 +74,7 @@ func Conform(t *testing.T, make func(*testing.T) Target) {
 		if _, err := x.Sink.Status(t.Context(), ticket); err == nil || push.KindOf(err) != push.Lost {
 			t.Errorf("its status: %v", err)
 		}
-		if err := x.Sink.Execute(t.Context(), ticket); err == nil {
+		if _, err := x.Sink.Execute(t.Context(), ticket); err == nil {
 			t.Error("it was executed all the same")
 		}
 		time.Sleep(time.Minute)
@@ -83,6 +85,22 @@ func Conform(t *testing.T, make func(*testing.T) Target) {
 		if err := x.pusher().Run(t.Context(), d); err == nil || push.KindOf(err) != push.Lost {
 			t.Errorf("a job that nobody knows: %v", err)
 		}
+	})
+	run("a job that another process has executed is not sent again", func(t *testing.T, x Target) {
+		x.deliver(t, "t", map[int64]string{7: "old"})
+		ticket, err := x.Sink.Prepare(t.Context(), x.job("t", map[int64]string{1: "a"}, 7))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ticket.Token, err = x.Sink.Execute(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+		p := x.pusher()
+		p.Sink = x.Again()
+		if err := p.Run(t.Context(), push.Adopt(ticket, true)); err != nil {
+			t.Errorf("it is adopted: %v", err)
+		}
+		x.want(t, "t", map[int64]string{1: "a"})
 	})
 	run("batches of a table land in their order", func(t *testing.T, x Target) {
 		x.deliver(t, "t", map[int64]string{1: "a", 2: "a", 3: "a"})
