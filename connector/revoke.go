@@ -27,14 +27,13 @@ func (c *Connector) revoke(e kafka.Revoked) {
 		}
 	}
 	seek := map[kafka.Partition]int64{}
-	dropped := map[string]bool{} // tables: after a batch, the later ones go too, for they land in order
 	for _, l := range c.lanes {
 		if w := l.waiting; w != nil && !w.sent && c.touches(w.holder, gone) {
 			// Nobody knows its job, and the new owner sends these rows: never after it.
-			dropped[l.table] = true
 			c.drop(w, gone, seek)
 		}
 	}
+	dropped := map[string]bool{} // tables: after a batch, the later ones go too
 	for _, b := range c.batcher.Batches() {
 		if dropped[b.Table.Name] || c.touches(Holder(b.ID), gone) {
 			dropped[b.Table.Name] = true
@@ -94,8 +93,12 @@ func (c *Connector) dropBatch(b *batcher.Batch, gone map[kafka.Partition]bool, s
 	c.forget(b.Table.Name, Holder(b.ID), gone, seek)
 }
 
-// drop ends work whose job nobody else knows. Its rows are read again.
+// drop ends work whose job nobody else knows. Its rows are read again, and those of the
+// table's later batches, for they land in order.
 func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.Partition]int64) {
+	for _, b := range slices.Clone(c.batcher.Of(w.lane.table)) {
+		c.dropBatch(b, gone, seek)
+	}
 	c.forget(w.lane.table, w.holder, gone, seek)
 	c.quit(w)
 }
