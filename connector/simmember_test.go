@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ import (
 type simMember struct {
 	w      *simulation
 	name   int
+	id     string // its client's: by that the group's members are told apart, as long as kafka.ClientID
 	conn   *Connector
 	cancel func()
 	done   chan struct{}
@@ -44,7 +46,7 @@ const simSession = 6 * time.Second
 var errCut = errors.New("the process is no more")
 
 func (w *simulation) start(n int) {
-	m := &simMember{w: w, name: n, done: make(chan struct{}), conns: map[net.Conn]bool{}}
+	m := &simMember{w: w, name: n, id: fmt.Sprintf("sim%03d", len(w.all)), done: make(chan struct{}), conns: map[net.Conn]bool{}}
 	w.members[n] = m
 	w.all = append(w.all, m)
 	c, err := New(w.options(m))
@@ -205,9 +207,11 @@ func (c *simConn) Write(b []byte) (int, error) {
 	if err := c.m.pass(); err != nil {
 		return 0, err
 	}
-	if len(b) < 12 {
+	if len(b) < 14+len(c.m.id) {
 		return c.Conn.Write(b)
 	}
+	b = slices.Clone(b)
+	copy(b[14:], c.m.id) // the client id, behind size, key, version, correlation and its length
 	switch kmsg.Key(binary.BigEndian.Uint16(b[4:])) {
 	case kmsg.Heartbeat:
 		c.mu.Lock()
