@@ -45,10 +45,12 @@ func (b *Batcher) Lacks(batch *Batch) *Lack {
 	return nil
 }
 
-// unknown calls f with the live rows that have no known value in a column.
+// unknown calls f with the live rows that have no known value in a column. It may be one of
+// no kind, of which a process that starts anew has seen no value: a file leaves it out, and
+// the target would take what it lacks for NULL (I6).
 func (b *Batch) unknown(column int, f func(row int, s schema.State)) {
-	if c := b.Table.Columns[column]; !b.partial || c.Type.Kind == schema.Unknown && !c.Rest {
-		return // a column of no kind is not sent
+	if !b.partial {
+		return
 	}
 	for row, s := range b.rows.Values[column].States {
 		if !s.Known() && !b.dead[row] && b.rows.Ops[row] == schema.Upsert {

@@ -120,3 +120,51 @@ func TestUnavailableIsFilled(t *testing.T) {
 		t.Errorf("the table is %s", got)
 	}
 }
+
+// TestUnavailableUntyped: a process that starts anew does not know the type of a column of
+// plain JSON that has been nothing but the placeholder in all that it looks back to. What
+// the target has there stands all the same.
+func TestUnavailableUntyped(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		policy batcher.Unavailable
+		want   string // columns id, v, large
+		held   bool
+	}{
+		{"hold", batcher.UnavailableHold, `[1 u39 A]`, true},
+		{"unchanged", batcher.UnavailableKeep, `[1 last A]`, false},
+		{"null", batcher.UnavailableNull, `[1 last <nil>]`, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			opt := w.options("shop.public.a")
+			policy := opt.Policy("")
+			policy.Unavailable, policy.MaxAge = tc.policy, time.Hour
+			opt.Policy = func(string) batcher.Policy { return policy }
+			// One batch, so that the updates are filled from what comes before them; a stop
+			// seals it.
+			c, stop := w.run(opt)
+			w.putLarge("c", 1, "a", "A")
+			for i := range 40 {
+				w.putLarge("u", 1, fmt.Sprint("u", i), placeholder)
+			}
+			w.eventually("41 records", func() bool { return c.Status().Totals.Read == 41 })
+			stop()
+			if got := w.named("id", "v", "large"); fmt.Sprint(got) != `[1 u39 A]` {
+				t.Fatalf("the table is %q", got)
+			}
+			policy.MaxAge = 50 * time.Millisecond
+			c, stop = w.run(opt)
+			w.putLarge("u", 1, "last", placeholder)
+			w.eventually("an end", func() bool { return len(c.Status().Holds) > 0 || w.lag("shop.public.a") == 0 })
+			if holds := c.Status().Holds; len(holds) > 0 != tc.held || tc.held && !strings.Contains(holds[0].Reason, "column large: the source did not log") {
+				t.Errorf("holds %+v", holds)
+			}
+			stop()
+			if got := w.named("id", "v", "large"); fmt.Sprint(got) != tc.want {
+				t.Errorf("the table is %q, want %s", got, tc.want)
+			}
+		})
+	}
+}
