@@ -24,25 +24,62 @@ type Lack struct {
 	Column string
 	Rows   int
 	New    bool // at least one of them is new under its key
+	// Untyped says that the rows are NULL there, and are to keep another column: nothing
+	// has told the type that a file needs to say NULL.
+	Untyped bool
 }
 
 // Lacks returns the first column of a batch in which values are not known that its
 // table's policy has no answer for, nil if there is none.
 func (b *Batcher) Lacks(batch *Batch) *Lack {
 	policy := b.tables[batch.Table.Name].policy.Unavailable
+	apart := batch.apart(policy)
 	for c := range batch.rows.Values {
 		lack := Lack{Column: batch.Table.Columns[c].Name}
-		batch.unknown(c, func(row int, s schema.State) {
-			if policy == UnavailableHold || policy == UnavailableKeep && s == schema.Missing {
-				lack.Rows++
-				lack.New = lack.New || s == schema.Missing
-			}
+		batch.lacks(c, policy, apart, func(s schema.State) {
+			lack.Rows++
+			lack.New = lack.New || s == schema.Missing
+			lack.Untyped = lack.Untyped || s == schema.Null
 		})
 		if lack.Rows > 0 {
 			return &lack
 		}
 	}
 	return nil
+}
+
+// lacks calls f with the state of each value in a column that a policy has no answer for.
+// apart is what the method of that name says.
+func (b *Batch) lacks(column int, policy Unavailable, apart map[int][]int, f func(schema.State)) {
+	b.unknown(column, func(_ int, s schema.State) {
+		if policy == UnavailableHold || policy == UnavailableKeep && s == schema.Missing {
+			f(s)
+		}
+	})
+	if c := b.Table.Columns[column]; c.Type.Kind != schema.Unknown || c.Rest {
+		return
+	}
+	for row := range apart {
+		if s := b.rows.Values[column].States[row]; s == schema.Null {
+			f(s) // its file leaves the column out, which is to keep what is there
+		}
+	}
+}
+
+// apart returns, by row, the columns that the target is to keep as they are.
+func (b *Batch) apart(policy Unavailable) map[int][]int {
+	if policy != UnavailableKeep || !b.partial {
+		return nil
+	}
+	without := map[int][]int{}
+	for c := range b.rows.Values {
+		b.unknown(c, func(row int, s schema.State) {
+			if s == schema.Unavailable {
+				without[row] = append(without[row], c)
+			}
+		})
+	}
+	return without
 }
 
 // unknown calls f with the live rows that have no known value in a column. It may be one of
@@ -70,20 +107,15 @@ func (b *Batch) settle(policy Unavailable) {
 		b.Replaced += b.live[schema.Delete]
 		b.live[schema.Delete] = 0
 	}
-	without := map[int][]int{} // by row
+	without := b.apart(policy)
 	for c := range b.rows.Values {
-		b.unknown(c, func(row int, s schema.State) {
-			switch {
-			case policy == UnavailableNull:
+		b.lacks(c, policy, without, func(schema.State) { b.lacking++ })
+		if policy == UnavailableNull {
+			b.unknown(c, func(row int, _ schema.State) {
 				b.rows.Values[c].States[row] = schema.Null
 				b.Nulled++
-			case policy == UnavailableKeep && s == schema.Unavailable:
-				without[row] = append(without[row], c)
-				b.Kept++
-			default:
-				b.lacking++
-			}
-		})
+			})
+		}
 	}
 	if len(without) == 0 {
 		return
@@ -95,6 +127,7 @@ func (b *Batch) settle(policy Unavailable) {
 		if columns == nil {
 			continue
 		}
+		b.Kept += len(columns)
 		at := slices.IndexFunc(b.parts, func(have []int) bool { return slices.Equal(have, columns) })
 		if at < 0 {
 			at = len(b.parts)

@@ -221,11 +221,11 @@ func TestSettle(t *testing.T) {
 		lack   string
 		files  string
 	}{
-		{UnavailableHold, rows(), "{a 3 false}", ""},
+		{UnavailableHold, rows(), "{a 3 false false}", ""},
 		{UnavailableNull, rows(), "", "4 upserts; 1 deletes"},
 		{UnavailableKeep, rows(), "", "1 upserts; 2 upserts without a; 1 upserts without a,c; 1 deletes"},
-		{UnavailableKeep, rows().add(schema.Upsert, 6, schema.Missing, 6, "z"), "{a 1 true}", ""},
-		{UnavailableKeep, rows().add(schema.Delete, 2).add(schema.Upsert, 2, schema.Unavailable, 6, "z"), "{a 1 true}", ""},
+		{UnavailableKeep, rows().add(schema.Upsert, 6, schema.Missing, 6, "z"), "{a 1 true false}", ""},
+		{UnavailableKeep, rows().add(schema.Delete, 2).add(schema.Upsert, 2, schema.Unavailable, 6, "z"), "{a 1 true false}", ""},
 	} {
 		_, lack, files := settled(t, tc.policy, tc.rows)
 		if lack != tc.lack || files != tc.files {
@@ -251,11 +251,14 @@ func TestSettleUntyped(t *testing.T) {
 		files        string
 		nulled, kept int
 	}{
-		{UnavailableHold, rows(), "{a 1 false}", "", 0, 0},
+		{UnavailableHold, rows(), "{a 1 false false}", "", 0, 0},
 		{UnavailableHold, rows().add(schema.Upsert, 2, nil, "y"), "", "2 upserts; 1 deletes", 0, 0},
 		{UnavailableNull, rows(), "", "2 upserts; 1 deletes", 1, 0},
 		{UnavailableKeep, rows(), "", "1 upserts; 1 upserts without a; 1 deletes", 0, 1},
-		{UnavailableKeep, rows().add(schema.Upsert, 4, schema.Missing, "z"), "{a 1 true}", "", 0, 0},
+		{UnavailableKeep, rows().add(schema.Upsert, 4, schema.Missing, "z"), "{a 1 true false}", "", 0, 0},
+		// NULL, where the target is to keep what a file leaves out.
+		{UnavailableKeep, rows().add(schema.Upsert, 4, nil, schema.Unavailable), "{a 1 false true}", "", 0, 0},
+		{UnavailableNull, rows().add(schema.Upsert, 4, nil, schema.Unavailable), "", "3 upserts; 1 deletes", 2, 0},
 	} {
 		batch, lack, files := settled(t, tc.policy, tc.rows)
 		if lack != tc.lack || files != tc.files || lack == "" && (batch.Nulled != tc.nulled || batch.Kept != tc.kept) {

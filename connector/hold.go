@@ -130,6 +130,11 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 
 // unavailable is the hold of a table whose batch has rows with values that nobody knows.
 func unavailable(table string, lack *batcher.Lack) Hold {
+	if lack.Untyped {
+		return Hold{Table: table,
+			Reason: fmt.Sprintf("column %s: NULL in %d rows that are to keep other columns as the target has them, and no value has told the type that a file needs to say so", lack.Column, lack.Rows),
+			Remedy: fmt.Sprintf("give the column its type under tables.%s.types in the tables file, then restart", table)}
+	}
 	h := Hold{Table: table,
 		Reason: fmt.Sprintf("column %s: the source did not log this unchanged large value (Debezium's unavailable-value placeholder) in %d rows, and no earlier change in the batch tells it", lack.Column, lack.Rows),
 		Remedy: fmt.Sprintf("ALTER TABLE … REPLICA IDENTITY FULL, or Debezium's ReselectColumns, makes such values come whole from then on; then update these rows at the source and restart, "+

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // putLarge changes a row with a large value, which may be Debezium's placeholder, and
@@ -166,5 +168,49 @@ func TestUnavailableUntyped(t *testing.T) {
 				t.Errorf("the table is %q, want %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestNullUntyped: NULL in a column whose type nothing tells cannot be said beside a value
+// that the target is to keep, for the file leaves out both. The table is held until the
+// tables file names the type.
+func TestNullUntyped(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	policy := opt.Policy("")
+	policy.Unavailable = batcher.UnavailableKeep
+	opt.Policy = func(string) batcher.Policy { return policy }
+	put := func(op string, note, large string) {
+		w.produce("shop.public.a", 1, `{"id":1}`, fmt.Sprintf(`{"before":null,"after":{"id":1,"note":%s,"large":%q},"source":{"db":"shop","schema":"public","table":"a"},"op":%q}`, note, large, op))
+	}
+	put("c", `"x"`, "A")
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	for range 40 { // more than a process looks back to
+		w.produce("shop.public.a", 1, `{"id":3}`, `{"before":null,"after":{"id":3,"note":null,"large":"C"},"source":{"db":"shop","schema":"public","table":"a"},"op":"u"}`)
+	}
+	_, stop = w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	put("u", "null", placeholder)
+	c, stop := w.run(opt)
+	w.eventually("an end", func() bool { return len(c.Status().Holds) > 0 || w.lag("shop.public.a") == 0 })
+	if h := c.Status().Holds; len(h) != 1 || !strings.Contains(h[0].Reason, "column note") || !strings.Contains(h[0].Remedy, "tables.public_a.types") {
+		t.Errorf("holds %+v", h)
+	}
+	stop()
+	opt.Decoder.Types = func(_, column string) schema.Kind {
+		if column == "note" {
+			return schema.String
+		}
+		return schema.Unknown
+	}
+	_, stop = w.run(opt)
+	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	if got := w.named("id", "note", "large"); !slices.Equal(got, []string{"1 <nil> A", "3 <nil> C"}) {
+		t.Errorf("the table is %q", got)
 	}
 }
