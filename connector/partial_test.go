@@ -214,3 +214,38 @@ func TestNullUntyped(t *testing.T) {
 		t.Errorf("the table is %q", got)
 	}
 }
+
+// TestUnavailableConfiguredKey: an update that changes a configured key, which no record key
+// shows, fills the new row from the old one in the batch. Where that is not in it, the target
+// has nothing to keep.
+func TestUnavailableConfiguredKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Decoder.Keys = func(string) []string { return []string{"id"} }
+	policy := opt.Policy("")
+	policy.Unavailable, policy.MaxAge = batcher.UnavailableKeep, time.Hour // a stop seals it
+	opt.Policy = func(string) batcher.Policy { return policy }
+	put := func(op, before, after string) {
+		w.produce("shop.public.a", 0, "", fmt.Sprintf(`{"before":%s,"after":%s,"source":{"db":"shop","schema":"public","table":"a"},"op":%q}`, before, after, op))
+	}
+	put("c", "null", `{"id":1,"v":"a1","large":"A"}`)
+	put("u", `{"id":1,"v":"a1"}`, `{"id":2,"v":"a2","large":"`+placeholder+`"}`)
+	c, stop := w.run(opt)
+	w.eventually("three rows", func() bool { return c.Status().Totals.Read == 3 })
+	stop()
+	if got := w.named("id", "v", "large"); !slices.Equal(got, []string{"2 a2 A"}) {
+		t.Fatalf("the table is %q", got)
+	}
+	policy.MaxAge = 50 * time.Millisecond
+	put("u", `{"id":2,"v":"a2"}`, `{"id":3,"v":"a3","large":"`+placeholder+`"}`)
+	c, stop = w.run(opt)
+	w.eventually("an end", func() bool { return len(c.Status().Holds) > 0 || w.lag("shop.public.a") == 0 })
+	if h := c.Status().Holds; len(h) != 1 || !strings.Contains(h[0].Reason, "has nothing to keep") {
+		t.Errorf("holds %+v", h)
+	}
+	stop()
+	if got := w.named("id", "v", "large"); !slices.Equal(got, []string{"2 a2 A"}) {
+		t.Errorf("the table is %q", got)
+	}
+}

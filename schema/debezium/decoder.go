@@ -245,6 +245,9 @@ func (d *Decoder) decode(rec Record) (Class, *shape, error) {
 	if sh.mode == ModeAppend && (e.op == 'u' || e.op == 'd') {
 		return Row, sh, notAppended(sh.table, e.op)
 	}
+	if e.untold && rec.header(oldKeyHeader) != nil {
+		e.untold = false // it is the second record of a changed key, which is a c
+	}
 	d.op, d.from = e.op, e.from
 	if e.untold {
 		d.op = 0

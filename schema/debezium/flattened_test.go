@@ -234,17 +234,26 @@ func TestFlattenedEnvelopeColumns(t *testing.T) {
 }
 
 // TestFlattenedUnavailable: without an op a row may be an update, which leaves out what
-// it did not change; and nothing pairs the two halves of a key's change.
+// it did not change, unless its header tells that its key changed; and nothing pairs the two
+// halves of that.
 func TestFlattenedUnavailable(t *testing.T) {
-	for fields, want := range map[string]schema.State{`"__op":"u"`: schema.Unavailable, `"__deleted":"false"`: schema.Unavailable, `"__op":"c"`: schema.Missing} {
+	moved := []Header{{oldKeyHeader, []byte(`{"id":2}`)}}
+	for _, tc := range []struct {
+		fields  string
+		headers []Header
+		want    schema.State
+	}{
+		{`"__op":"u"`, nil, schema.Unavailable}, {`"__op":"u"`, moved, schema.Unavailable}, {`"__op":"c"`, nil, schema.Missing}, {`"__op":"c"`, moved, schema.Missing},
+		{`"__deleted":"false"`, nil, schema.Unavailable}, {`"__deleted":"false"`, moved, schema.Missing},
+	} {
 		d := NewDecoder("p.public.t", testOptions())
-		rec := Record{Key: []byte(`{"id":1}`), Value: []byte(`{"id":1,"a":"__debezium_unavailable_value",` + fields + `}`), Headers: []Header{{oldKeyHeader, []byte(`{"id":2}`)}}}
+		rec := Record{Key: []byte(`{"id":1}`), Value: []byte(`{"id":1,"a":"__debezium_unavailable_value",` + tc.fields + `}`), Headers: tc.headers}
 		if _, err := d.Decode(rec); err != nil {
 			t.Fatal(err)
 		}
 		rows := d.Take(nil)[0]
-		if got := rows.Values[1].States[0]; got != want || len(rows.Moves) > 0 {
-			t.Errorf("%s: state %d, want %d; %d moves", fields, got, want, len(rows.Moves))
+		if got := rows.Values[1].States[0]; got != tc.want || len(rows.Moves) > 0 {
+			t.Errorf("%s, %d headers: state %d, want %d; %d moves", tc.fields, len(tc.headers), got, tc.want, len(rows.Moves))
 		}
 	}
 }

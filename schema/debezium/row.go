@@ -20,12 +20,18 @@ func (d *Decoder) upsert(sh *shape, offset int64, key payload, e *change) error 
 	if (e.op == 'u' || e.untold) && sh.replaces() {
 		d.absent = schema.Unavailable
 	}
+	moved := false
 	if !d.byKey(sh, key) && sh.replaces() && e.before.data != nil {
-		if err := d.keyMoved(sh, offset, e); err != nil {
+		var err error
+		if moved, err = d.keyMoved(sh, offset, e); err != nil {
 			return err
 		}
 	}
-	return d.row(sh, schema.Upsert, offset, key, e.after)
+	err := d.row(sh, schema.Upsert, offset, key, e.after)
+	if err == nil && moved {
+		d.pair(sh.run, offset)
+	}
+	return err
 }
 
 // delete appends the removal of the row that the key names. Where the key is
@@ -45,25 +51,27 @@ func (d *Decoder) delete(sh *shape, offset int64, key payload, e *change) error 
 var noBefore = &fault{"a delete without a before image, which the configured keys are read from",
 	"ALTER TABLE … REPLICA IDENTITY FULL makes the database send it from then on; delete the row at the target, move the group's offset past this record and restart"}
 
-// keyMoved appends the removal of the old key if an update changed a configured
-// key: without a record key Debezium does not split such an update in two.
-func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) error {
+// keyMoved appends the removal of the old key if an update changed a configured key, and
+// reports whether it did: without a record key Debezium does not split such an update in two.
+func (d *Decoder) keyMoved(sh *shape, offset int64, e *change) (moved bool, err error) {
 	if err := d.row(sh, schema.Delete, offset, payload{}, e.before); err != nil {
-		return err
+		return false, err
 	}
 	run := sh.run
 	n := run.Len() - 1
 	old := bytes.Clone(run.Key(n))
 	run.Truncate(n)
 	if err := d.row(sh, schema.Upsert, offset, payload{}, e.after); err != nil {
-		return err
+		return false, err
 	}
-	moved := !bytes.Equal(old, sh.run.Key(sh.run.Len()-1))
+	moved = !bytes.Equal(old, sh.run.Key(sh.run.Len()-1))
 	sh.run.Truncate(sh.run.Len() - 1)
 	if !moved {
-		return nil
+		return false, nil
 	}
-	return d.delete(sh, offset, payload{}, e)
+	err = d.delete(sh, offset, payload{}, e)
+	d.absent = schema.Missing // the row is new under its key
+	return true, err
 }
 
 // row appends one row, or leaves the run and the types of its columns as they

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +55,19 @@ func (d *Decoder) moved(sh *shape, rec *Record, e *change) {
 		h.Write(e.from.block)
 		run.Moves = append(run.Moves, schema.Move{Row: run.Len() - 1, Other: key, Change: h.Sum64()})
 	}
+}
+
+// pair notes, where the row just appended lacks values, that it is what became of the one
+// before it, whose key was deleted by the same record.
+func (d *Decoder) pair(run *schema.Rows, offset int64) {
+	n := run.Len() - 1
+	lacks := func(v schema.Values) bool { return !v.States[n].Known() }
+	if n == 0 || run.Ops[n-1] != schema.Delete || !slices.ContainsFunc(run.Values, lacks) {
+		return
+	}
+	change := uint64(d.part)<<48 ^ uint64(offset) // no two records of a topic have the same
+	run.Moves = append(run.Moves, schema.Move{Row: n - 1, Other: bytes.Clone(run.Key(n)), Change: change},
+		schema.Move{Row: n, Other: bytes.Clone(run.Key(n - 1)), Change: change})
 }
 
 // keyOf returns the canonical form of another key of a table, nil if it cannot be read.

@@ -83,3 +83,50 @@ func TestMoves(t *testing.T) {
 		}
 	}
 }
+
+// TestMovesOfConfiguredKey: without a record key one update is both halves of a key's change.
+// The row is new under its key, so that nothing at the target has the value that the source
+// did not send; where the key stays, the target does.
+func TestMovesOfConfiguredKey(t *testing.T) {
+	opt := testOptions()
+	opt.Keys = func(string) []string { return []string{"k"} }
+	for _, tc := range []struct {
+		before, after string
+		mode          Mode
+		want, moves   string
+	}{
+		{`{"k":"x"}`, `{"k":"y","a":"__debezium_unavailable_value"}`, ModeUpsert, "0 upsert \"x\" 1, 1 delete \"x\" NULL, 1 upsert \"y\" missing", "1-2 2-1"},
+		{`{"k":"x"}`, `{"k":"x","a":"__debezium_unavailable_value"}`, ModeUpsert, "0 upsert \"x\" 1, 1 upsert \"x\" unavailable", ""},
+		{`{"k":"x"}`, `{"k":"y","a":2}`, ModeUpsert, "0 upsert \"x\" 1, 1 delete \"x\" NULL, 1 upsert \"y\" 2", ""},
+		{`{"k":"x"}`, `{"k":"y","a":"__debezium_unavailable_value"}`, ModeSoftDelete, "0 upsert \"x\" 1 NULL, 1 upsert \"x\" unavailable unavailable, 1 upsert \"y\" missing NULL", ""},
+	} {
+		opt.Mode = func(string) Mode { return tc.mode }
+		d := NewDecoder("p.public.t", opt)
+		for i, value := range []string{event("c", "null", `{"k":"x","a":1}`), event("u", tc.before, tc.after)} {
+			if _, err := d.Decode(Record{Offset: int64(i), Value: []byte(value)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs := d.Take(nil)
+		lines := strings.Split(strings.TrimSpace(text(runs)), "\n  ")
+		if got := strings.Join(lines[1:], ", "); got != tc.want {
+			t.Errorf("%s: got %s, want %s", tc.after, got, tc.want)
+		}
+		if got := pairs(runs[0]); got != tc.moves {
+			t.Errorf("%s: moves %s, want %s", tc.after, got, tc.moves)
+		}
+	}
+}
+
+// pairs is each move of a run as its row and the row whose key it names, of one change.
+func pairs(rows *schema.Rows) string {
+	var all []string
+	for _, m := range rows.Moves {
+		for i := range rows.Len() {
+			if string(rows.Key(i)) == string(m.Other) && m.Change == rows.Moves[0].Change && i >= rows.Moves[0].Row {
+				all = append(all, fmt.Sprintf("%d-%d", m.Row, i))
+			}
+		}
+	}
+	return strings.Join(all, " ")
+}
