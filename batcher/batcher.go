@@ -70,7 +70,7 @@ func (b *Batcher) Add(now time.Time, rows *schema.Rows, from int) (*Batch, error
 		}
 	}
 	if rows.Partial || len(rows.Moves) > 0 || len(last.came) > 0 {
-		filled, extra := last.fill(rows, from, t.queue[:len(t.queue)-1])
+		filled, extra := last.fill(rows, from, t.queue)
 		last.add(filled, 0)
 		last.Read, last.Replaced = last.Read-extra, last.Replaced-extra
 	} else {

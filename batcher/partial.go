@@ -162,7 +162,7 @@ type move struct {
 // filler makes rows whose unknown values are filled from earlier rows of the batch.
 type filler struct {
 	b       *Batch
-	earlier []*Batch // of the table, not sealed yet
+	batches []*Batch // of the table, not sealed yet; b is the last
 	src     *schema.Rows
 	columns []int // of the batch's columns in src, -1 where it has none
 	out     *schema.Rows
@@ -171,12 +171,12 @@ type filler struct {
 }
 
 // fill returns the rows from the given one on under the batch's columns, with the values
-// that their source did not send taken from the row's earlier state: from the batch, from
-// the earlier ones, or from the row that its key was before. The last needs both records
-// of the change, which come in any order when they are of two partitions. extra counts
-// rows that take the place of ones that were counted before.
-func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *schema.Rows, extra int) {
-	f := filler{b: b, earlier: earlier, src: rows, out: &schema.Rows{}, last: map[string]int{}}
+// that their source did not send taken from the row's earlier state: from the table's
+// batches, of which this is the last, or from the row that its key was before. That needs
+// both records of the change, which come in any order when they are of two partitions.
+// extra counts rows that take the place of ones that were counted before.
+func (b *Batch) fill(rows *schema.Rows, from int, batches []*Batch) (filled *schema.Rows, extra int) {
+	f := filler{b: b, batches: batches, src: rows, out: &schema.Rows{}, last: map[string]int{}}
 	f.out.Reset(rows.Table, b.Table.Columns)
 	f.out.Oldest, f.out.Partial, f.out.Source = rows.Oldest, rows.Partial, rows.Source
 	for i, c := range b.Table.Columns {
@@ -189,7 +189,7 @@ func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *sch
 		}
 		moved := len(moves) > 0 && moves[0].Row == i
 		key := string(rows.Key(i))
-		before, at := f.find(rows.Key(i))
+		before, at, emptied := f.find(rows.Key(i))
 		exists := before != nil && before.Ops[at] == schema.Upsert
 		if rows.Ops[i] == schema.Delete {
 			f.add(i, nil, 0, false)
@@ -212,7 +212,7 @@ func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *sch
 				}
 				b.came[key] = m
 			}
-			f.add(i, nil, 0, before != nil || b.Truncates > 0)
+			f.add(i, nil, 0, before != nil || emptied)
 			continue
 		}
 		f.add(i, before, at, false)
@@ -220,25 +220,26 @@ func (b *Batch) fill(rows *schema.Rows, from int, earlier []*Batch) (filled *sch
 	return f.out, extra
 }
 
-// find returns the last row of a key, nil if there is none in memory.
-func (f *filler) find(key []byte) (*schema.Rows, int) {
+// find returns the last row of a key, nil if there is none in memory. emptied says that
+// none was since the table was emptied, so that there is none at the target either.
+func (f *filler) find(key []byte) (rows *schema.Rows, at int, emptied bool) {
 	if at, ok := f.last[string(key)]; ok {
-		return f.out, at
+		return f.out, at, false
 	}
-	if at := f.b.index.find(key, &f.b.rows); at >= 0 {
-		return &f.b.rows, int(at)
-	}
-	for _, e := range slices.Backward(f.earlier) {
-		if at := e.index.find(key, &e.rows); at >= 0 {
-			return &e.rows, int(at)
+	for _, b := range slices.Backward(f.batches) {
+		if at := b.index.find(key, &b.rows); at >= 0 {
+			return &b.rows, int(at), false
+		}
+		if b.Truncates > 0 {
+			return nil, 0, true
 		}
 	}
-	return nil, 0
+	return nil, 0, false
 }
 
 // add appends row i of the source, its unknown values from row at of before where that is
-// not nil. deleted says that the row was deleted earlier in the batch, so that the target
-// has nothing of it to keep.
+// not nil. deleted says that the row was deleted earlier, so that the target has nothing of
+// it to keep.
 func (f *filler) add(i int, before *schema.Rows, at int, deleted bool) {
 	f.end(f.src.Ops[i], f.src.Offsets[i], f.src.Key(i))
 	for c := range f.out.Values {
@@ -299,7 +300,7 @@ func (f *filler) leave(m move, before *schema.Rows, at int) int {
 		return 0
 	}
 	delete(b.came, m.to)
-	row, to := f.find([]byte(m.to))
+	row, to, _ := f.find([]byte(m.to))
 	f.end(schema.Upsert, -1, []byte(m.to)) // its record may be another partition's than these rows'
 	for c := range f.out.Values {
 		from, i := row, to

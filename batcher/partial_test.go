@@ -205,6 +205,49 @@ func TestMoveAcrossPartitions(t *testing.T) {
 	}
 }
 
+// TestUnavailableAfterTruncate: what a table had before it was emptied fills no row that came
+// after it, whichever batch has the TRUNCATE, and the target has nothing to keep.
+func TestUnavailableAfterTruncate(t *testing.T) {
+	big := col("big", schema.String)
+	old := newRun("t", big).add(schema.Upsert, 1, "old")
+	grown := newRun("t", big, col("more", schema.Integer)).add(schema.Upsert, 2, "x", 1) // closes the batch before
+	again := newRun("t", big, col("more", schema.Integer), col("most", schema.Integer)).add(schema.Upsert, 3, "y", 1, 1)
+	emptied := newRun("t")
+	emptied.Columns, emptied.Values, emptied.Ops, emptied.Offsets = nil, nil, []schema.Op{schema.Truncate}, []int64{0}
+	for _, s := range []schema.State{schema.Missing, schema.Unavailable} {
+		came := newRun("t", big).add(schema.Upsert, 1, s)
+		whole := newRun("t", big).add(schema.Upsert, 1, "new")
+		for _, tc := range []struct {
+			name string
+			runs []run
+			want string
+		}{
+			{"in its batch", []run{old, emptied, came}, ""},
+			{"in a later batch than the value", []run{old, grown, emptied, came}, ""},
+			{"in an earlier batch than the row", []run{old, emptied, grown, again, came}, ""},
+			{"in a batch between", []run{old, grown, emptied, again, came}, ""},
+			{"before the value", []run{emptied, whole, came}, "new"},
+			{"before the value, in an earlier batch", []run{old, emptied, whole, grown, again, came}, "new"},
+		} {
+			b := New(anyPolicy)
+			for _, r := range tc.runs {
+				if _, err := b.Add(epoch, r.Rows, 0); err != nil {
+					t.Fatal(tc.name, err)
+				}
+			}
+			of := b.Of("t")
+			last := of[len(of)-1]
+			last.Each(schema.Upsert, func(row int) bool {
+				v := last.Values(1)
+				if last.Values(0).Nums[row] == 1 && (string(v.Bytes(row)) != tc.want || tc.want == "" && v.States[row] != schema.Missing) {
+					t.Errorf("%s: %v %q, want %q", tc.name, v.States[row], v.Bytes(row), tc.want)
+				}
+				return true
+			})
+		}
+	}
+}
+
 // TestSettle: each policy has an answer for what is not known, or names the column.
 func TestSettle(t *testing.T) {
 	rows := func() run {
