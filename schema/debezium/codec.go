@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -116,13 +117,8 @@ func (o *Options) codecOf(f *connectSchema) codec {
 			return codec{wire: wireDropped, kind: schema.String, name: f.Type}
 		}
 	case wireString:
-		// Sent with the connector's column.propagate.source.type setting.
-		n, err := strconv.Atoi(f.Parameters["__debezium.source.column.length"])
-		if o.LengthInBytes {
-			n *= utf8.UTFMax
-		}
-		if f.Name == "" && err == nil && n > 0 && (o.LengthLimit == 0 || n <= o.LengthLimit) {
-			c.length = n
+		if f.Name == "" {
+			c.length = o.declaredLength(f.Parameters)
 		}
 	case wireBits:
 		// An unlimited BIT VARYING declares the greatest number there is.
@@ -136,6 +132,27 @@ func (o *Options) codecOf(f *connectSchema) codec {
 		c.kind = schema.String
 	}
 	return c
+}
+
+// characterTypes are the databases' names of the types whose declared length bounds the text
+// on the wire. It does not of others that come as text: of a decimal it counts digits, of
+// bytes those behind base64 or hex, and a LOB holds more than it says.
+var characterTypes = regexp.MustCompile(`(?i)^(NATIONAL )?(BPCHAR|N?CHAR|N?VARCHAR2?|LVARCHAR|CHARACTER|(VAR)?GRAPHIC)( VARYING| VARCHAR)?( BINARY)?$`)
+
+// declaredLength returns the length that the source declares for a column of text, 0 if none
+// is known or it cannot be declared. The connector's column.propagate.source.type sends it.
+func (o *Options) declaredLength(parameters map[string]string) int {
+	if t, told := parameters["__debezium.source.column.type"]; told && !characterTypes.MatchString(t) {
+		return 0
+	}
+	n, err := strconv.Atoi(parameters["__debezium.source.column.length"])
+	if o.LengthInBytes {
+		n *= utf8.UTFMax
+	}
+	if err != nil || n <= 0 || o.LengthLimit > 0 && n > o.LengthLimit {
+		return 0
+	}
+	return n
 }
 
 // nestedCodec adds how the parts of a nested value are read.
