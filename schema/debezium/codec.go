@@ -48,7 +48,7 @@ const (
 // codec is how a column of one schema is read and what it becomes.
 type codec struct {
 	wire      wire
-	kind      schema.Kind
+	kind      schema.Kind // of a value that is inferred: what Options.Types gives it, else Unknown
 	temporal  schema.Kind // Date, Time or DateTime, also where the column is text
 	zoned     bool        // a temporal value is an instant, not a wall clock's
 	bits      uint8       // of an integer
@@ -60,6 +60,7 @@ type codec struct {
 	unknown   bool        // it has a semantic name that is not known
 	parts     parts
 	of        *nested
+	plain     *codec        // of a document's member that Options.Wire tells: how its plain value is read
 	absent    *placeholders // if the schema tells the column's own, else nil
 	name      string        // the source's name for the type, for messages
 }

@@ -623,6 +623,47 @@ func TestTypesGiven(t *testing.T) {
 	}
 }
 
+// TestTypeGivenIsFixed: a value that does not fit the kind which the tables file gives is a
+// bad record, and the column stays what it is; of a key it holds the table.
+func TestTypeGivenIsFixed(t *testing.T) {
+	kinds := map[string]schema.Kind{"i": schema.Integer, "f": schema.Float, "b": schema.Boolean, "s": schema.String, "id": schema.Integer}
+	opt := testOptions()
+	opt.Types = func(_, source string) schema.Kind { return kinds[source] }
+	opt.OutOfRange = RangeNull
+	const bad = "bad"
+	for _, tc := range []struct{ member, value, want string }{
+		{"i", "5", "5"}, {"i", "-9223372036854775808", "-9223372036854775808"}, {"i", "true", "1"}, {"i", "false", "0"}, {"i", "null", "NULL"},
+		{"i", "1.5", bad}, {"i", "9223372036854775808", bad}, {"i", `"n/a"`, bad}, {"i", "[1]", bad}, {"i", "{}", bad},
+		{"f", "5", "5"}, {"f", "0.1", "0.1"}, {"f", "1e300", "1e+300"},
+		{"f", "9007199254740993", bad}, {"f", "0.12345678901234567890", bad}, {"f", "1e999", bad}, {"f", "true", bad}, {"f", `"NaN"`, "NULL"}, {"f", `"-Infinity"`, "NULL"}, {"f", `"1.5 kg"`, bad},
+		{"b", "true", "true"}, {"b", "0", "false"}, {"b", "1", "true"},
+		{"b", "2", bad}, {"b", "1.5", bad}, {"b", `"yes"`, bad},
+		{"s", "1.50", `"1.5"`}, {"s", "true", `"true"`}, {"s", `{"a": 1}`, `"{\"a\":1}"`},
+	} {
+		d := NewDecoder("p.public.t", opt)
+		for range 2 { // the second time into the column that the first left
+			_, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(event("c", "null", `{"id":1,"`+tc.member+`":`+tc.value+`}`))})
+			got := bad
+			if err == nil {
+				run := d.Take(nil)[0]
+				if c := run.Columns[1].Type; c != (schema.Type{Kind: kinds[tc.member]}) {
+					t.Errorf("%s %s: the column is %+v", tc.member, tc.value, c)
+				}
+				got = cell(&run.Values[1], 0)
+			} else if s := said(err); ofTable(err) || !strings.Contains(s, "column "+tc.member+":") || !strings.Contains(s, "tables.public_t.types") {
+				t.Errorf("%s %s: %s", tc.member, tc.value, s)
+			}
+			if got != tc.want {
+				t.Errorf("%s %s: got %s, want %s", tc.member, tc.value, got, tc.want)
+			}
+		}
+	}
+	_, err := NewDecoder("p.public.t", opt).Decode(Record{Key: []byte(`{"id":"x"}`), Value: []byte(event("c", "null", `{"id":"x"}`))})
+	if s := said(err); !ofTable(err) || !strings.Contains(s, "tables.public_t.types") {
+		t.Errorf("a key: %s", s)
+	}
+}
+
 // TestPartitionsAgree: a number in a STRING column has one text, whether the column
 // became STRING before or after it.
 func TestPartitionsAgree(t *testing.T) {

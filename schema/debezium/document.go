@@ -82,17 +82,20 @@ func (d *Decoder) appendDocument(s *scanner, v *schema.Values, col *schema.Colum
 		}
 		return d.appendID(v, col, text)
 	}
-	if s.peek() != '{' && s.peek() != '[' {
-		return d.appendInferred(s, v, col)
+	if s.peek() == '{' || s.peek() == '[' {
+		text, err := s.skip()
+		if err == nil {
+			d.relaxed, err = appendPlain(d.relaxed[:0], text)
+		}
+		if err != nil {
+			return err
+		}
+		s = &scanner{b: d.relaxed}
 	}
-	text, err := s.skip()
-	if err == nil {
-		d.relaxed, err = appendPlain(d.relaxed[:0], text)
+	if c.plain != nil {
+		return d.appendValue(s, v, col, c.plain)
 	}
-	if err != nil {
-		return err
-	}
-	return d.appendInferred(&scanner{b: d.relaxed}, v, col)
+	return d.appendInferred(s, v, col, c)
 }
 
 // appendID reads the text of a document's id. All ids are STRING unless the tables file
@@ -126,7 +129,7 @@ func (d *Decoder) appendID(v *schema.Values, col *schema.Column, text []byte) (e
 		col.Type = schema.Type{Kind: schema.String, Inferred: true}
 	}
 	if v.Kind != schema.String {
-		return fmt.Errorf("an id that is no %v", v.Kind)
+		return misfit{schema.String, v.Kind}
 	}
 	return d.appendText(v, lit, &keyText)
 }

@@ -94,6 +94,56 @@ func TestDocumentIDs(t *testing.T) {
 	}
 }
 
+// TestDocumentTypes: the tables file gives a document's members types as it does those of
+// plain JSON, by the plain values that extended JSON stands for, and has their columns in
+// each file.
+func TestDocumentTypes(t *testing.T) {
+	opt := testOptions()
+	wires := map[string]string{"created": "timestamp-zoned", "wall": "timestamp-iso", "ms": "timestamp-millis", "price": "decimal(10,2)", "absent": "date-iso"}
+	kinds := map[string]schema.Kind{"n": schema.Float, "s": schema.String, "flag": schema.Boolean}
+	opt.Wire = func(_, source string) *WireType {
+		if wires[source] == "" {
+			return nil
+		}
+		w, err := ParseWireType(wires[source])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	opt.Types = func(_, source string) schema.Kind { return kinds[source] }
+	opt.Columns = func(string) []string { return []string{"absent", "created"} }
+	key := mongoKey(`{"$oid":"a"}`)
+	for name, doc := range map[string]string{
+		"version 1": `{"_id":{"$oid":"a"},"created":{"$date":1565546054692},"wall":{"$date":1565546054692},"ms":{"$numberLong":"1565546054692"},
+			"price":{"$numberDecimal":"12.30"},"n":{"$numberLong":"5"},"s":{"$numberInt":"7"},"flag":true}`,
+		"version 2": `{"_id":{"$oid":"a"},"created":{"$date":{"$numberLong":"1565546054692"}},"wall":{"$date":{"$numberLong":"1565546054692"}},"ms":1565546054692,
+			"price":{"$numberDecimal":"12.3"},"n":{"$numberDouble":"5.0"},"s":7,"flag":true}`,
+		"relaxed": `{"_id":{"$oid":"a"},"created":{"$date":"2019-08-11T17:54:14.692Z"},"wall":{"$date":"2019-08-11T17:54:14.692Z"},"ms":1565546054692,
+			"price":12.3,"n":5,"s":{"$numberLong":"7"},"flag":true}`,
+	} {
+		got := decodeAll(t, opt, message{key, mongo("c", "null", doc)}, message{key, mongo("u", "null", `{"_id":{"$oid":"a"},"created":null}`)})
+		want := "_t(_id*:STRING created:DATETIME wall:DATETIME ms:DATETIME price:FLOAT n:FLOAT s:STRING flag:BOOLEAN absent:DATE)\n" +
+			"  0 upsert \"a\" 2019-08-11T17:54:14.692 2019-08-11T17:54:14.692 2019-08-11T17:54:14.692 12.3 5 \"7\" true NULL\n" +
+			"  1 upsert \"a\"" + strings.Repeat(" NULL", 8) + "\n"
+		if got != want {
+			t.Errorf("%s: got\n%swant\n%s", name, got, want)
+		}
+	}
+	for member, value := range map[string]string{"created": `{"$oid":"b"}`, "ms": `"x"`, "n": `{"$numberDecimal":"NaN"}`, "flag": `{"$date":0}`} {
+		d := NewDecoder("p.shop.t", opt)
+		_, err := d.Decode(Record{Key: []byte(key), Value: []byte(mongo("c", "null", `{"_id":{"$oid":"a"},"`+member+`":`+value+`}`))})
+		if s := said(err); err == nil || ofTable(err) || !strings.Contains(s, "column "+member+":") || !strings.Contains(s, "tables._t.types") {
+			t.Errorf("%s %s: %s", member, value, s)
+		}
+	}
+	wires["_id"] = "timestamp-zoned"
+	_, err := NewDecoder("p.shop.t", opt).Decode(Record{Key: []byte(mongoKey(`{"$date":0}`)), Value: []byte(mongo("c", "null", `{"_id":{"$date":0}}`))})
+	if s := said(err); !ofTable(err) || !strings.Contains(s, "tables._t.types") {
+		t.Errorf("an id: %s", s)
+	}
+}
+
 // TestDocumentTombstone: a tombstone that comes first finds the document's key.
 func TestDocumentTombstone(t *testing.T) {
 	key := mongoKey(`{"$oid":"a"}`)

@@ -15,10 +15,17 @@ type widening struct{ to schema.Kind }
 
 func (w widening) Error() string { return "widens to " + w.to.String() }
 
+// misfit is returned by a value that does not fit the kind which Options.Types gives its
+// column.
+type misfit struct{ value, given schema.Kind }
+
+func (m misfit) Error() string { return fmt.Sprintf("%v in a column of %v", m.value, m.given) }
+
 // appendInferred reads a value of plain JSON. The column's kind so far decides
 // whether it fits: integers that fit 64 bits are INTEGER, other numbers FLOAT as
 // long as a double keeps their digits, and all else STRING with the text as sent.
-func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Column) error {
+// A kind that c is given stays; INTEGER and BOOLEAN hold each other's 0 and 1 then.
+func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Column, c *codec) error {
 	lit, quoted, err := d.literal(s)
 	if err != nil {
 		return err
@@ -42,7 +49,9 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 	want := schema.String
 	switch {
 	case quoted || nested:
-	case lit[0] == 't' || lit[0] == 'f':
+	case lit[0] == 't':
+		want, n = schema.Boolean, 1
+	case lit[0] == 'f':
 		want = schema.Boolean
 	default:
 		if n, isInt = parseInt(lit); isInt {
@@ -51,12 +60,21 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 			want = schema.Float
 		}
 	}
+	given := c.kind != schema.Unknown && c.kind == v.Kind
 	switch {
 	case v.Kind == schema.Unknown:
 		v.Become(want)
 		col.Type = schema.Type{Kind: want, Inferred: true}
-	case v.Kind == want, v.Kind == schema.String && col.Type.Inferred:
+	case v.Kind == want, v.Kind == schema.String && (given || col.Type.Inferred):
 	case v.Kind == schema.Float && isInt && schema.ExactFloat(n):
+	case given && v.Kind == schema.Integer && want == schema.Boolean, given && v.Kind == schema.Boolean && isInt && n>>1 == 0:
+	case given && v.Kind == schema.Float && quoted:
+		if f, ok := noNumber(lit); ok {
+			return d.appendFloat(v, f, c)
+		}
+		return misfit{want, v.Kind}
+	case given:
+		return misfit{want, v.Kind}
 	case !col.Type.Inferred:
 		return fmt.Errorf("plain JSON of type %v in a column that a schema declared %v", want, v.Kind)
 	case v.Kind == schema.Integer && want == schema.Float:
@@ -65,12 +83,7 @@ func (d *Decoder) appendInferred(s *scanner, v *schema.Values, col *schema.Colum
 		return widening{schema.String}
 	}
 	switch v.Kind {
-	case schema.Integer:
-		v.AppendNum(n)
-	case schema.Boolean:
-		if lit[0] == 't' {
-			n = 1
-		}
+	case schema.Integer, schema.Boolean:
 		v.AppendNum(n)
 	case schema.Float:
 		f, err := strconv.ParseFloat(string(lit), 64)

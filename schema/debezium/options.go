@@ -39,14 +39,15 @@ type Options struct {
 	Rule func(table, source string) Rule
 	// HashKey is the secret of the columns under Hash.
 	HashKey []byte
-	// Types returns the kind of a column of plain JSON that is not to be inferred
-	// from values, Unknown for the others; nil: all are.
+	// Types returns the kind of a column of plain JSON or of documents that is not to be
+	// inferred from values, Unknown for the others; nil: all are. A value that does not fit
+	// it is a bad record.
 	Types func(table, source string) schema.Kind
-	// Columns returns the columns that a table of plain JSON has in any case, whether or
-	// not its rows do, under Types or Wire; nil: none.
+	// Columns returns the columns that a table of plain JSON or documents has in any case,
+	// whether or not its rows do, under Types or Wire; nil: none.
 	Columns func(table string) []string
-	// Wire returns how a column of plain JSON is written, nil if its values tell; nil: all
-	// do.
+	// Wire returns how a column of plain JSON is written, or of documents once extended JSON
+	// is plain, nil if its values tell; nil: all do.
 	Wire func(table, source string) *WireType
 	// Metadata returns the columns that a target table has besides those of its source;
 	// nil: none has any.

@@ -148,9 +148,12 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 		bad := &BadRecord{Table: sh.table, Err: err}
 		if col >= 0 {
 			bad.Column = sh.cols[col].Name
-			if w.to != schema.Unknown {
+			switch {
+			case w.to != schema.Unknown:
 				bad.Err = &fault{fmt.Sprintf("the type of a key column changed from %v to %v", sh.cols[col].Type.Kind, w.to),
 					fmt.Sprintf("give it under tables.%s.types in the tables file and restart", sh.table)}
+			case image.plan == nil || image.plan.open:
+				d.blameTypes(sh, col, bad)
 			}
 		}
 		d.undo.do(d, sh)
@@ -188,7 +191,7 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 		if err != nil {
 			return err
 		}
-		if d.opt.Columns != nil && p.member == wireInferred {
+		if d.opt.Columns != nil {
 			for _, name := range d.opt.Columns(sh.table) {
 				if !d.leaves(sh, name) {
 					names = append(names, name)

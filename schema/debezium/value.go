@@ -13,7 +13,7 @@ import (
 func (d *Decoder) appendValue(s *scanner, v *schema.Values, col *schema.Column, c *codec) error {
 	switch {
 	case c.wire == wireInferred:
-		return d.appendInferred(s, v, col)
+		return d.appendInferred(s, v, col, c)
 	case c.wire == wireDocument:
 		return d.appendDocument(s, v, col, c)
 	case c.wire == wireRefused:
@@ -121,24 +121,29 @@ func mismatch(lit []byte, quoted bool, c *codec) error {
 	return fmt.Errorf("%s that is not a valid %s", what, c.name)
 }
 
-// parseFloat reads a number as JsonConverter writes it: what JSON has no number for is
-// in quotes.
+// parseFloat reads a number as JsonConverter writes it.
 func parseFloat(lit []byte, quoted bool) (float64, bool) {
-	if quoted {
-		switch string(lit) {
-		case "NaN":
-			return math.NaN(), true
-		case "Infinity":
-			return math.Inf(1), true
-		case "-Infinity":
-			return math.Inf(-1), true
-		}
+	if f, ok := noNumber(lit); ok && quoted {
+		return f, true
 	}
 	if len(lit) == 0 || !validNumber(lit) {
 		return 0, false
 	}
 	f, err := strconv.ParseFloat(string(lit), 64)
 	return f, err == nil
+}
+
+// noNumber reads what JsonConverter writes in quotes, as JSON has no number for it.
+func noNumber(lit []byte) (float64, bool) {
+	switch string(lit) {
+	case "NaN":
+		return math.NaN(), true
+	case "Infinity":
+		return math.Inf(1), true
+	case "-Infinity":
+		return math.Inf(-1), true
+	}
+	return 0, false
 }
 
 // appendFloat appends a double. NaN and the infinities, which the target cannot hold,

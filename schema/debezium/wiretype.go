@@ -53,22 +53,23 @@ func ParseWireType(name string) (*WireType, error) {
 
 // given returns how a column of plain JSON is read, if that is set.
 func (d *Decoder) given(sh *shape, source string, key bool) (c codec, ok bool) {
-	if d.opt.Wire == nil {
-		return c, false
+	if d.opt.Types != nil {
+		c.kind = d.opt.Types(sh.table, source)
 	}
-	w := d.opt.Wire(sh.table, source)
-	if w == nil {
-		return c, false
+	if c.kind == schema.Unknown && d.opt.Wire != nil {
+		if w := d.opt.Wire(sh.table, source); w != nil {
+			c = d.opt.codecOf(&w.of)
+		}
 	}
-	if c = d.opt.codecOf(&w.of); key {
+	if key {
 		c = c.asKey()
 	}
-	return c, true
+	return c, c.kind != schema.Unknown
 }
 
-// giveMember returns how a new member of plain JSON is read.
+// giveMember returns how a new member of plain JSON or a document is read.
 func (d *Decoder) giveMember(sh *shape, p *plan, name string, col int) (codec, error) {
-	if p.member != wireInferred || col < 0 {
+	if col < 0 {
 		return codec{wire: p.member}, nil
 	}
 	c, ok := d.given(sh, name, sh.isKey(col))
@@ -79,18 +80,33 @@ func (d *Decoder) giveMember(sh *shape, p *plan, name string, col int) (codec, e
 		return c, &fault{fmt.Sprintf("column %.80s is %v under types in the tables file and was %v under a schema", name, c.kind, have),
 			fmt.Sprintf("give it another type under tables.%s.types, or none, and restart", sh.table)}
 	}
+	switch {
+	case c.wire == wireInferred:
+		c.wire = p.member
+	case p.member == wireDocument:
+		return codec{wire: p.member, kind: c.kind, plain: &c}, nil
+	}
 	return c, nil
 }
 
 // givenType returns the type of a column of plain JSON, if that is set.
 func (d *Decoder) givenType(sh *shape, source string, key bool) schema.Type {
-	if c, ok := d.given(sh, source, key); ok {
-		return c.typ()
+	c, _ := d.given(sh, source, key)
+	return c.typ()
+}
+
+// blameTypes says of a value that could not be read that its column's type was given. A key
+// of another type ails the table.
+func (d *Decoder) blameTypes(sh *shape, col int, bad *BadRecord) {
+	if d.givenType(sh, sh.sources[col], false).Kind == schema.Unknown {
+		return
 	}
-	if d.opt.Types != nil {
-		if k := d.opt.Types(sh.table, source); k != schema.Unknown {
-			return schema.Type{Kind: k, Inferred: true}
-		}
+	bad.Remedy = fmt.Sprintf("mend what writes the value, or the column's type under tables.%s.types in the tables file (STRING holds any), and restart", sh.table)
+	var m misfit
+	if !errors.As(bad.Err, &m) {
+		return
 	}
-	return schema.Type{}
+	if bad.Err = fmt.Errorf("a value of type %v, and tables.%s.types gives %v", m.value, sh.table, m.given); sh.isKey(col) {
+		bad.Err = &fault{bad.Err.Error(), bad.Remedy}
+	}
 }

@@ -61,12 +61,13 @@ tables:
     hashColumns: [email]        # HMAC-SHA-256 in hex, under SLUICE_HASH_KEY; a key may be hashed; NULL stays NULL
     maskColumns: {phone: "***"} # a fixed text in the place of every value, or null for NULL
     metadataColumns: {op: _op}  # instead of SLUICE_METADATA_COLUMNS; {} is none
-    types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema, which
-                                # else have the type of the values since the start; or how they are written,
-                                # where values do not tell: date-days, date-iso, time-millis, time-micros,
-                                # time-nanos, time-iso, timestamp-millis, timestamp-micros, timestamp-nanos,
-                                # timestamp-iso, timestamp-zoned, decimal(10,2); a column that stands
-                                # here is in each file, also if it was dropped at the source
+    types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema and of
+                                # documents, which else have the type of the values since the start; a value that
+                                # does not fit is a bad record (true and 1 are one to INTEGER and BOOLEAN, and
+                                # STRING takes all); or how they are written, where values do not tell: date-days,
+                                # date-iso, time-millis, time-micros, time-nanos, time-iso, timestamp-millis,
+                                # timestamp-micros, timestamp-nanos, timestamp-iso, timestamp-zoned, decimal(10,2);
+                                # a column that stands here is in each file, also if it was dropped at the source
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own (or with the
                                 # column that Debezium's ByLogicalTableRouter adds to the keys)
