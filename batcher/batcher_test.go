@@ -255,6 +255,32 @@ func TestSchemaChanges(t *testing.T) {
 	}
 }
 
+// TestFlags: a column of INTEGER or BOOLEAN stays what it is when it comes as the other, as
+// long as it holds the values; one of the key does not, whose bytes tell the kinds apart.
+func TestFlags(t *testing.T) {
+	flag := func(k schema.Kind) schema.Column { return schema.Column{Name: "v", Type: schema.Type{Kind: k}} }
+	for _, k := range []schema.Kind{schema.Integer, schema.Boolean} {
+		b := New(anyPolicy)
+		first := mustAdd(t, b, epoch, newRun("t", flag(k)).add(schema.Upsert, 1, 1))
+		other := flag(schema.Integer + schema.Boolean - k)
+		got := mustAdd(t, b, epoch, newRun("t", other).add(schema.Upsert, 2, 0).add(schema.Upsert, 3, nil).add(schema.Upsert, 4, 1))
+		if v := got.Values(1); got != first || got.Table.Columns[1].Type != flag(k).Type || fmt.Sprint(v.Kind, v.Nums, v.States) != k.String()+" [1 0 0 1] [1 1 0 1]" {
+			t.Errorf("%v: %+v, %v of states %v", k, got.Table.Columns[1], v.Nums, v.States)
+		}
+		if _, err := b.Add(epoch, newRun("t", flag(schema.Integer)).add(schema.Upsert, 1, 2).Rows, 0); (err == nil) != (k == schema.Integer) {
+			t.Errorf("2 in a column of %v: %v", k, err)
+		}
+		key := newRun("k", flag(k)).add(schema.Upsert, 1, 1)
+		key.Columns[1].Key = true
+		mustAdd(t, b, epoch, key)
+		key = newRun("k", other).add(schema.Upsert, 1, 1)
+		key.Columns[1].Key = true
+		if _, err := b.Add(epoch, key.Rows, 0); err == nil {
+			t.Errorf("a key of %v took the other", k)
+		}
+	}
+}
+
 func names(t *schema.Table) (s []string) {
 	for _, c := range t.Columns {
 		s = append(s, c.Name)

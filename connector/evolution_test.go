@@ -42,6 +42,9 @@ func TestEvolution(t *testing.T) {
 		{"added", []row{{"", ""}, {v("int32", ""), `,"v":5`}, {"", ""}}, false, "[0:<nil> 1:5 2:<nil>]", "v: added as INTEGER"},
 		{"widened", []row{{v("int32", ""), `,"v":5`}, {v("double", ""), `,"v":5.5`}, {v("int32", ""), `,"v":6`}}, false, "[0:5 1:5.5 2:6]", "v: INTEGER became FLOAT"},
 		{"dropped", []row{{v("int32", ""), `,"v":5`}, {"", ""}, {v("int32", ""), `,"v":6`}}, false, "[0:5 1:<nil> 2:6]", ""},
+		{"flipped, a number first", []row{{v("int16", ""), `,"v":1`}, {v("boolean", ""), `,"v":true`}, {v("int16", ""), `,"v":2`}}, false, "[0:1 1:1 2:2]", ""},
+		{"flipped, a boolean first", []row{{v("boolean", ""), `,"v":true`}, {v("int16", ""), `,"v":0`}, {v("int16", ""), `,"v":null`}}, false, "[0:true 1:false 2:<nil>]", ""},
+		{"flipped, held", []row{{v("boolean", ""), `,"v":true`}, {v("int16", ""), `,"v":2`}}, false, "[0:true]", "TinyIntOneToBooleanConverter"},
 		{"changed, held", []row{{v("int32", ""), `,"v":5`}, {v("int32", date), `,"v":19700`}}, false, "[0:5]", "its type changed from INTEGER to DATE"},
 		{"changed, to text", []row{{v("int32", ""), `,"v":5`}, {v("int32", date), `,"v":19700`}, {v("boolean", ""), `,"v":true`}}, true, "[0:5 1:2023-12-09 2:true]", "v: INTEGER became STRING"},
 	} {

@@ -57,10 +57,11 @@ func (e *ConflictError) Error() string {
 }
 
 // Merge returns the table that can hold what t holds and rows as well: the union
-// of the columns, each with the wider of two types. It returns t itself if
-// nothing changes. grown tells whether batches under t must be sealed first:
-// where a column was added or changed its kind. (A column that only had NULLs
-// gets its kind without that: no file under t has shown it.)
+// of the columns, each with the wider of two types; INTEGER and BOOLEAN share their 0 and
+// 1 in a column of whichever it is. It returns t itself if nothing changes. grown tells
+// whether batches under t must be sealed first: where a column was added or changed its
+// kind. (A column that only had NULLs gets its kind without that: no file under t has
+// shown it.)
 //
 // The error is a *ConflictError; then the rows must not reach the target.
 func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
@@ -90,12 +91,15 @@ func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
 		if ok && wide.Kind == Float && c.Type.Kind == Integer && !exactFloats(&rows.Values[i]) {
 			wide.Kind, ok = String, wide.Inferred
 		}
+		if !ok && !have.Key && sharesFlags(have.Type.Kind, &rows.Values[i]) {
+			wide, ok = have.Type, true
+		}
 		if !ok && t.Loose && !have.Key {
 			wide, ok = Type{Kind: String, Longest: max(have.Type.Length, have.Type.Longest, c.Type.Length, c.Type.Longest)}, true
 		}
 		if !ok || (have.Key && have.Type.Kind != wide.Kind && have.Type.Kind != Unknown) {
 			return nil, false, &ConflictError{t.Name, c.Name,
-				fmt.Sprintf("its type changed from %v to %v, which does not include the old one", have.Type.Kind, c.Type.Kind)}
+				fmt.Sprintf("its type changed from %v to %v, which does not include the old one%s", have.Type.Kind, c.Type.Kind, flipped(have.Type.Kind, c.Type.Kind))}
 		}
 		if wide != have.Type {
 			own()
@@ -116,6 +120,32 @@ func (t *Table) Merge(rows *Rows) (merged *Table, grown bool, err error) {
 		merged.Version++
 	}
 	return merged, grown, nil
+}
+
+// sharesFlags reports whether a column of INTEGER or BOOLEAN holds values of the other: those
+// that are 0 and 1. Debezium writes MySQL's BOOLEAN as both, by where it has a table's
+// definition from; the target has the column as it was first, and that stays.
+func sharesFlags(kind Kind, v *Values) bool {
+	switch {
+	case kind == Integer:
+		return v.Kind == Boolean
+	case kind != Boolean || v.Kind != Integer:
+		return false
+	}
+	for i, s := range v.States {
+		if s == Present && v.Nums[i]>>1 != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// flipped says what makes such a column one where it cannot be shared.
+func flipped(a, b Kind) string {
+	if min(a, b) != Integer || max(a, b) != Boolean {
+		return ""
+	}
+	return "; where it is MySQL's BOOLEAN, which comes as both, the connector's TinyIntOneToBooleanConverter makes it one"
 }
 
 func hasKey(cols []Column, name string) bool {

@@ -147,7 +147,7 @@ func (v *Values) AppendRows(src *Values, rows []int32) {
 			v.Data = append(v.Data, src.Bytes(int(r))...)
 			v.Ends = append(v.Ends, uint32(len(v.Data)))
 		}
-	case v.Kind == src.Kind:
+	case v.Kind == src.Kind, v.Kind == Integer && src.Kind == Boolean, v.Kind == Boolean && src.Kind == Integer:
 		for _, r := range rows {
 			v.States = append(v.States, src.States[r])
 			v.Nums = append(v.Nums, src.Nums[r])
