@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
@@ -29,6 +30,7 @@ type ordering struct {
 	parts [32]positionPart
 	scope uint64 // FNV-1a of what the positions that compare with this have in common
 	dst   []byte
+	why   string // it does not tell, "" if members are just not there or no numbers
 }
 
 // place notes the position of the change at hand in d.at, for a table that is ordered by
@@ -61,7 +63,8 @@ func (d *Decoder) place(sh *shape) error {
 		d.at = o.dst
 		binary.BigEndian.PutUint64(d.at[8:], max(o.scope, 1))
 	case streaming:
-		return &fault{fmt.Sprintf("the source block does not tell the change's position as the connector %s should, and the table is ordered by it", connector),
+		why := cmp.Or(o.why, fmt.Sprintf("the source block does not tell the change's position as the connector %s should", connector))
+		return &fault{why + ", and the table is ordered by it",
 			fmt.Sprintf("leave out tables.%s.order in the tables file and restart", sh.table)}
 	default:
 		d.at = d.at[:0]
@@ -231,8 +234,15 @@ func (o *ordering) oracle() bool {
 		return true
 	}
 	commit := "commit_scn"
-	if o.part(commit).is == 0 {
+	switch p := o.part(commit); {
+	case p.is == 0:
 		commit = "scn"
+	case bytes.ContainsAny(p.text, ",:"):
+		thread, _ := o.number("redo_thread", 0)
+		if p.text = commitOf(p.text, thread); p.text == nil {
+			o.why = "commit_scn lists several redo threads and redo_thread does not tell which of them is the change's"
+			return false
+		}
 	}
 	seq, ok := o.number("txSeq", 0)
 	ssn, ok2 := o.number("ssn", 0)
@@ -243,6 +253,25 @@ func (o *ordering) oracle() bool {
 	ok = ok && ok2 && o.decimal("scn") && o.hex128("rs_id")
 	o.append64(ssn)
 	return ok
+}
+
+// commitOf returns the SCN of a redo thread in a list of them, as of a cluster's (RAC), nil
+// if it has none: scn:thread:transactions, or scn:rs_id:ssn:thread as before Debezium 1.9.6.
+// The SCNs of a cluster are of one clock, so those of two threads compare.
+func commitOf(list []byte, thread uint64) []byte {
+	for more := true; more; {
+		var one []byte
+		one, list, more = bytes.Cut(list, []byte(","))
+		scn, rest, _ := bytes.Cut(one, []byte(":"))
+		own, _, _ := bytes.Cut(rest, []byte(":"))
+		if bytes.Count(rest, []byte(":")) == 2 {
+			own = rest[bytes.LastIndexByte(rest, ':')+1:]
+		}
+		if _, n, ok := decimal128(own); ok && n == thread {
+			return scn
+		}
+	}
+	return nil
 }
 
 // mongoDB: the second of the oplog and the change's ordinal in it, -1 in some snapshots.

@@ -129,6 +129,14 @@ func TestOrder(t *testing.T) {
 			`"scn":"1","commit_scn":"18446744073709551616","txSeq":1`,
 			`"scn":"1","commit_scn":"184467440737095516150","txSeq":1`,
 		}},
+		{"oracle", []string{ // a cluster, with each of its redo threads or the change's own
+			`"scn":"5","commit_scn":"100:1:0a002100-0a002200,90:2:0b001500","redo_thread":2,"txSeq":1`,
+			`"scn":"5","commit_scn":"95","redo_thread":1,"txSeq":1`,
+			`"scn":"5","commit_scn":"100:1:0a002100,110:2:","redo_thread":1,"txSeq":1`,
+			`"scn":"5","commit_scn":"100:1:0a002100","redo_thread":1,"txSeq":2`,
+			`"scn":"5","commit_scn":"120:0x0000ae.000f2d9b.0010:0:1,101:0x0000ae.000f2d9b.0010:1:12","redo_thread":12,"txSeq":1`, // before 1.9.6
+			`"scn":"5","commit_scn":"9:1:,18446744073709551616:2:0b001500","redo_thread":2,"txSeq":1`,
+		}},
 		{"oracle", []string{`"lcr_position":"00000000001ca4a7"`, `"lcr_position":"00000000001CA4A8"`}},
 		{"mongodb", []string{
 			`"ts_ms":1700000000000,"ord":-1,"snapshot":"true"`, `"ts_ms":1700000000000,"ord":1`, `"ts_ms":1700000000000,"ord":31`, `"ts_ms":1700000001000,"ord":1`,
@@ -175,13 +183,16 @@ func TestNoOrder(t *testing.T) {
 // by a row that is not whole.
 func TestNoPosition(t *testing.T) {
 	for value, want := range map[string]string{
-		sourced("u", "vitess", `"vgtid":"x"`):                   `"vitess" have no total order`,
-		sourced("u", "unheard-of", `"lsn":1`):                   `"unheard-of" have no total order`,
-		sourced("u", "postgresql", `"x":1`):                     "does not tell the change's position",
-		sourced("u", "postgresql", `"lsn":-1`):                  "does not tell the change's position",
-		sourced("u", "mysql", `"file":"a.1","pos":4`):           "does not tell the change's position",
-		sourced("u", "oracle", `"commit_scn":"1,2"`):            "does not tell the change's position",
-		`{"id":1,"__op":"u","__table":"t","__schema":"public"}`: "without Debezium's source block",
+		sourced("u", "vitess", `"vgtid":"x"`):                              `"vitess" have no total order`,
+		sourced("u", "unheard-of", `"lsn":1`):                              `"unheard-of" have no total order`,
+		sourced("u", "postgresql", `"x":1`):                                "does not tell the change's position",
+		sourced("u", "postgresql", `"lsn":-1`):                             "does not tell the change's position",
+		sourced("u", "mysql", `"file":"a.1","pos":4`):                      "does not tell the change's position",
+		sourced("u", "oracle", `"commit_scn":"x"`):                         "does not tell the change's position",
+		sourced("u", "oracle", `"commit_scn":"1,2"`):                       "lists several redo threads",
+		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:"`):                 "lists several redo threads",
+		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:","redo_thread":3`): "lists several redo threads",
+		`{"id":1,"__op":"u","__table":"t","__schema":"public"}`:            "without Debezium's source block",
 		strings.Replace(sourced("u", "postgresql", `"lsn":1`), `{"id":1}`, `{"id":1,"v":"__debezium_unavailable_value"}`, 1): "did not log all values",
 	} {
 		d := NewDecoder("p.public.t", orderedOptions())
