@@ -18,9 +18,10 @@ const (
 	Unauthorized             // the credentials are refused: every job would be
 	Lost                     // the job is not there any more: make it again
 	Rejected                 // the target refuses or failed the job
+	Restarted                // the target was started anew, and what was made for it before is void
 )
 
-var kindNames = [...]string{"unavailable", "throttled", "conflict", "unauthorized", "lost", "rejected"}
+var kindNames = [...]string{"unavailable", "throttled", "conflict", "unauthorized", "lost", "rejected", "restarted"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -124,9 +124,12 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		d.ticket, err = p.Sink.Prepare(context.WithValue(ctx, repeat{}, d.prepared), job)
 		d.prepared++
 		if err != nil {
-			if KindOf(err) == Lost {
+			switch KindOf(err) {
+			case Lost:
 				// A job can vanish between two uploads, a pool cannot: not for ever.
 				err = as(Rejected, err)
+			case Restarted: // the files are not for what it is now
+				err = as(Lost, err)
 			}
 			if KindOf(err) == Rejected {
 				d.ended(ctx, JobRefused)
@@ -183,7 +186,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			return nil
 		case KindOf(err) == Conflict:
 			d.granted = p.FreeConflicts
-		case KindOf(err) == Unavailable, KindOf(err) == Rejected, KindOf(err) == Lost:
+		case KindOf(err) == Unavailable, KindOf(err) == Rejected, gone(err):
 			// It may have been submitted all the same: by this call, or by an earlier
 			// one whose answer was lost, so that this one was refused as a repeat.
 			d.step = Settling
@@ -219,9 +222,8 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 	s, err := p.Sink.Status(ctx, d.ticket)
 	switch {
-	case err != nil && KindOf(err) == Lost:
-		d.ended(ctx, JobLost)
-		return p.over(d, as(Rejected, err))
+	case gone(err):
+		return p.lost(ctx, d, err)
 	case err != nil:
 		return err
 	case s.State != New:
@@ -256,6 +258,23 @@ func (p *Pusher) remove(ctx context.Context, t Ticket) error {
 	return nil
 }
 
+// gone reports whether an error says that there is no such job any more.
+func gone(err error) bool {
+	return err != nil && (KindOf(err) == Lost || KindOf(err) == Restarted)
+}
+
+// lost starts a job over that is gone. One that vanished counts as an attempt, rejected, for
+// one that vanishes each time would otherwise eat the hour's submissions. A restart of the
+// target is not the batch's fault, and costs none.
+func (p *Pusher) lost(ctx context.Context, d *Delivery, err error) error {
+	d.ended(ctx, JobLost)
+	kind := Rejected
+	if KindOf(err) == Restarted {
+		kind = Unavailable
+	}
+	return p.over(d, as(kind, err))
+}
+
 // over starts a job over that has ended otherwise than DONE, or is gone for good, after it
 // may have been executed: half of it may be at the target.
 func (p *Pusher) over(d *Delivery, reason *Error) error {
@@ -286,9 +305,8 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 		}
 		s, err := p.Sink.Status(ctx, d.ticket)
 		if err != nil {
-			if KindOf(err) == Lost {
-				d.ended(batch, JobLost)
-				return p.over(d, as(Rejected, err))
+			if gone(err) {
+				return p.lost(batch, d, err)
 			}
 			return err
 		}
@@ -353,9 +371,7 @@ func logs(lines []string) string {
 	return s
 }
 
-// as gives an error another kind. A vanished job counts as an attempt, rejected, for
-// one that vanishes each time would otherwise eat the hour's submissions; and what
-// leaves open what happened is unavailable.
+// as gives an error another kind: what leaves open what happened is unavailable, say.
 func as(kind Kind, err error) *Error {
 	var e *Error
 	if errors.As(err, &e) {

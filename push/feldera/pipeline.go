@@ -61,9 +61,13 @@ func (s *Sink) look(ctx context.Context, selector string) (*pipelineDocument, er
 		return &d, s.alive(ctx, d.Deployment)
 	}
 	e := &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: fmt.Sprintf("pipeline %s is %s", s.opt.Pipeline, d.Status), Hint: "start or resume it"}
+	failure := ""
 	if d.Error != nil && d.Error.Code != "" {
-		e.Message += ", it has failed with " + d.Error.Code
-		s.failed(d.Error.Code)
+		failure = d.Error.Code
+		e.Message += ", it has failed with " + failure
+	}
+	if failure != "" || d.Status == "Stopping" || d.Status == "Stopped" {
+		s.ended(failure)
 	}
 	return nil, e
 }

@@ -296,7 +296,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 }
 
 // Status says Done when all requests of the job are complete, and so is, if it is asked
-// for, a checkpoint that was made afterwards. It is Lost where the pipeline was started anew
+// for, a checkpoint that was made afterwards. It is Restarted where the pipeline was started anew
 // since the first of them: what it had not saved by then is to be sent again with the rest.
 func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	j, err := s.job(t)
@@ -304,13 +304,11 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 		return push.Status{}, err
 	}
 	st, err := s.status(ctx, j)
-	if j.adopted && (st.State == push.Done || push.KindOf(err) == push.Lost) {
-		s.Forget(t.ID) // nobody else does
-	}
 	if codeOf(err) == "PipelineRestarted" {
-		if err := s.restarted(ctx, j); err != nil {
-			return push.Status{}, err
-		}
+		err = s.restarted(ctx, j, err)
+	}
+	if kind := push.KindOf(err); j.adopted && (st.State == push.Done || kind == push.Lost || kind == push.Restarted) {
+		s.Forget(t.ID) // nobody else does
 	}
 	return st, err
 }

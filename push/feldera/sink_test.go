@@ -490,7 +490,7 @@ func TestTokens(t *testing.T) {
 		}
 		r.emu.Stop("shop", true)
 		r.emu.Start("shop")
-		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Lost {
+		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Restarted {
 			t.Errorf("after a restart of the pipeline: %v", err)
 		}
 		if _, err := r.sink.Status(t.Context(), push.Ticket{ID: ticket.ID, Table: "t"}); push.KindOf(err) != push.Lost {

@@ -1,7 +1,9 @@
 package feldera
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -20,6 +22,8 @@ type lives struct {
 	now     string // the deployment that runs, as it was last read
 	before  string // an answer that was under way may still tell of the one before
 	failure string // the code that it was seen to have failed with
+	down    bool   // it was seen to be over
+	known   bool   // how the one before has ended
 	alone   *job   // a suspect's, beside which nothing is posted
 }
 
@@ -41,11 +45,12 @@ type partition struct {
 	id    int32
 }
 
-// failed notes what a deployment has failed with.
-func (s *Sink) failed(code string) {
+// ended notes that a deployment is over, and what it has failed with, "" if somebody has
+// stopped it.
+func (s *Sink) ended(code string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.lives.failure = push.Clip(code)
+	s.lives.down, s.lives.failure = true, cmp.Or(push.Clip(code), s.lives.failure)
 }
 
 // alive takes notice of the deployment that runs, before anything is posted to it.
@@ -56,7 +61,10 @@ func (s *Sink) alive(ctx context.Context, deployment string) error {
 	if deployment == "" || deployment == was.now || deployment == was.before {
 		return nil
 	}
-	died := was.now != "" && s.crashed(ctx, was.failure != "")
+	died, told := false, true
+	if was.now != "" {
+		died, told = s.crashed(ctx, was)
+	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -66,43 +74,45 @@ func (s *Sink) alive(ctx context.Context, deployment string) error {
 		return nil
 	}
 	s.over(died)
-	s.lives.now, s.lives.before, s.lives.failure = deployment, was.now, ""
+	s.lives.now, s.lives.before, s.lives.failure, s.lives.down, s.lives.known = deployment, was.now, "", false, told
 	return nil
 }
 
 // crashed reports whether the deployment before this one ended by a failure, and not
 // because somebody stopped it. A pipeline that runs again does not say so any more, but its
 // monitor events do (https://docs.feldera.com/tutorials/rest_api/pipeline-monitoring/). Where
-// there are none, what was seen of it counts.
-func (s *Sink) crashed(ctx context.Context, seen bool) bool {
+// there are none, what was seen of it counts, and told is false if that was nothing.
+func (s *Sink) crashed(ctx context.Context, was lives) (died, told bool) {
 	if p := s.pipe.Load(); p == nil || !p.events {
-		return seen
+		return was.failure != "", was.down
 	}
 	var events []struct { // the latest first
 		Desired string `json:"deployment_resources_desired_status"`
 		Failed  bool   `json:"deployment_has_error"`
 	}
 	if s.c.call(ctx, "read events", http.MethodGet, s.c.pipeline+"/events?selector=status", "/pipelines/{pipeline}/events", nil, &events) != nil {
-		return seen
+		return was.failure != "", was.down
 	}
 	stopped := false
 	for _, e := range events {
 		switch {
 		case e.Desired != "Stopped" && stopped: // it ran until then
-			return false
+			return false, true
 		case e.Desired != "Stopped": // it runs now
 		case e.Failed:
-			return true
+			return true, true
 		default:
 			stopped = true
 		}
 	}
-	return false
+	return false, true
 }
 
-// restarted is told of a job whose token is void. If that is not because of a new
-// deployment, the pipeline died within this one: whoever stops it makes a new one.
-func (s *Sink) restarted(ctx context.Context, j *job) error {
+// restarted is told of a job whose token is void, and gives the error another kind: what has
+// killed the pipeline is found among the suspects, and who stops it has nobody to blame. Only
+// where nothing tells which of the two it was, it stays the job's. If the deployment is still
+// the same, the pipeline died within it: whoever stops it makes a new one.
+func (s *Sink) restarted(ctx context.Context, j *job, void error) error {
 	if _, err := s.open(ctx); err != nil {
 		return err
 	}
@@ -110,8 +120,14 @@ func (s *Sink) restarted(ctx context.Context, j *job) error {
 	defer s.mu.Unlock()
 	if j.flight {
 		s.over(true)
+	} else if !s.lives.known {
+		return void
 	}
-	return nil
+	var e *push.Error
+	if errors.As(void, &e) {
+		e.Kind = push.Restarted
+	}
+	return void
 }
 
 // over ends a life of the pipeline, under the lock. What was under way is suspect if it

@@ -49,14 +49,16 @@ func (w *watch) see(e pipeline.Event) {
 
 // send delivers a batch of rows with ids from first on into a table.
 func (r *rig) send(t *testing.T, table string, first int64) error {
+	return r.sendBy(r.pusher(), t, table, first)
+}
+
+func (r *rig) sendBy(p *push.Pusher, t *testing.T, table string, first int64) error {
 	rows := map[int64]string{}
 	for id := first; id < first+3; id++ {
 		rows[id] = "hunter2"
 	}
 	d := push.NewDelivery(pushtest.ConformTable(table), chunks(rows, nil))
 	d.Jobs[0].Source = []push.Span{{Topic: "shop." + table, Partition: 2, First: first, End: first + 3}}
-	p := r.pusher()
-	p.Attempts = 5
 	return p.Run(t.Context(), d)
 }
 
@@ -75,7 +77,7 @@ var one = chunks(map[int64]string{1: "a"}, nil)
 // then its table is named and nothing of it is sent; all others go on. A new process tries
 // again.
 func TestPoison(t *testing.T) {
-	for _, version := range []string{"0.337.0", "0.291.0"} { // the latter without events
+	for version, attempts := range map[string]int{"0.337.0": 1, "0.291.0": 3} { // the latter without events
 		synctest.Test(t, func(t *testing.T) {
 			w := watch{under: map[string]bool{}}
 			poison := true
@@ -95,7 +97,9 @@ func TestPoison(t *testing.T) {
 					r.sink.State(t.Context())
 				}
 			})
-			err := r.send(t, "t", 12)
+			p := r.pusher()
+			p.Attempts = attempts
+			err := r.sendBy(p, t, "t", 12)
 			all.Wait()
 			var e *push.Error
 			if !errors.As(err, &e) || e.Kind != push.Rejected || strings.Contains(err.Error(), "hunter2") {
@@ -233,6 +237,54 @@ func TestOrderlyRestarts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRestartsAreNoAttempts: a batch is delivered however often the pipeline is stopped and
+// started while it is under way, though one attempt is all that it has.
+func TestRestartsAreNoAttempts(t *testing.T) {
+	for _, version := range []string{"0.337.0", "0.291.0"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Enterprise: true, Version: version, Lag: time.Minute}, nil)
+			ask := time.NewTicker(5 * time.Second)
+			done := make(chan bool)
+			go func() { // as the connector asks, so that it is seen down
+				for {
+					select {
+					case <-ask.C:
+						r.sink.State(t.Context())
+					case <-done:
+						return
+					}
+				}
+			}()
+			defer close(done)
+			for i := range time.Duration(5) {
+				time.AfterFunc((i+1)*40*time.Second, func() { r.emu.Stop("shop", true) })
+				time.AfterFunc((i+1)*40*time.Second+10*time.Second, func() { r.emu.Start("shop") })
+			}
+			p := r.pusher()
+			p.Attempts = 1
+			if err := p.Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), one)); err != nil {
+				t.Fatalf("%s: %v", version, err)
+			}
+			if got := r.rows("t"); got[1] != "a" {
+				t.Errorf("%s: it has %v", version, got)
+			}
+		})
+	}
+}
+
+// TestUntoldEnds: where nothing tells that rows have killed the pipeline, they do so as often
+// as a batch may be tried, and no more.
+func TestUntoldEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch{under: map[string]bool{}}
+		r := newRig(t, pipeline.Options{Enterprise: true, Version: "0.291.0", Lag: 2500 * time.Millisecond, Revive: time.Nanosecond, OnEvent: w.see,
+			Panic: func(string, []any) bool { return true }}, nil)
+		if err := r.send(t, "t", 0); push.KindOf(err) != push.Rejected || w.crashes != 3 {
+			t.Errorf("%d crashes, and then %v", w.crashes, err)
+		}
+	})
 }
 
 // TestLateAnswer: an answer that tells of the deployment before is no news.

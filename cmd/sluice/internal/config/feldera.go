@@ -19,7 +19,7 @@ type Feldera struct {
 	RequestRows    int           `env:"REQUEST_ROWS, default=10000" min:"1" help:"rows of one request, which the pipeline takes as a whole"`
 	RequestBytes   Bytes         `env:"REQUEST_BYTES, default=8MiB" help:"bytes of one request; one that takes too long is sent in halves"`
 	PollInterval   time.Duration `env:"POLL_INTERVAL, default=100ms" min:"10ms" help:"first wait for a completion; it grows by half each time, up to 5 s"`
-	Attempts       int           `env:"ATTEMPTS, default=3" min:"1" help:"how often a batch that the pipeline refuses, or that it does not survive, is tried before its table is held"`
+	Attempts       int           `env:"ATTEMPTS, default=3" min:"1" help:"how often a batch that the pipeline refuses is tried before its table is held; restarts of the pipeline do not count"`
 }
 
 // checkFeldera finds what is wrong with the settings of that target, and with those that it
