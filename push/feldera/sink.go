@@ -42,6 +42,7 @@ type job struct {
 	token  string // that of the last one
 	begun  bool   // a request was taken, or may have been
 	append bool   // its rows must not be there twice
+	doubt  bool   // whether one was taken is not known
 
 	adopted bool // another process has posted it
 
@@ -250,15 +251,15 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) (token string, err er
 }
 
 func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
-	p, err := s.writable(ctx)
-	if err != nil {
-		return err
-	}
-	if err := s.turn(j); err != nil {
-		return err
-	}
 	for len(j.bodies) > 0 {
 		if _, err := s.job(t); err != nil {
+			return err
+		}
+		p, err := s.writable(ctx) // before each: it may have been paused since (I8)
+		if err != nil {
+			return err
+		}
+		if err := s.turn(j); err != nil {
 			return err
 		}
 		if l := j.lane; l.last != "" && !p.ordered {
@@ -275,7 +276,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 		if push.End(span, err); err != nil {
 			switch {
 			case landed(err):
-				j.begun, j.lane.settled = true, ""
+				j.begun, j.doubt, j.lane.settled = true, true, ""
 				if slow(err) {
 					j.halve()
 				}
@@ -314,7 +315,7 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 }
 
 func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
-	if len(j.bodies) > 0 && j.begun && j.append {
+	if len(j.bodies) > 0 && j.doubt && j.append {
 		s.release(j)
 		return push.Status{State: push.Failed, Logs: []string{"a request of it failed, and whether its rows are there is not known"}}, nil
 	}

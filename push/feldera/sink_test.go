@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,17 +46,36 @@ func newRig(t *testing.T, eo pipeline.Options, change func(*feldera.Options)) *r
 // restart makes a sink anew, as another process does.
 func (r *rig) restart(t *testing.T, change func(*feldera.Options)) {
 	t.Helper()
+	r.open(t, r.emu, change)
+}
+
+// open makes the sink of what answers its requests.
+func (r *rig) open(t *testing.T, handler http.Handler, change func(*feldera.Options)) {
+	t.Helper()
 	opt := feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }}
 	if change != nil {
 		change(&opt)
 	}
 	var err error
-	if r.sink, err = feldera.New(opt, &pushtest.Transport{Handler: r.emu}); err != nil {
+	if r.sink, err = feldera.New(opt, &pushtest.Transport{Handler: handler}); err != nil {
 		t.Fatal(err)
 	}
 	if state, err := r.sink.State(t.Context()); err == nil {
 		r.sink.Accept(state)
 	}
+}
+
+// status is the pipeline's, as the manager tells it.
+func (r *rig) status() string {
+	w := httptest.NewRecorder()
+	req := httptest.NewRequest("GET", "/v0/pipelines/shop?selector=status", nil)
+	req.Header.Set("Authorization", "Bearer "+r.key)
+	r.emu.ServeHTTP(w, req)
+	var d struct {
+		Status string `json:"deployment_status"`
+	}
+	json.Unmarshal(w.Body.Bytes(), &d)
+	return d.Status
 }
 
 func chunks(rows map[int64]string, deleted []int64) (out []schema.Chunk) {
@@ -184,6 +204,31 @@ func TestGhost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPausedBetweenRequests: a pipeline that is paused after the first request of a batch gets
+// the second one when it runs again, and not before.
+func TestPausedBetweenRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		early := 0
+		handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if strings.Contains(req.URL.Path, "/ingress/") && r.status() != "Running" {
+				early++
+			}
+			r.emu.ServeHTTP(w, req)
+		})
+		r.open(t, handler, nil)
+		r.emu.Inject("ingress", pipeline.Pausing, 1, 1) // after the barrier
+		time.AfterFunc(time.Hour, func() { r.emu.Resume("shop") })
+		two := append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{2: "b"}, nil)...)
+		if err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), two)); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.rows("t"); got[1] != "a" || got[2] != "b" || early > 0 {
+			t.Errorf("it has %v; %d requests were posted while it was paused", got, early)
+		}
+	})
 }
 
 // TestStateLoss: nothing is sent to a pipeline that has forgotten what was delivered, until
@@ -326,6 +371,29 @@ func TestAppended(t *testing.T) {
 			}
 			if n := len(r.emu.Rows("shop", "t")); n > 1 {
 				t.Errorf("%s: %d rows", f, n)
+			}
+		})
+	}
+}
+
+// TestAppendedInParts: what surely was not taken of a batch whose rows have no key is sent
+// when it can be.
+func TestAppendedInParts(t *testing.T) {
+	for fault, skip := range map[pipeline.Fault]int{pipeline.Answer429: 2, pipeline.Pausing: 1} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{}, nil)
+			r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+			r.emu.Start("shop")
+			r.restart(t, func(o *feldera.Options) { o.Append = func(string) bool { return true } })
+			r.emu.Inject("ingress", fault, skip, 1) // after the barrier and the first request, or with that
+			time.AfterFunc(time.Hour, func() { r.emu.Resume("shop") })
+			d := push.NewDelivery(pushtest.ConformTable("t"), append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{2: "b"}, nil)...))
+			d.Once = true
+			if err := r.pusher().Run(t.Context(), d); err != nil {
+				t.Errorf("%s: %v", fault, err)
+			}
+			if n := len(r.emu.Rows("shop", "t")); n != 2 || r.emu.Counts().Faults != 1 {
+				t.Errorf("%s: %d rows", fault, n)
 			}
 		})
 	}
