@@ -277,7 +277,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 			switch {
 			case landed(err):
 				j.begun, j.doubt, j.lane.settled = true, true, ""
-				if slow(err) {
+				if slow(err) && ctx.Err() == nil { // and not because our own time was up
 					j.halve()
 				}
 			case quotes(err) && !j.append && j.halve():

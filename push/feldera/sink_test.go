@@ -447,6 +447,43 @@ func TestLongRequests(t *testing.T) {
 	})
 }
 
+// TestOwnDeadline: that we had no more time for a request says nothing of its length.
+func TestOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		wait := time.Duration(0)
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if strings.Contains(req.URL.Path, "/ingress/") {
+				time.Sleep(wait)
+			}
+			r.emu.ServeHTTP(w, req)
+		}), nil)
+		rows := map[int64]string{1: "a", 2: "b", 3: "c"}
+		if err := r.deliver(t, rows); err != nil {
+			t.Fatal(err)
+		}
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(rows, nil)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		wait = 10 * time.Second
+		if _, err := r.sink.Execute(ctx, ticket); err == nil {
+			t.Fatal("it had the time")
+		}
+		wait = 0
+		time.Sleep(time.Minute)
+		posts := r.emu.Counts().Posts
+		if err := r.deliver(t, rows); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.emu.Counts().Posts - posts; n != 2 { // a barrier, and the rows
+			t.Errorf("%d requests", n)
+		}
+	})
+}
+
 // TestTables: a table that the pipeline would take in part, or twice, is refused with the
 // remedy, before anything is sent.
 func TestTables(t *testing.T) {
