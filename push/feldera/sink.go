@@ -66,14 +66,13 @@ type body struct {
 type lane struct {
 	table   string // as it is named here
 	path    string
-	ticket  string    // the last job's
-	settled string    // the state of the pipeline in which nothing is under way that could land later
-	barrier string    // the token that is to say so
-	running time.Time // since when the pipeline has been seen to run, before the barrier is posted
-	last    string    // the token of the last request, also of a job that was given up
-	most    int       // rows of a request, since one has taken too long; 0: as the files are
-	quick   int       // requests in a row that were taken since
-	suspect *suspect  // under the sink's lock; nil: it is none
+	ticket  string   // the last job's
+	settled string   // the state of the pipeline in which nothing is under way that could land later
+	barrier string   // the token that is to say so
+	last    string   // the token of the last request, also of a job that was given up
+	most    int      // rows of a request, since one has taken too long; 0: as the files are
+	quick   int      // requests in a row that were taken since
+	suspect *suspect // under the sink's lock; nil: it is none
 }
 
 // New returns the sink for opt. transport is nil but in tests.
@@ -143,7 +142,7 @@ func (s *Sink) job(t push.Ticket) (*job, error) {
 	// Another process has posted to the table since, perhaps.
 	if p := s.pipe.Load(); p != nil {
 		if r := p.table(t.Table); r != nil && s.lanes[r.canonical()] != nil {
-			s.lanes[r.canonical()].settled = ""
+			s.lanes[r.canonical()].unsettle()
 		}
 	}
 	if t.Token == "" {
@@ -167,38 +166,33 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	}
 	ctx, span := s.c.requests.Step(ctx, "settle", attribute.String("sluice.table", l.table))
 	defer func() { push.End(span, err) }()
-	if l.running.IsZero() {
-		l.running = time.Now()
-	}
-	if wait := time.Until(l.running.Add(grace)); wait > 0 {
-		if err := push.Sleep(ctx, wait); err != nil {
-			l.running = time.Time{}
+	if l.barrier == "" {
+		if err := push.Sleep(ctx, grace); err != nil {
 			return err
 		}
 		if p, err = s.writable(ctx); err != nil { // it was paused in between, perhaps
-			l.running = time.Time{}
 			return err
 		}
-	}
-	if l.barrier == "" {
 		if l.barrier, err = s.post(ctx, "post barrier", l, nil); err != nil {
-			l.running = time.Time{}
 			return err
 		}
 	}
 	done, err := s.complete(ctx, l.barrier)
 	switch {
 	case err != nil && push.KindOf(err) == push.Lost: // with its queue
-		l.barrier = ""
+		l.unsettle()
 		return &push.Error{Op: "wait for earlier requests", Kind: push.Unavailable, Err: err}
 	case err != nil:
 		return err
 	case !done:
 		return &push.Error{Op: "wait for earlier requests", Kind: push.Unavailable, Message: "they are not complete yet", RetryAfter: time.Second}
 	}
-	l.settled, l.barrier, l.running = p.state, "", time.Time{}
+	l.settled, l.barrier = p.state, ""
 	return nil
 }
+
+// unsettle says that something may land yet that no barrier so far covers.
+func (l *lane) unsettle() { l.settled, l.barrier = "", "" }
 
 // post makes one request to the ingress and returns the token of its answer.
 func (s *Sink) post(ctx context.Context, op string, l *lane, body []byte) (string, error) {
@@ -276,7 +270,8 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 		if push.End(span, err); err != nil {
 			switch {
 			case landed(err):
-				j.begun, j.doubt, j.lane.settled = true, true, ""
+				j.begun, j.doubt = true, true
+				j.lane.unsettle()
 				if slow(err) && ctx.Err() == nil { // and not because our own time was up
 					j.halve()
 				}

@@ -206,6 +206,44 @@ func TestGhost(t *testing.T) {
 	}
 }
 
+// TestTakenBack: a table that another process had in between is settled anew, though what was
+// waited for before is complete by now.
+func TestTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Lag: time.Minute}, nil)
+		if _, err := r.post(t, "t", 0, one); err != nil { // of a process that has ended
+			t.Fatal(err)
+		}
+		r.restart(t, nil)
+		if _, err := r.post(t, "t", 0, one); err == nil || !strings.Contains(err.Error(), "not complete yet") {
+			t.Fatalf("what was posted before is not waited for: %v", err)
+		}
+		ours := r.sink
+		r.restart(t, nil)
+		time.Sleep(2 * time.Minute)
+		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "b"}, nil)})
+		for ; push.KindOf(err) == push.Unavailable && err != nil; time.Sleep(time.Second) {
+			ticket, err = r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "b"}, nil)})
+		}
+		r.emu.Inject("get", pipeline.Pausing, 0, 1)
+		if _, err := r.sink.Execute(t.Context(), ticket); err == nil {
+			t.Fatal("posted to a paused pipeline")
+		}
+		r.sink = ours
+		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Lost {
+			t.Fatalf("the job of another process: %v", err)
+		}
+		r.emu.Resume("shop")
+		if err := r.deliver(t, map[int64]string{1: "c"}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if got := r.rows("t")[1]; got != "c" {
+			t.Errorf("it has %q", got)
+		}
+	})
+}
+
 // TestPausedBetweenRequests: a pipeline that is paused after the first request of a batch gets
 // the second one when it runs again, and not before.
 func TestPausedBetweenRequests(t *testing.T) {
