@@ -3,7 +3,10 @@ package connector
 import (
 	"fmt"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -217,6 +220,31 @@ func TestTokenOutlivesItsProcess(t *testing.T) {
 			stop()
 		})
 	}
+}
+
+// TestOtherProgram: rows that were encoded when the pipeline got another program are read and
+// encoded again, as what its column is now.
+func TestOtherProgram(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{Enterprise: true, Lag: 20 * time.Millisecond})
+	opt := s.options(false, false)
+	encode, change := opt.Encode, sync.Once{}
+	opt.Encode = func(b *batcher.Batch) ([]schema.Chunk, error) {
+		chunks, err := encode(b)
+		change.Do(func() {
+			s.pipe.Stop("shop", false)
+			w := httptest.NewRecorder()
+			s.pipe.ServeHTTP(w, httptest.NewRequest("PUT", "/v0/pipelines/shop", strings.NewReader(fmt.Sprintf(`{"program_code":%q}`, strings.ReplaceAll(shopProgram, "VARCHAR", "VARIANT")))))
+			if w.Code != http.StatusOK {
+				t.Error(w.Body)
+			}
+			s.pipe.Start("shop")
+		})
+		return chunks, err
+	}
+	s.put("shop.public.a", "c", 1, "123")
+	s.run(opt)
+	s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
 }
 
 // TestOffsetsOfAnotherTarget: what one target has says nothing of another. An offset that a

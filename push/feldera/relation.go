@@ -2,6 +2,7 @@ package feldera
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -142,9 +143,21 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 	return r, nil
 }
 
-// Form says how a column's values are written for the pipeline's type of it.
+// Form says how a column's values are written for the pipeline's type of it. It is called
+// for each batch that is encoded, and Prepare holds the batch to what it has said last.
 func (s *Sink) Form(table string, c *schema.Column) batcher.JSONForm {
-	if p := s.pipe.Load(); p != nil {
+	form := s.formOf(s.pipe.Load(), table, c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forms[written{table, c.Name}] = form
+	return form
+}
+
+// written is a column of which rows were encoded.
+type written struct{ table, column string }
+
+func (s *Sink) formOf(p *pipeline, table string, c *schema.Column) batcher.JSONForm {
+	if p != nil {
 		if r := p.table(table); r != nil {
 			if f := r.field(c.Name); f != nil {
 				form, _ := s.form(f, c)
@@ -153,6 +166,22 @@ func (s *Sink) Form(table string, c *schema.Column) batcher.JSONForm {
 		}
 	}
 	return batcher.JSONPlain
+}
+
+// current is an error if the rows of a table were encoded for another program, whose column
+// had another type: the pipeline may take them all the same, as other values.
+func (s *Sink) current(p *pipeline, t *schema.Table) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if form, ok := s.forms[written{t.Name, c.Name}]; ok && form != s.formOf(p, t.Name, c) {
+			// The batch is given up, and the next one may not have the column.
+			maps.DeleteFunc(s.forms, func(at written, _ batcher.JSONForm) bool { return at.table == t.Name })
+			return &push.Error{Op: "check table", Kind: push.Restarted, Message: fmt.Sprintf("column %s of table %s has another type in the pipeline's program than when the rows were encoded; they are made again", c.Name, t.Name)}
+		}
+	}
+	return nil
 }
 
 // form is the form of a column of one type there and one here, false if the values of the

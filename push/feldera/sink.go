@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -29,6 +30,7 @@ type Sink struct {
 	accepted string           // the state that may be written to
 	jobs     map[string]*job  // by ticket
 	lanes    map[string]*lane // by table
+	forms    map[written]batcher.JSONForm
 	lives    lives
 	points   checkpoints
 }
@@ -36,13 +38,14 @@ type Sink struct {
 // job is what stands for a job: the requests that carry it. Its calls come one after the
 // other.
 type job struct {
-	lane   *lane
-	bodies []body // those that are to be posted
-	first  string // the token of the first one that was taken
-	token  string // that of the last one
-	begun  bool   // a request was taken, or may have been
-	append bool   // its rows must not be there twice
-	doubt  bool   // whether one was taken is not known
+	lane    *lane
+	program string // the pipeline's that its rows were checked against
+	bodies  []body // those that are to be posted
+	first   string // the token of the first one that was taken
+	token   string // that of the last one
+	begun   bool   // a request was taken, or may have been
+	append  bool   // its rows must not be there twice
+	doubt   bool   // whether one was taken is not known
 
 	adopted bool // another process has posted it
 
@@ -77,7 +80,7 @@ type lane struct {
 
 // New returns the sink for opt. transport is nil but in tests.
 func New(opt Options, transport http.RoundTripper) (*Sink, error) {
-	s := &Sink{opt: opt, jobs: map[string]*job{}, lanes: map[string]*lane{}}
+	s := &Sink{opt: opt, jobs: map[string]*job{}, lanes: map[string]*lane{}, forms: map[written]batcher.JSONForm{}}
 	s.points.asked, s.points.done = none, none
 	var err error
 	s.c, err = newClient(&s.opt, transport)
@@ -96,6 +99,9 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err != nil {
 		return push.Ticket{}, err
 	}
+	if err := s.current(p, j.Table); err != nil {
+		return push.Ticket{}, err
+	}
 	l := s.lane(r, j.Table.Name)
 	if err := s.quarantined(l); err != nil {
 		return push.Ticket{}, err
@@ -103,7 +109,7 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err := s.settle(ctx, p, l); err != nil {
 		return push.Ticket{}, err
 	}
-	made := &job{lane: l, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name), source: j.Source}
+	made := &job{lane: l, program: p.program, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name), source: j.Source}
 	for _, c := range j.Chunks {
 		made.bodies = append(made.bodies, body{c.Data, c.Records}.cut(l.most)...)
 		made.rows += c.Rows
@@ -253,6 +259,9 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 		if err != nil {
 			return err
 		}
+		if p.program != j.program {
+			return errProgram
+		}
 		if err := s.turn(j); err != nil {
 			return err
 		}
@@ -291,6 +300,8 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 	return nil
 }
 
+var errProgram = &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew with another program than the one that the rows were checked against"}
+
 // Status says Done when all requests of the job are complete, and so is, if it is asked
 // for, a checkpoint that was made afterwards. It is Restarted where the pipeline was started anew
 // since the first of them: what it had not saved by then is to be sent again with the rest.
@@ -318,6 +329,9 @@ func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
 		p, err := s.writable(ctx)
 		if err != nil {
 			return push.Status{}, err
+		}
+		if p.program != j.program {
+			return push.Status{}, errProgram
 		}
 		if err := s.settle(ctx, p, j.lane); err != nil {
 			return push.Status{}, err

@@ -1,6 +1,7 @@
 package feldera_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -62,6 +63,18 @@ func (r *rig) open(t *testing.T, handler http.Handler, change func(*feldera.Opti
 	}
 	if state, err := r.sink.State(t.Context()); err == nil {
 		r.sink.Accept(state)
+	}
+}
+
+// put gives the pipeline, which is stopped, another program.
+func (r *rig) put(t *testing.T, program string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	body, _ := json.Marshal(map[string]any{"name": "shop", "program_code": program})
+	req := httptest.NewRequest("PUT", "/v0/pipelines/shop", bytes.NewReader(body))
+	req.Header.Set("Authorization", "Bearer "+r.key)
+	if r.emu.ServeHTTP(w, req); w.Code != http.StatusOK {
+		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 }
 
@@ -571,6 +584,58 @@ func TestTables(t *testing.T) {
 			case tc.want != "" && (err == nil || push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), tc.want)):
 				t.Errorf("%s %v: %v, want %s", tc.table, tc.columns, err, tc.want)
 			}
+		}
+	})
+}
+
+// TestOtherProgram: rows that were written for a column of one type are not posted to a column
+// of another one; they are made anew. What the program's change does not concern is posted.
+func TestOtherProgram(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+		table := pushtest.ConformTable("t")
+		encode := func() []schema.Chunk {
+			for i := range table.Columns {
+				r.sink.Form("t", &table.Columns[i])
+			}
+			return chunks(map[int64]string{1: "a"}, nil)
+		}
+		change := func(kind string) {
+			t.Helper()
+			r.emu.Stop("shop", false)
+			r.put(t, strings.ReplaceAll(program, "v VARCHAR", "v "+kind))
+			r.emu.Start("shop")
+		}
+		deliver := func(d *push.Delivery) push.Kind {
+			if err := r.pusher().Run(t.Context(), d); err != nil {
+				return push.KindOf(err)
+			}
+			return push.Unavailable
+		}
+		d := push.NewDelivery(table, encode())
+		change("VARIANT")
+		if kind := deliver(d); kind != push.Lost {
+			t.Errorf("changed before the job was made: %v", kind)
+		}
+		d = push.NewDelivery(table, encode())
+		d.Bind = func(context.Context, push.Ticket, int, int) error {
+			change("VARCHAR(10)")
+			return nil
+		}
+		if kind := deliver(d); kind != push.Lost {
+			t.Errorf("changed before the job was posted: %v", kind)
+		}
+		if n := len(r.rows("t")); n > 0 {
+			t.Errorf("%d rows are there", n)
+		}
+		d = push.NewDelivery(table, encode())
+		d.Bind = func(context.Context, push.Ticket, int, int) error {
+			d.Bind = nil
+			change("VARCHAR(20)")
+			return nil
+		}
+		if err := r.pusher().Run(t.Context(), d); err != nil || r.rows("t")[1] != "a" {
+			t.Errorf("a change that does not concern it: %v, it has %v", err, r.rows("t"))
 		}
 	})
 }
