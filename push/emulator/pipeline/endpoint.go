@@ -1,60 +1,64 @@
 package pipeline
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"slices"
-	"strconv"
 	"time"
 )
 
-// endpoint is the queue of one spelling of a table and one set of parameters.
+// endpoint is the queue of one spelling of a table and one set of parameters. Before 0.275
+// each worker of the server has such a queue of its own.
 type endpoint struct {
 	id       int
+	name     string // as /stats tells it
+	segment  string // the table as the path has it
 	table    *relation
 	received int64
 	done     int64
 	queue    []queued
 }
 
-// next takes out of the queue what is applied next: the first that is due or, where each
-// worker of the server has a queue of its own, the last.
-func (ep *endpoint) next(now time.Time, ordered bool) (q queued, ok bool) {
-	at := 0
-	for !ordered && at+1 < len(ep.queue) && !ep.queue[at+1].due.After(now) {
-		at++
-	}
-	if len(ep.queue) == 0 || ep.queue[at].due.After(now) {
+// queued is a chunk that waits to be processed.
+type queued struct {
+	changes []change
+	upto    int64 // of what the endpoint has received
+	post    int   // which one it came with
+	due     time.Time
+}
+
+// next takes out of the queue what is applied next, if it is due.
+func (ep *endpoint) next(now time.Time) (q queued, ok bool) {
+	if len(ep.queue) == 0 || ep.queue[0].due.After(now) {
 		return q, false
 	}
-	q = ep.queue[at]
-	ep.queue = slices.Delete(ep.queue, at, at+1)
+	q, ep.queue = ep.queue[0], ep.queue[1:]
 	return q, true
 }
 
-// upto is before which count everything is processed.
-func (ep *endpoint) upto() int64 {
-	if len(ep.queue) == 0 {
-		return ep.received
+// buffered is how many records wait.
+func (ep *endpoint) buffered() (n int) {
+	for _, q := range ep.queue {
+		n += len(q.changes)
 	}
-	return ep.queue[0].upto - int64(len(ep.queue[0].changes))
+	return n
 }
 
-// full reports whether so many records wait to be processed that no more are read.
-func (p *instance) full(most int) bool {
-	n := 0
-	for _, ep := range p.endpoints {
-		for _, q := range ep.queue {
-			n += len(q.changes)
+// inTurn returns the endpoints in the order in which they are read: the one with the latest
+// request first, for nothing is said of it.
+func (p *instance) inTurn() []*endpoint {
+	latest := func(ep *endpoint) int {
+		if len(ep.queue) == 0 {
+			return 0
 		}
+		return ep.queue[0].post
 	}
-	return n >= most
-}
-
-type queued struct {
-	changes []change
-	upto    int64
-	due     time.Time
+	return slices.SortedFunc(maps.Values(p.endpoints), func(a, b *endpoint) int {
+		return cmp.Or(cmp.Compare(latest(b), latest(a)), cmp.Compare(a.id, b.id))
+	})
 }
 
 // token is what stands for all that an endpoint has received.
@@ -77,13 +81,34 @@ func readToken(s string) (t token, err error) {
 	return t, err
 }
 
-// endpoint returns the queue of a spelling and parameters.
-func (p *instance) endpoint(segment string, r *relation, array bool, format string) *endpoint {
-	name := segment + "?" + format + strconv.FormatBool(array)
-	ep := p.endpoints[name]
+// post is a request to the ingress, and which worker of the server has it.
+type post struct {
+	segment string // the table as the path has it
+	format  string
+	update  string
+	array   bool
+	body    []byte
+	trace   string
+	worker  int
+}
+
+func (q *post) endpoint() string {
+	return fmt.Sprintf("%s?%s%v/%d", q.segment, q.update, q.array, q.worker)
+}
+
+// endpoint returns the queue for a request to a table.
+func (p *instance) endpoint(q *post, r *relation) *endpoint {
+	ep := p.endpoints[q.endpoint()]
 	if ep == nil {
-		ep = &endpoint{id: len(p.endpoints), table: r}
-		p.endpoints[name] = ep
+		ep = &endpoint{id: len(p.endpoints), segment: q.segment, table: r, name: fmt.Sprintf("%s.api-ingress-%016x", q.segment, len(p.endpoints))}
+		p.endpoints[q.endpoint()] = ep
 	}
 	return ep
+}
+
+// waits reports whether a request is not read yet: the pipeline is paused, or too many
+// records wait in the queue that it goes to.
+func (e *Emulator) waits(p *instance, q *post) bool {
+	ep := p.endpoints[q.endpoint()]
+	return p.status == "Paused" || p.status == "Running" && ep != nil && ep.buffered() >= e.opt.Backlog
 }

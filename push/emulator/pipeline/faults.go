@@ -24,7 +24,7 @@ const (
 )
 
 // Inject makes the next calls of an operation fail: ingress, completion, get, config,
-// events, checkpoint or checkpoint_status. The first skip calls pass, then times fail.
+// events, stats, checkpoint or checkpoint_status. The first skip calls pass, then times fail.
 func (e *Emulator) Inject(op string, f Fault, skip, times int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

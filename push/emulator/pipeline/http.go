@@ -131,15 +131,16 @@ func (e *Emulator) routes() {
 		}
 		return answer{200, map[string]any{"success": p.success, "failure": nil}, false}
 	}))
-	of("GET /stats", "", running(func(p *instance, _ *http.Request, _ []byte) answer {
-		inputs := []any{}
+	of("GET /stats", "stats", running(func(p *instance, _ *http.Request, _ []byte) answer {
+		inputs, waiting := []any{}, 0
 		for _, name := range slices.Sorted(maps.Keys(p.endpoints)) {
 			ep := p.endpoints[name]
-			inputs = append(inputs, map[string]any{"endpoint_name": fmt.Sprintf("%s.api-ingress-%016x", ep.table.Name, ep.id), "config": map[string]any{"stream": ep.table.Name},
-				"metrics": map[string]any{"total_records": ep.received, "buffered_records": len(ep.queue)}, "paused": false, "fatal_error": nil})
+			waiting += ep.buffered()
+			inputs = append(inputs, map[string]any{"endpoint_name": ep.name, "config": map[string]any{"stream": ep.segment},
+				"metrics": map[string]any{"total_records": ep.received, "buffered_records": ep.buffered()}, "paused": false, "fatal_error": nil}) // that is: by a person
 		}
 		return answer{200, map[string]any{"global_metrics": map[string]any{"state": p.status, "incarnation_uuid": p.incarnation, "total_completed_steps": p.steps, "total_initiated_steps": p.steps,
-			"buffered_input_records": 0, "pipeline_complete": false, "transaction_status": "NoTransaction"}, "inputs": inputs, "outputs": []any{}}, false}
+			"buffered_input_records": waiting, "pipeline_complete": false, "transaction_status": "NoTransaction"}, "inputs": inputs, "outputs": []any{}}, false}
 	}))
 	of("GET /query", "", running(e.query))
 	e.mux.Handle("POST /v0/pipelines/{pipeline}/ingress/{table}", http.HandlerFunc(e.ingress))

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,21 +175,28 @@ func (r *relation) key(row []any) string {
 	return string(b)
 }
 
-// ingress takes rows. While the pipeline is paused, or has too many that wait, the request lies
-// in its hands, and is read when it goes on, whether somebody still waits for the answer or not.
+// ingress takes rows. While the pipeline is paused, or has too many of the table that wait, the
+// request lies in its hands, and is read when it goes on, whether somebody still waits for the
+// answer or not.
 func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return // nothing is taken of an array that is cut off
 	}
+	query := r.URL.Query()
+	q := &post{segment: r.PathValue("table"), format: query.Get("format"), update: cmp.Or(query.Get("update_format"), "insert_delete"), array: query.Get("array") == "true",
+		body: body, trace: r.Header.Get("Traceparent")}
 	give := time.Now().Add(e.opt.Patience)
 	e.mu.Lock()
 	e.advance(time.Now())
-	e.Stats.Requests++
+	if e.Stats.Requests++; !e.ordered {
+		e.turns++
+		q.worker = e.turns % workers
+	}
 	p := e.pipes[r.PathValue("pipeline")]
-	for p != nil && (p.status == "Paused" || p.status == "Running" && p.full(e.opt.Backlog)) && r.URL.Query().Get("force") != "true" {
+	for p != nil && e.waits(p, q) && query.Get("force") != "true" {
 		if !time.Now().Before(give) || r.Context().Err() != nil {
-			p.ghosts = append(p.ghosts, ghost{read: func() { e.take(p, r, body) }})
+			p.ghosts = append(p.ghosts, ghost{post: q})
 			e.mu.Unlock()
 			write(w, unreachable)
 			return
@@ -206,10 +214,10 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 			return refuse(503, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status}, "the pipeline is not deployed")
 		}
 		if f == Late {
-			p.ghosts = append(p.ghosts, ghost{at: time.Now().Add(ghostDelay), read: func() { e.take(p, r, body) }})
+			p.ghosts = append(p.ghosts, ghost{at: time.Now().Add(ghostDelay), post: q})
 			return unreachable
 		}
-		return e.take(p, r, body)
+		return e.take(p, q)
 	})
 	e.mu.Unlock()
 	if broken {
@@ -218,39 +226,35 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	write(w, a)
 }
 
+// workers is how many the server has; requests come to one after the other.
+const workers = 4
+
 // maxErrors is how many rows an answer tells of: the last ones.
 const maxErrors = 1000
 
 // take reads a body into a queue, and answers with a token.
-func (e *Emulator) take(p *instance, r *http.Request, body []byte) answer {
-	q := r.URL.Query()
-	segment := r.PathValue("table")
-	name, _ := identifier(segment)
+func (e *Emulator) take(p *instance, q *post) answer {
+	name, _ := identifier(q.segment)
 	rel := p.relations[name]
 	if rel == nil {
-		return refuse(404, "UnknownInputStream", map[string]any{"endpoint_name": segment, "stream_name": name}, "unknown input table %q", name)
+		return refuse(404, "UnknownInputStream", map[string]any{"endpoint_name": q.segment, "stream_name": name}, "unknown input table %q", name)
 	}
-	format := q.Get("update_format")
-	if format == "" {
-		format = "insert_delete"
+	if q.format != "json" || q.update != "insert_delete" && q.update != "raw" {
+		return refuse(400, "UnknownInputFormat", map[string]any{"endpoint_name": q.segment, "format_name": q.format}, "only format=json with insert_delete or raw is here")
 	}
-	if q.Get("format") != "json" || format != "insert_delete" && format != "raw" {
-		return refuse(400, "UnknownInputFormat", map[string]any{"endpoint_name": segment, "format_name": q.Get("format")}, "only format=json with insert_delete or raw is here")
-	}
-	array := q.Get("array") == "true"
-	ep := p.endpoint(segment, rel, array, format)
-	chunks, bad := events(body, array)
+	ep := p.endpoint(q, rel)
+	chunks, bad := events(q.body, q.array)
 	e.Stats.Posts++
 	rows := 0
 	for _, chunk := range chunks {
-		changes, wrong := rel.decode(chunk, format)
+		changes, wrong := rel.decode(chunk, q.update)
 		bad = append(bad, wrong...)
-		if array && len(wrong) > 0 {
+		if q.array && len(wrong) > 0 {
 			continue // all of it or nothing
 		}
 		ep.received += int64(len(changes))
 		rows += len(changes)
-		ep.queue = append(ep.queue, queued{changes: changes, upto: ep.received, due: time.Now().Add(e.opt.Lag)})
+		ep.queue = append(ep.queue, queued{changes: changes, upto: ep.received, post: e.Stats.Posts, due: time.Now().Add(e.opt.Lag)})
 	}
 	e.Stats.Rows += rows
 	if len(bad) > 0 {
@@ -272,7 +276,7 @@ func (e *Emulator) take(p *instance, r *http.Request, body []byte) answer {
 		what = "barrier"
 	}
 	t := token{p.incarnation, ep.id, ep.received}.String()
-	e.say(Event{What: what, Table: rel.Name, Rows: rows, Token: t, Trace: r.Header.Get("Traceparent")})
+	e.say(Event{What: what, Table: rel.Name, Rows: rows, Token: t, Trace: q.trace})
 	e.advance(time.Now())
 	return answer{200, map[string]any{"token": t}, false}
 }

@@ -26,10 +26,10 @@ import (
 type Options struct {
 	Key        string        // the accepted API key; "": any
 	Enterprise bool          // the edition: has checkpoints, and goes on from them
-	Version    string        // "": 0.337.0; before 0.275 requests overtake each other
+	Version    string        // "": 0.337.0; before 0.275 each worker of the server has a queue of its own
 	Lag        time.Duration // from taking rows to their completion
 	Patience   time.Duration // of the manager with a pipeline that does not answer; 0: 30 s
-	Backlog    int           // records that wait, from which on requests wait as well; 0: 100 000
+	Backlog    int           // records that wait in a queue, from which on requests to it wait as well; 0: 100 000
 	FaultRate  float64       // share of calls that fail at random, 0 to 1
 	Seed       uint64        // of the random faults
 	// Panic tells of rows that kill the pipeline when they are processed; nil: none does.
@@ -59,13 +59,14 @@ type Event struct {
 // Emulator serves any number of pipelines.
 type Emulator struct {
 	opt     Options
-	ordered bool // requests to a table are processed as they came
+	ordered bool // the workers of the server share their queues
 	mux     *http.ServeMux
 
 	mu     sync.Mutex
 	pipes  map[string]*instance
 	faults script.Faults[Fault]
 	dice   *rand.Rand
+	turns  int // of the workers
 	Stats  Stats
 }
 
@@ -106,8 +107,8 @@ type point struct {
 
 // ghost is a request that its sender has given up, and that the pipeline still reads.
 type ghost struct {
-	at   time.Time
-	read func()
+	at   time.Time // when it is read; zero: some time after it does not wait any more
+	post *post
 }
 
 // New returns an emulator without pipelines.
@@ -309,44 +310,43 @@ func (e *Emulator) advance(now time.Time) {
 		late := p.ghosts
 		p.ghosts = nil
 		for _, g := range late {
-			if g.at.IsZero() || g.at.After(now) || p.full(e.opt.Backlog) {
+			if e.waits(p, g.post) {
+				g.at = time.Time{}
+			}
+			if g.at.IsZero() || g.at.After(now) {
 				p.ghosts = append(p.ghosts, g)
 				continue
 			}
-			g.read()
-		}
-		for i := range p.ghosts { // they were waiting for the pipeline to run
-			if p.ghosts[i].at.IsZero() {
-				p.ghosts[i].at = p.since.Add(ghostDelay)
-			}
+			e.take(p, g.post)
 		}
 		for len(p.saving) > 0 && !p.saving[0].due.After(now) {
 			p.saved, p.success = p.saving[0].tables, &p.saving[0].sequence
 			p.saving = p.saving[1:]
 		}
-		if p.stuck {
-			continue
-		}
-		for _, name := range slices.Sorted(maps.Keys(p.endpoints)) {
-			ep := p.endpoints[name]
-			for p.status == "Running" {
-				q, ok := ep.next(now, e.ordered)
+		for _, ep := range p.inTurn() {
+			for p.status == "Running" && !p.stuck {
+				q, ok := ep.next(now)
 				if !ok {
 					break
 				}
 				p.steps++
 				if e.apply(p, ep.table, q.changes) {
-					ep.done = ep.upto()
+					ep.done = q.upto
 				}
 			}
 			if p.status != "Running" {
 				break
 			}
 		}
+		for i := range p.ghosts {
+			if g := &p.ghosts[i]; g.at.IsZero() && !e.waits(p, g.post) {
+				g.at = now.Add(ghostDelay)
+			}
+		}
 	}
 }
 
-// ghostDelay is how soon after it is resumed a pipeline has read what waited for it.
+// ghostDelay is how soon a pipeline reads what waited for it, after it is resumed or has room.
 const ghostDelay = 500 * time.Millisecond
 
 // apply processes a chunk as a whole. It reports false if that was the pipeline's end.

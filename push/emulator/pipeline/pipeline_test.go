@@ -255,31 +255,51 @@ func TestBacklog(t *testing.T) {
 		if time.Sleep(time.Minute); len(e.Rows("p", "t")) != 2 {
 			t.Errorf("it has %v", e.Rows("p", "t"))
 		}
-		e.Rows("p", "t") // now it is read
+		e.Rows("p", "t") // now it has room for it
+		time.Sleep(time.Second)
+		e.Rows("p", "t") // and has read it
 		if time.Sleep(time.Minute); len(e.Rows("p", "t")) != 3 {
 			t.Errorf("it has %v at the end", e.Rows("p", "t"))
 		}
 	})
 }
 
-// TestOrder: before 0.275 a request overtakes those before it that are not complete, and
-// a token still stands for all of them.
+// TestOrder: before 0.275 a request may overtake those before it that are not complete, and
+// its token says nothing of them.
 func TestOrder(t *testing.T) {
 	for version, want := range map[string]string{"0.274.9": `[{"id":1,"s":"first"}]`, "0.275.0": `[{"id":1,"s":"last"}]`} {
 		synctest.Test(t, func(t *testing.T) {
 			e := started(t, Options{Version: version, Lag: time.Minute}, "CREATE TABLE t (id INT PRIMARY KEY, s VARCHAR);")
+			post := func(body string) (token string) {
+				_, m := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", body)
+				return m["token"].(string)
+			}
+			status := func(token string) any {
+				_, m := call(t, e, "GET", "/v0/pipelines/p/completion_status?token="+token, "")
+				return m["status"]
+			}
 			var tokens []string
 			for _, s := range []string{"first", "last"} {
-				_, m := call(t, e, "POST", "/v0/pipelines/p/ingress/t?format=json&array=true", fmt.Sprintf(`[{"insert":{"id":1,"s":%q}}]`, s))
-				tokens = append(tokens, m["token"].(string))
+				tokens = append(tokens, post(fmt.Sprintf(`[{"insert":{"id":1,"s":%q}}]`, s)))
+			}
+			if got := status(post("")); (got == "complete") != (version == "0.274.9") {
+				t.Errorf("%s: the token of an empty body is %v", version, got)
+			}
+			_, m := call(t, e, "GET", "/v0/pipelines/p/stats", "")
+			waiting := 0.0
+			for _, input := range m["inputs"].([]any) {
+				waiting += input.(map[string]any)["metrics"].(map[string]any)["buffered_records"].(float64)
+			}
+			if waiting != 2 || m["global_metrics"].(map[string]any)["buffered_input_records"] != 2.0 {
+				t.Errorf("%s: %v", version, m)
 			}
 			time.Sleep(2 * time.Minute)
 			if got := rows(e, "t"); got != want {
 				t.Errorf("%s: %s, want %s", version, got, want)
 			}
 			for _, token := range tokens {
-				if _, m := call(t, e, "GET", "/v0/pipelines/p/completion_status?token="+token, ""); m["status"] != "complete" {
-					t.Errorf("%s: %v", version, m)
+				if got := status(token); got != "complete" {
+					t.Errorf("%s: %v", version, got)
 				}
 			}
 		})
