@@ -25,6 +25,7 @@ var pipeFaults = map[string][]pipeline.Fault{
 	"completion": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Unreachable, pipeline.Terminating, pipeline.Accepted},
 	"get":        {pipeline.LostBefore, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Pausing},
 	"config":     {pipeline.LostBefore, pipeline.Answer500},
+	"stats":      {pipeline.LostBefore, pipeline.Answer500, pipeline.Unreachable},
 	"checkpoint": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.Unreachable},
 }
 
@@ -32,7 +33,7 @@ var pipeFaults = map[string][]pipeline.Fault{
 func newPipelineScenario(seed int64) *scenario {
 	s := newScenario(seed)
 	s.pipeline, s.enterprise = true, seed%2 == 1
-	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint"}
+	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "stats"}
 	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
 	died := false
 	for i := range s.script {
@@ -65,7 +66,11 @@ func (w *simulation) newPipe() {
 	if w.seed%4 == 1 {
 		version = "0.274.9" // whose requests overtake each other
 	}
-	w.pipe = pipeline.New(pipeline.Options{Version: version, Enterprise: w.enterprise, Lag: w.delay, Patience: 5 * time.Second, Seed: uint64(w.seed),
+	backlog := 0
+	if w.seed%5 == 0 {
+		backlog = 10 // so that requests wait, and are given up
+	}
+	w.pipe = pipeline.New(pipeline.Options{Version: version, Enterprise: w.enterprise, Lag: w.delay, Patience: 5 * time.Second, Backlog: backlog, Seed: uint64(w.seed),
 		OnRow: func(table, key string, row []any) { w.onRow(table, pipeKey(key), row) },
 		OnEvent: func(e pipeline.Event) {
 			w.mu.Lock()
@@ -181,6 +186,8 @@ func pipeOperation(req *http.Request) string {
 		return "checkpoint"
 	case strings.HasSuffix(path, "/config"):
 		return "config"
+	case strings.HasSuffix(path, "/stats"):
+		return "stats"
 	}
 	return "get"
 }

@@ -68,6 +68,7 @@ type body struct {
 // lane is a table's ingress. One job of it is under way at a time (I3).
 type lane struct {
 	table   string // as it is named here
+	name    string // as the program knows it
 	path    string
 	ticket  string   // the last job's
 	settled string   // the state of the pipeline in which nothing is under way that could land later
@@ -131,7 +132,7 @@ func (s *Sink) lane(r *relation, table string) *lane {
 	name := r.canonical()
 	l := s.lanes[name]
 	if l == nil {
-		l = &lane{table: table, path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
+		l = &lane{table: table, name: name, path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
 		s.lanes[name] = l
 	}
 	return l
@@ -159,13 +160,10 @@ func (s *Sink) job(t push.Ticket) (*job, error) {
 	return j, nil
 }
 
-// grace is how soon a pipeline that runs has read the requests that waited for it. Nothing
-// tells when it has: a request whose sender has given up may be read without an answer.
-const grace = 2 * time.Second
-
 // settle waits until nothing that was posted to a table can land any more, also by another
-// process: the pipeline runs, has had time to read what waited for it, and an empty body
-// gets a token, which covers all that it has of the table.
+// process: the pipeline has had time to read what waited for it, and an empty body gets a
+// token, which covers all that its queue has of the table. Where there are several, they are
+// seen to be empty.
 func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	if l.settled == p.state {
 		return nil
@@ -173,10 +171,7 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	ctx, span := s.c.requests.Step(ctx, "settle", attribute.String("sluice.table", l.table))
 	defer func() { push.End(span, err) }()
 	if l.barrier == "" {
-		if err := push.Sleep(ctx, grace); err != nil {
-			return err
-		}
-		if p, err = s.writable(ctx); err != nil { // it was paused in between, perhaps
+		if err := s.calm(ctx, l); err != nil {
 			return err
 		}
 		if l.barrier, err = s.post(ctx, "post barrier", l, nil); err != nil {
@@ -191,7 +186,12 @@ func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
 	case err != nil:
 		return err
 	case !done:
-		return &push.Error{Op: "wait for earlier requests", Kind: push.Unavailable, Message: "they are not complete yet", RetryAfter: time.Second}
+		return earlier("they are not complete yet")
+	}
+	if !p.ordered {
+		if err := s.drained(ctx, l); err != nil {
+			return err
+		}
 	}
 	l.settled, l.barrier = p.state, ""
 	return nil

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,6 +79,17 @@ func (r *rig) put(t *testing.T, program string) {
 	}
 }
 
+// fill posts so many requests that fill a queue with deletes of rows that are not there, as a
+// zombie might.
+func (r *rig) fill(requests int) {
+	for range requests {
+		req := httptest.NewRequest("POST", "/v0/pipelines/shop/ingress/t?format=json&update_format=insert_delete&array=true", strings.NewReader(
+			`[{"delete":{"id":-1}},{"delete":{"id":-2}},{"delete":{"id":-3}},{"delete":{"id":-4}},{"delete":{"id":-5}}]`))
+		req.Header.Set("Authorization", "Bearer "+r.key)
+		r.emu.ServeHTTP(httptest.NewRecorder(), req)
+	}
+}
+
 // status is the pipeline's, as the manager tells it.
 func (r *rig) status() string {
 	w := httptest.NewRecorder()
@@ -128,14 +140,15 @@ func (r *rig) deliver(t *testing.T, rows map[int64]string) error {
 	return r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), chunks(rows, nil)))
 }
 
-// TestConform holds the sink against what all sinks promise: of both editions, under every
-// failure of its calls.
+// TestConform holds the sink against what all sinks promise: of both editions, and of a version
+// that has several queues for a table, under every failure of its calls.
 func TestConform(t *testing.T) {
-	for _, enterprise := range []bool{false, true} {
-		t.Run(fmt.Sprintf("enterprise %v", enterprise), func(t *testing.T) {
+	for name, eo := range map[string]pipeline.Options{"open source": {}, "Enterprise": {Enterprise: true}, "before 0.275": {Version: "0.274.9"}} {
+		eo.Lag, eo.Backlog = 3*time.Second, 5
+		t.Run(name, func(t *testing.T) {
 			pushtest.Conform(t, func(t *testing.T) pushtest.Target {
-				edition := func(o *feldera.Options) { o.Checkpoint = enterprise }
-				r := newRig(t, pipeline.Options{Enterprise: enterprise, Lag: 3 * time.Second}, edition)
+				edition := func(o *feldera.Options) { o.Checkpoint = eo.Enterprise }
+				r := newRig(t, eo, edition)
 				faults := map[string]func(){
 					"paused": func() {
 						r.emu.Pause("shop")
@@ -150,8 +163,13 @@ func TestConform(t *testing.T) {
 						r.emu.Stick("shop", true)
 						time.AfterFunc(10*time.Minute, func() { r.emu.Stick("shop", false) })
 					},
+					"full queues": func() {
+						r.emu.Stick("shop", true)
+						r.fill(4) // where there are fewer, the rest waits before them
+						time.AfterFunc(3*time.Minute, func() { r.emu.Stick("shop", false) })
+					},
 				}
-				for _, op := range []string{"ingress", "completion", "get", "config", "checkpoint", "checkpoint_status"} {
+				for _, op := range []string{"ingress", "completion", "get", "config", "stats", "checkpoint", "checkpoint_status"} {
 					for _, f := range []pipeline.Fault{pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429,
 						pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Terminating, pipeline.Accepted} {
 						if op == "ingress" || f != pipeline.Late && f != pipeline.After503 {
@@ -224,10 +242,13 @@ func TestGhost(t *testing.T) {
 func TestTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{Lag: time.Minute}, nil)
-		if _, err := r.post(t, "t", 0, one); err != nil { // of a process that has ended
-			t.Fatal(err)
-		}
-		r.restart(t, nil)
+		first := sync.Once{}
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if strings.Contains(req.URL.Path, "/ingress/") {
+				first.Do(func() { r.fill(1) }) // what our barrier has to wait for
+			}
+			r.emu.ServeHTTP(w, req)
+		}), nil)
 		if _, err := r.post(t, "t", 0, one); err == nil || !strings.Contains(err.Error(), "not complete yet") {
 			t.Fatalf("what was posted before is not waited for: %v", err)
 		}
@@ -745,6 +766,98 @@ func TestCheckpointOfALifeThatIsOver(t *testing.T) {
 			t.Errorf("%v, %d rows were posted", err, posted)
 		}
 	})
+}
+
+// TestQueueOfEachWorker: before 0.275 an empty body says nothing of what lies in the queue of
+// another worker. What another process has posted there is waited for all the same, also if it
+// comes at the last moment.
+func TestQueueOfEachWorker(t *testing.T) {
+	for _, last := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Version: "0.274.0", Lag: time.Second}, nil)
+			r.emu.Stick("shop", true)
+			theirs, first := r.sink, sync.Once{}
+			post := func() {
+				ticket, err := theirs.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: one})
+				if err == nil {
+					_, err = theirs.Execute(t.Context(), ticket)
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			}
+			if !last {
+				post()
+			}
+			r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				if last && strings.Contains(req.URL.Path, "/ingress/") {
+					first.Do(post)
+				}
+				r.emu.ServeHTTP(w, req)
+			}), nil)
+			time.AfterFunc(10*time.Minute, func() { r.emu.Stick("shop", false) })
+			if err := r.deliver(t, map[int64]string{1: "b"}); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+			if got := r.rows("t")[1]; got != "b" {
+				t.Errorf("at the last moment %v: it has %q", last, got)
+			}
+		})
+	}
+}
+
+// TestBacklog: requests that lie before a full queue are given up by the manager, and read one
+// after the other when there is room. What another process sends comes after them.
+func TestBacklog(t *testing.T) {
+	for version, queues := range map[string]int{"0.337.0": 1, "0.274.0": 4} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Version: version, Backlog: 1, Lag: 1200 * time.Millisecond}, nil)
+			var begun []func() error
+			for _, v := range []string{"a", "b"} {
+				r.restart(t, nil)
+				sink := r.sink
+				ticket, err := sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: v}, nil)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				begun = append(begun, func() error {
+					_, err := sink.Execute(t.Context(), ticket)
+					return err
+				})
+			}
+			r.emu.Stick("shop", true)
+			time.AfterFunc(10*time.Minute, func() { r.emu.Stick("shop", false) })
+			r.fill(queues)
+			for _, execute := range begun {
+				if err := execute(); err == nil {
+					t.Fatal("a full queue took it")
+				}
+			}
+			clock, done := time.NewTicker(100*time.Millisecond), make(chan bool)
+			defer close(done)
+			go func() { // the pipeline works while nobody asks it
+				for {
+					select {
+					case <-clock.C:
+						r.rows("t")
+					case <-done:
+						return
+					}
+				}
+			}()
+			r.restart(t, nil)
+			if err := r.deliver(t, map[int64]string{1: "c"}); err != nil {
+				t.Fatal(err)
+			}
+			for range 10 {
+				time.Sleep(time.Second)
+				if got := r.rows("t")[1]; got != "c" {
+					t.Fatalf("%s: it has %q", version, got)
+				}
+			}
+		})
+	}
 }
 
 // TestVersions: what is too old is refused, and what does not keep the order of requests
