@@ -27,6 +27,10 @@ out["paused"] = client.get_pipeline("client", PipelineFieldSelector.ALL).deploym
 client.resume_pipeline("client")
 token = client.push_to_pipeline("client", "t", "json", [{"insert": {"id": 4}}], array=True, update_format="insert_delete", wait=False)
 client.wait_for_token("client", token if isinstance(token, str) else token["token"])
+endpoints = [i["endpoint_name"] for i in client.get_pipeline_stats("client")["inputs"]]
+for name in endpoints:
+    client.wait_for_token("client", client.generate_completion_token("client", *name.split(".", 1)))
+out["endpoints"] = len(endpoints)
 try:
     push([{"insert": {"id": "x"}}, {"insert": {"id": 5}}], update_format="insert_delete")
     out["refused"] = ""

@@ -28,6 +28,7 @@ func TestFelderaClient(t *testing.T) {
 	var out struct {
 		Edition, Version, Paused, Refused, State, Stopped string
 		Tables                                            []string
+		Endpoints                                         int
 		OldToken                                          string `json:"old token"`
 		Rows                                              []map[string]any
 	}
@@ -40,7 +41,7 @@ func TestFelderaClient(t *testing.T) {
 		t.Errorf("it reads %s", rows)
 	}
 	if out.Edition != "Open source" || out.Version != "0.369.0" || out.Paused != "Paused" || out.State != "Running" || out.Stopped != "Stopped" ||
-		len(out.Tables) != 1 || out.Tables[0] != "t" || !strings.Contains(out.Refused, "Errors parsing input data (1 errors)") || out.OldToken == "" {
+		out.Endpoints != 2 || len(out.Tables) != 1 || out.Tables[0] != "t" || !strings.Contains(out.Refused, "Errors parsing input data (1 errors)") || out.OldToken == "" {
 		t.Errorf("it has seen %s", text)
 	}
 }

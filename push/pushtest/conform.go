@@ -92,8 +92,14 @@ func Conform(t *testing.T, make func(*testing.T) Target) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ticket.Token, err = x.Sink.Execute(t.Context(), ticket); err != nil {
-			t.Fatal(err)
+		for {
+			if ticket.Token, err = x.Sink.Execute(t.Context(), ticket); err == nil {
+				break
+			}
+			if s, err := x.Sink.Status(t.Context(), ticket); err != nil || s.State != push.New {
+				t.Fatalf("a part is posted: %v %v", s.State, err)
+			}
+			time.Sleep(time.Second)
 		}
 		p := x.pusher()
 		p.Sink = x.Again()

@@ -14,7 +14,7 @@ import (
 // each worker of the server has such a queue of its own.
 type endpoint struct {
 	id       int
-	name     string // as /stats tells it
+	name     string // among those of all tables: the table's, and that of the connector which the server makes for each queue
 	segment  string // the table as the path has it
 	table    *relation
 	received int64
@@ -100,7 +100,7 @@ func (q *post) endpoint() string {
 func (p *instance) endpoint(q *post, r *relation) *endpoint {
 	ep := p.endpoints[q.endpoint()]
 	if ep == nil {
-		ep = &endpoint{id: len(p.endpoints), segment: q.segment, table: r, name: fmt.Sprintf("%s.api-ingress-%016x", q.segment, len(p.endpoints))}
+		ep = &endpoint{id: len(p.endpoints), segment: q.segment, table: r, name: fmt.Sprintf("%s.api-ingress-%016x", r.Name, len(p.endpoints))}
 		p.endpoints[q.endpoint()] = ep
 	}
 	return ep

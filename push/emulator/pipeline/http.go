@@ -112,9 +112,7 @@ func (e *Emulator) routes() {
 		}))
 	}
 	of("GET /completion_status", "completion", running(e.completion))
-	of("GET /tables/{table}/connectors/{connector}/completion_token", "", running(func(p *instance, r *http.Request, _ []byte) answer {
-		return refuse(404, "UnknownInputEndpoint", map[string]any{"endpoint_name": r.PathValue("connector")}, "unknown input endpoint")
-	}))
+	of("GET /tables/{table}/connectors/{connector}/completion_token", "", running((*instance).connectorToken))
 	of("POST /checkpoint", "checkpoint", running(func(p *instance, _ *http.Request, _ []byte) answer {
 		if !e.opt.Enterprise {
 			return refuse(501, "EnterpriseFeature", map[string]any{"feature": "checkpoint"}, "Cannot use enterprise-only feature: checkpoint")
