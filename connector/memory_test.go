@@ -275,11 +275,15 @@ func TestOffsetsOfAnotherTarget(t *testing.T) {
 
 	for part := range int32(2) {
 		s.commitAs("shop.public.a", part, 5, "")
+		s.commitAs("shop.public.b", part, 0, "")
 	}
 	s.restart() // it has nothing now
 	c, _ := s.run(s.options(false, false))
+	for id := range int64(2) { // one behind each of the offsets
+		s.put("shop.public.a", "u", id, "later")
+	}
 	s.eventually("read from where a person said", func() bool { return s.lag("shop.public.a") == 0 })
-	if n := len(s.pipe.Rows("shop", "public_a")); n != 0 || len(c.Status().Holds) > 0 {
-		t.Errorf("%d rows, %+v", n, c.Status().Holds)
+	if n := len(s.pipe.Rows("shop", "public_a")); n != 2 || len(c.Status().Holds) > 0 {
+		t.Errorf("%d rows, want the two behind the offsets; %+v", n, c.Status().Holds)
 	}
 }
