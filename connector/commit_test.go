@@ -119,12 +119,7 @@ func TestDeadLetterHoldsItsOffset(t *testing.T) {
 	hold.Store(false)
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
 	stop()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	dead := cl.PollFetches(t.Context()).Records()[0]
+	dead := w.deadLetters(1)[0]
 	if len(dead.Headers) == 0 || dead.Headers[0].Key != "mine" || string(dead.Headers[0].Value) != "kept" || string(dead.Value) != "nonsense" {
 		t.Errorf("the dead letter lost what it came with: %+v", dead)
 	}

@@ -160,12 +160,7 @@ func TestBadRecordHoldsItsTable(t *testing.T) {
 	w.model["public_a"][100] = "after"
 	w.eventually("the row after it", w.equal)
 	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
-	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	rec := cl.PollFetches(t.Context()).Records()[0]
+	rec := w.deadLetters(1)[0]
 	headers := map[string]string{}
 	for _, h := range rec.Headers {
 		headers[h.Key] = string(h.Value)

@@ -271,7 +271,6 @@ func TestMarkOutlivesACrash(t *testing.T) {
 		}
 		return batcher.Policy{MaxRows: 5, MaxBytes: 1 << 20, MaxAge: time.Hour}
 	}
-	opt.Pusher.Budget = push.NewBudget(2, 1) // nothing is left for the drain
 	_, stop := w.run(opt)
 	mark := func() intent.Entry {
 		at, _ := kadm.NewClient(w.client).FetchOffsets(t.Context(), "sluice")
@@ -280,6 +279,7 @@ func TestMarkOutlivesACrash(t *testing.T) {
 		return m.Tables["public_fast"]
 	}
 	w.eventually("the mark", func() bool { return mark() == intent.Entry{Mark: 6} })
+	opt.Pusher.Budget.Refused(time.Now(), time.Hour) // nothing is left for the drain
 	stop()
 	if mark() != (intent.Entry{Mark: 6}) || w.lag("mixed") != 6 {
 		t.Fatalf("%+v, lag %d", mark(), w.lag("mixed"))
