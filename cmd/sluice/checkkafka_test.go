@@ -198,8 +198,8 @@ func TestCheckKafka(t *testing.T) {
 			want: []expect{{"kafka.group", check.Problem, "shares partitions by range, which Sluice does not; its members: other at 127.0.0.1", "SLUICE_KAFKA_GROUP"}}},
 		{name: "members with ours", prepare: func(t *testing.T, p *place) { join(t, p, kgo.Balancers(kgo.CooperativeStickyBalancer())) }},
 		{name: "a cluster that has had no group yet", prepare: func(_ *testing.T, p *place) {
-			p.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 5},
-				kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Err: kerr.NotCoordinator, Count: 5})
+			p.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: 2},
+				kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Err: kerr.NotCoordinator, Count: 2})
 		}},
 		{name: "a cluster that can have no groups", prepare: func(_ *testing.T, p *place) {
 			p.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.FindCoordinator}, Err: kerr.CoordinatorNotAvailable, Count: -1})

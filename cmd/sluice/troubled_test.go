@@ -42,23 +42,30 @@ func troubled(t *testing.T) string {
 	if err := os.WriteFile(tables, []byte("tables:\n  public_sorted:\n    order: position\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr("127.0.0.1:0")
 	cfg := settings(t, map[string]string{
 		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^(shop\.public\..*|nameless)$`, "SLUICE_TABLES_FILE": tables,
 		"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "10",
 		"SLUICE_BUDGET_JOBS_PER_HOUR": "100000", "SLUICE_BUDGET_REQUESTS_PER_SECOND": "1000", "SLUICE_BATCH_MAX_AGE": "50ms",
 		"SLUICE_DEADLETTER_TOPIC": dead, "SLUICE_DEADLETTER_LIMIT": "1", "SLUICE_OUT_OF_RANGE": "clamp", "SLUICE_BINARY": "drop",
-		"SLUICE_STRING_OVERFLOW": "cut", "SLUICE_UNAVAILABLE": "null", "SLUICE_SCHEMA_REGISTRY_URL": api.URL, "SLUICE_HTTP_ADDR": addr,
+		"SLUICE_STRING_OVERFLOW": "cut", "SLUICE_UNAVAILABLE": "null", "SLUICE_SCHEMA_REGISTRY_URL": api.URL, "SLUICE_HTTP_ADDR": "127.0.0.1:0",
 	})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, cfg, slog.New(slog.DiscardHandler), nil) }()
+	log := &logBuffer{}
+	go func() { ended <- run(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)), nil) }()
 	defer func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 	}()
+
+	var addr string
+	eventually(t, "its address", func() bool {
+		addr = regexp.MustCompile(`127\.0\.0\.1:\d+/status`).FindString(log.String())
+		return addr != ""
+	})
+	addr = strings.TrimSuffix(addr, "/status")
 
 	produce := func(recs ...*kgo.Record) {
 		t.Helper()
