@@ -73,7 +73,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 	if len(parts) > 0 {
 		c.locate(parts, nil)
 	}
-	c.kafka = ""
+	c.brokers.well()
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {
 		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts), "balancer", e.Balancer)
 	}
@@ -86,9 +86,12 @@ func (c *Connector) fetched(e kafka.Fetched) {
 		p := c.parts[id]
 		switch {
 		case id.Topic == "": // the client as a whole
-			if text := err.Error(); text != c.kafka { // it tells so at each try
-				c.kafka = text
+			if c.brokers.fail(c.now, err.Error()) {
 				c.log.Warn("kafka: trying again", "error", err)
+			}
+		case id.ID < 0: // the topic as a whole
+			if !c.topicHeld(id.Topic) && c.brokers.fail(c.now, fmt.Sprintf("topic %s: %v", id.Topic, err)) {
+				c.log.Warn("kafka: trying again", "topic", id.Topic, "error", err)
 			}
 		case p == nil, p.stopped, p.rereading: // given away, or on hold
 		case kafka.Gone(err):
@@ -101,11 +104,10 @@ func (c *Connector) fetched(e kafka.Fetched) {
 				Remedy: anew(p.Topic)})
 			c.awaitSuccessor(p.Topic)
 		default:
-			c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
+			if c.brokers.fail(c.now, fmt.Sprintf("%v: %v", id, err)) {
+				c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)
+			}
 		}
-	}
-	if len(e.Records) > 0 {
-		c.kafka = ""
 	}
 	for id, end := range e.Ends {
 		if p := c.parts[id]; p != nil && !p.rereading {

@@ -94,7 +94,7 @@ type Connector struct {
 	sources      uint32 // partitions so far
 	asked        bool
 	joined       bool
-	kafka        string // what is wrong with the brokers, "" if nothing is
+	brokers      brokers
 	epoch        int    // grows when the target is found to have forgotten
 	targetState  string // the target's, "" while it is not known or there is none
 	remembering  bool   // it is asked for
@@ -157,7 +157,7 @@ func New(opt Options) (*Connector, error) {
 	}
 	c.commits.acked, c.commits.doubt = map[kafka.Partition]content{}, map[kafka.Partition]content{}
 	c.seeks = map[kafka.Partition]int64{}
-	c.status.Store(&Status{State: Starting})
+	c.status.Store(&Status{State: Joining})
 	return c, nil
 }
 
@@ -166,10 +166,10 @@ func New(opt Options) (*Connector, error) {
 // that do not exist; where a pattern matches none, it is the pattern.
 func (c *Connector) Reach(ctx context.Context) (missing []string, err error) {
 	missing, err = c.consumer.Reach(ctx)
-	if c.kafka = ""; err != nil {
-		c.kafka = err.Error()
-	}
 	c.now = time.Now()
+	if c.brokers.well(); err != nil {
+		c.brokers.fail(c.now, err.Error())
+	}
 	c.picture()
 	return missing, err
 }
@@ -217,6 +217,7 @@ func (c *Connector) turn() {
 	c.measure()
 	c.remember()
 	c.ask()
+	c.recovered()
 	c.publish()
 }
 

@@ -35,11 +35,14 @@ func (c *Connector) measure() {
 	})
 }
 
-// onEnds notes high watermarks. They never go back in the life of a topic.
+// onEnds notes high watermarks. They never go back in the life of a topic. Where no broker
+// answers, fetches say nothing: the client tries again in silence.
 func (c *Connector) onEnds(r ends) {
 	c.measuring = false
 	if r.err != nil && c.hard.Err() == nil {
-		c.log.Debug("high watermarks cannot be read; the lag is as of the last fetches", "error", r.err)
+		if c.brokers.fail(c.now, r.err.Error()) {
+			c.log.Warn("high watermarks cannot be read, and the lag is as of the last fetches; trying again", "error", r.err)
+		}
 	}
 	for id, at := range r.at {
 		if p := c.parts[id]; p != nil {

@@ -115,15 +115,15 @@ func (c *Connector) onLocated(r located) {
 	}
 	if r.err != nil {
 		if c.hard.Err() == nil && len(mine) > 0 {
-			if text := r.err.Error(); text != c.kafka {
-				c.kafka = text
+			if c.brokers.fail(c.now, r.err.Error()) {
 				c.log.Warn("where partitions stand cannot be read yet; trying again", "partitions", len(mine), "error", r.err)
 			}
 			c.locate(mine, r.wait)
 		}
 		return
 	}
-	c.kafka, c.measured = "", time.Time{}
+	c.brokers.well()
+	c.measured = time.Time{}
 	if c.opt.Memory != nil && len(mine) > 0 {
 		if r.was != c.targetState { // the answer is from before what was noticed since
 			c.recycle(r.known)

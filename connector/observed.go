@@ -24,6 +24,8 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 		memory    = set.Gauge("sluice.memory")
 		limit     = set.Gauge("sluice.memory.limit")
 		paused    = set.Gauge("sluice.fetching.paused")
+		up        = set.Gauge("sluice.kafka.up")
+		member    = set.Gauge("sluice.kafka.member")
 		registry  = set.Gauge("sluice.schema_registry.up")
 		left      = set.Gauge("sluice.budget.left")
 		perHour   = set.Gauge("sluice.budget.limit")
@@ -47,6 +49,8 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 		}
 		o.ObserveFloat64(limit, float64(s.Memory.Limit))
 		o.ObserveFloat64(paused, map[bool]float64{true: 1}[s.Memory.Paused])
+		o.ObserveFloat64(up, map[bool]float64{true: 1}[s.Kafka == "ok"])
+		o.ObserveFloat64(member, map[bool]float64{true: 1}[s.member])
 		switch s.SchemaRegistry {
 		case "":
 		case "ok":
@@ -79,7 +83,7 @@ func (x *metrics) observed(set *instrument.Set, opt *Options) {
 			o.ObserveFloat64(holds, held, metric.WithAttributes(attribute.String(instrument.Topic, name)))
 		}
 		return nil
-	}, freshness, target, lag, holds, memory, limit, paused, registry, left, perHour, spent, parts, committed, build)
+	}, freshness, target, lag, holds, memory, limit, paused, up, member, registry, left, perHour, spent, parts, committed, build)
 }
 
 // observedTable is what a table's gauges say, or those of all that share a name.

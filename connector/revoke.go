@@ -42,7 +42,8 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	}
 	c.rewind(seek)
 	if e.Lost {
-		c.log.Warn("partitions lost: this member was taken for dead; their new owner takes over what was submitted, and reads the rest again", "partitions", len(e.Partitions))
+		c.joined = false
+		c.log.Warn("partitions lost: this member was taken for dead, or is cut off; their new owner takes over what was submitted, and reads the rest again", "partitions", len(e.Partitions))
 		c.giveUp(gone, true)
 		c.release(e)
 		return

@@ -13,7 +13,7 @@ import (
 type State string
 
 const (
-	Starting State = "starting" // not yet a member of the group
+	Joining  State = "joining" // not a member of the group: not yet, or not any more
 	Running  State = "running"
 	Draining State = "draining"
 )
@@ -54,6 +54,7 @@ type Status struct {
 	Holds          []Hold        `json:"holds"`
 
 	topics map[string]bool // those of our partitions, and whether they are on hold
+	member bool            // of the group, also while draining
 }
 
 // MemoryStatus is bytes against SLUICE_MEMORY_LIMIT.
@@ -131,15 +132,15 @@ func (c *Connector) picture() {
 		State: c.state(), At: c.now, Partitions: len(c.parts), Lag: lag, LastCommit: c.commits.done, Kafka: "ok", Target: "ok", Totals: c.totals,
 		Memory: MemoryStatus{Open: c.batcher.Bytes(), InFlight: c.inflight, Waiting: c.waiting(), Limit: c.opt.MemoryLimit, Paused: c.paused()},
 		Budget: BudgetStatus{Left: left, Limit: budget.Limit(), Spent: budget.Spent(), Resets: resets}, Holds: append([]Hold{}, c.holds...), Tables: []TableStatus{},
-		topics: map[string]bool{},
+		topics: map[string]bool{}, member: c.joined,
 	}
 	if c.opt.Registry != nil {
 		if s.SchemaRegistry = c.opt.Registry.Trouble(); s.SchemaRegistry == "" {
 			s.SchemaRegistry = "ok"
 		}
 	}
-	if c.kafka != "" {
-		s.Kafka = c.kafka
+	if c.brokers.trouble != "" {
+		s.Kafka = c.brokers.trouble
 	}
 	for p := range c.parts {
 		if _, seen := s.topics[p.Topic]; !seen {
@@ -175,7 +176,7 @@ func (c *Connector) state() State {
 	case c.joined:
 		return Running
 	}
-	return Starting
+	return Joining
 }
 
 func (c *Connector) tableStatus(l *lane, lag int64) TableStatus {

@@ -20,9 +20,9 @@ type Source struct {
 // Handler serves /livez, /readyz, /status and, if metrics is not nil, /metrics.
 //
 // /livez fails only if the loop is stuck: a restart mends nothing else. /readyz
-// is 200 once the group is joined and until the stop begins; holds and a target
-// that is away show in its body and never fail it, so that they do not block the
-// rollout that brings the cure.
+// is 200 while this is a member of the group and until the stop begins; holds and a
+// target that is away show in its body and never fail it, so that they do not block
+// the rollout that brings the cure.
 func Handler(s Source, metrics http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) {

@@ -23,7 +23,7 @@ func TestCodes(t *testing.T) {
 		alive       bool
 		live, ready int
 	}{
-		{"starting", connector.Starting, true, 200, 503},
+		{"joining", connector.Joining, true, 200, 503},
 		{"running", connector.Running, true, 200, 200},
 		{"draining", connector.Draining, true, 200, 503},
 		{"stuck", connector.Running, false, 503, 200},

@@ -75,6 +75,8 @@ var List = []Instrument{
 	{"sluice.memory", Gauge, "By", []string{"state=open|in_flight|waiting"}, "Bytes in batches, and of records that wait for a decoder, a schema or the dead-letter topic.", nil},
 	{"sluice.memory.limit", Gauge, "By", nil, "Bytes at which no more is fetched: SLUICE_MEMORY_LIMIT.", nil},
 	{"sluice.fetching.paused", Gauge, "", nil, "1 if nothing is fetched because the memory limit is reached, else 0.", nil},
+	{"sluice.kafka.up", Gauge, "", nil, "1 if the brokers answer and let this member read, 0 if not: kafka in /status says why.", nil},
+	{"sluice.kafka.member", Gauge, "", nil, "1 while this process is a member of the consumer group, else 0.", nil},
 	{"sluice.schema_registry.up", Gauge, "", nil, "1 if the schema registry answers, 0 if records wait for it; nothing without a registry.", nil},
 	{"sluice.build.info", Gauge, "", []string{"version", "goversion"}, "1, with the program's version and that of Go.", nil},
 

@@ -31,7 +31,8 @@ type Assigned struct {
 
 // Revoked says that the partitions are to be given up. Until Done is closed no
 // other member gets them, unless they are Lost: then others may have them
-// already, and nothing of them may be committed (I2).
+// already, and nothing of them may be committed (I2). Who loses them, be it none, is no
+// member of the group any more until something is Assigned, which may be nothing either.
 type Revoked struct {
 	Partitions []Partition
 	Lost       bool
@@ -218,16 +219,14 @@ func (c *Consumer) assigned(_ context.Context, cl *kgo.Client, m map[string][]in
 
 func (c *Consumer) revoked(lost bool) func(context.Context, *kgo.Client, map[string][]int32) {
 	return func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
-		if lost {
-			c.member.gone(nil, true) // at once: nothing more is committed
-		}
-		if len(m) == 0 {
+		was := lost && c.member.lost() // at once: nothing more is committed
+		if len(m) == 0 && !was {
 			return
 		}
 		done := make(chan struct{})
 		c.events <- Revoked{list(m), lost, done}
 		<-done
-		c.member.gone(list(m), false)
+		c.member.gone(list(m))
 	}
 }
 

@@ -105,6 +105,9 @@ func (c *Consumer) Ends(ctx context.Context, topics []string) (map[Partition]int
 			at[Partition{o.Topic, o.Partition}] = o.Offset
 		}
 	})
+	if err != nil {
+		err = explain(err, c.opt.Brokers)
+	}
 	return at, err
 }
 

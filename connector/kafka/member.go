@@ -58,17 +58,23 @@ func (m *member) balancer() string {
 	return m.protocol
 }
 
-// gone notes partitions that are not ours any more; lost says that none is.
-func (m *member) gone(parts []Partition, lost bool) {
+// gone notes partitions that are not ours any more.
+func (m *member) gone(parts []Partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range parts {
 		delete(m.partitions, p)
 	}
-	if lost {
-		clear(m.partitions)
-		m.owns, m.missed = false, false
-	}
+}
+
+// lost notes that we are no member any more, and reports whether we were.
+func (m *member) lost() (was bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was = m.owns
+	clear(m.partitions)
+	m.owns, m.missed = false, false
+	return was
 }
 
 // check refuses a commit that is about to be sent under another membership than that
