@@ -89,12 +89,22 @@ func (u use) metrics() []string {
 	return metricName.FindAllString(matchers.ReplaceAllString(grouping.ReplaceAllString(u.expr, ""), ""), -1)
 }
 
-// labels returns those that a use reads off its series.
+// picks returns the labels by which a use picks series of a metric.
+func (u use) picks(metric string) (names []string) {
+	for _, m := range regexp.MustCompile(`\b`+metric+`\{([^}]*)\}`).FindAllStringSubmatch(u.expr, -1) {
+		for _, label := range matched.FindAllStringSubmatch(m[1], -1) {
+			names = append(names, label[1])
+		}
+	}
+	return names
+}
+
+// labels returns those that a use reads off all its series.
 func (u use) labels() (names []string) {
 	for _, m := range grouping.FindAllStringSubmatch(u.expr, -1) {
 		names = append(names, strings.FieldsFunc(m[1], func(r rune) bool { return strings.ContainsRune(", ", r) })...)
 	}
-	for _, m := range append(matched.FindAllStringSubmatch(u.expr, -1), inText.FindAllStringSubmatch(u.text, -1)...) {
+	for _, m := range inText.FindAllStringSubmatch(u.text, -1) {
 		names = append(names, strings.Join(m[1:], ""))
 	}
 	slices.Sort(names)
@@ -123,7 +133,7 @@ func TestMetricsOfAlertsAndDashboard(t *testing.T) {
 	for _, u := range uses(t) {
 		for _, name := range u.metrics() {
 			read[name] = true
-			for _, label := range append(u.labels(), "job") {
+			for _, label := range append(append(u.labels(), u.picks(name)...), "job") {
 				if !slices.Contains(have[name], label) {
 					t.Errorf("%s: no metric %s with the label %s", u.where, name, label)
 				}

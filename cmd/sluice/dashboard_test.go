@@ -110,7 +110,8 @@ var dashboard = []panel{
 	{"Requests to the target", "heatmap", 8, "s", "How long they take.", []query{{"{{le}}", `sum by (le) (increase(http_client_request_duration_seconds_bucket{J}[$__rate_interval]))`}}, 0},
 	{"Answers of the target a second", "timeseries", 8, "short", "By status; none where there was no answer.", []query{{"{{http_response_status_code}}",
 		`sum by (http_response_status_code) (rate(http_client_request_duration_seconds_count{J}[$__rate_interval]))`}}, 0},
-	{"Schema registry answers", "timeseries", 8, "short", "0: records wait for it.", []query{{"{{pod}}", `min by (pod) (sluice_schema_registry_up{J})`}}, 0},
+	{"Kafka and schema registry", "timeseries", 8, "short", "0: no member of the group, or the brokers do not answer or let it read; records wait for the registry.", []query{
+		{"Kafka, {{pod}}", `min by (pod) (sluice_kafka_up{J} * sluice_kafka_member{J})`}, {"registry, {{pod}}", `min by (pod) (sluice_schema_registry_up{J})`}}, 0},
 	{"Memory against its limit", "timeseries", 8, "bytes", "Of batches and waiting records, by state. At the limit nothing more is fetched.", []query{
 		{"{{state}}", `sum by (state) (sluice_memory_bytes{J})`}, {"limit", `sum(sluice_memory_limit_bytes{J})`}, {"resident", `sum(process_resident_memory_bytes{J})`}}, 0},
 	{"Fetching paused", "timeseries", 8, "short", "1: nothing more is fetched before batches are DONE; the target is slower than the source.", []query{{"{{pod}}", `max by (pod) (sluice_fetching_paused{J})`}}, 0},
