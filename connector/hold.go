@@ -138,7 +138,7 @@ func unavailable(table string, lack *batcher.Lack) Hold {
 	h := Hold{Table: table,
 		Reason: fmt.Sprintf("column %s: the source did not log this unchanged large value (Debezium's unavailable-value placeholder) in %d rows, and no earlier change in the batch tells it", lack.Column, lack.Rows),
 		Remedy: fmt.Sprintf("ALTER TABLE … REPLICA IDENTITY FULL, or Debezium's ReselectColumns, makes such values come whole from then on; then update these rows at the source and restart, "+
-			"for a later change in the batch mends them. Or say what is to become of such values with tables.%s.unavailable: null or unchanged in the tables file", table)}
+			"for a later change in the batch mends them. Or say what is to become of such values with tables.%s.unavailable: \"null\" or unchanged in the tables file", table)}
 	if lack.New {
 		h.Reason += "; the key of at least one of them changed, so that the target has nothing to keep there"
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/schema/debezium"
@@ -13,7 +12,7 @@ type Mode debezium.Mode
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (m *Mode) UnmarshalYAML(text []byte) error {
-	mode, ok := map[string]debezium.Mode{"upsert": debezium.ModeUpsert, "history": debezium.ModeHistory, "soft-delete": debezium.ModeSoftDelete}[strings.TrimSpace(string(text))]
+	mode, ok := map[string]debezium.Mode{"upsert": debezium.ModeUpsert, "history": debezium.ModeHistory, "soft-delete": debezium.ModeSoftDelete}[word(text)]
 	if !ok {
 		return fmt.Errorf("%.40s: want upsert, history or soft-delete", text)
 	}

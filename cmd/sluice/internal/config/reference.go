@@ -76,7 +76,7 @@ tables:
                                 # where the topic has one partition
     order: offset               # of a key's changes: as they are in Kafka; or position, as their source blocks say, where a
                                 # key has changes in several partitions, as after a topic was given more; see README
-    unavailable: hold           # as SLUICE_UNAVAILABLE: hold, null or unchanged
+    unavailable: hold           # as SLUICE_UNAVAILABLE: hold, "null" or unchanged
     maxRows: 100000             # as SLUICE_BATCH_MAX_ROWS, _MAX_BYTES and _MAX_AGE
     maxBytes: 64MiB
     maxAge: 10m

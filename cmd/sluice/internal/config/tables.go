@@ -76,7 +76,16 @@ func readTables(path string) (t Tables, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return t, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
+	var plain struct {
+		Tables map[string]map[string]any `yaml:"tables"`
+	}
+	if err := yaml.Unmarshal(text, &plain); err != nil {
+		return t, err
+	}
 	for name, one := range t.Tables {
+		if value, set := plain.Tables[name]["unavailable"]; set && value == nil { // the type is not asked
+			return t, fmt.Errorf(`tables.%s.unavailable: want hold, "null" or unchanged; without quotes null is no value`, name)
+		}
 		if one.MaxRows < 0 || one.MaxAge < 0 || one.FreshnessTarget < 0 {
 			return t, fmt.Errorf("tables.%s: maxRows, maxAge and freshnessTarget must not be negative", name)
 		}
@@ -115,13 +124,16 @@ func readTables(path string) (t Tables, err error) {
 	return t, nil
 }
 
+// word is a scalar of YAML, without quotes if it stands in any.
+func word(text []byte) string { return strings.Trim(strings.TrimSpace(string(text)), `"'`) }
+
 // Unavailable is what becomes of values that the source did not send: hold, null or
 // unchanged. "" is not set.
 type Unavailable string
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (u *Unavailable) UnmarshalYAML(text []byte) error {
-	switch v := Unavailable(strings.TrimSpace(string(text))); v {
+	switch v := Unavailable(word(text)); v {
 	case "hold", "null", "unchanged":
 		*u = v
 		return nil
@@ -144,7 +156,7 @@ type TypeChange string
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (c *TypeChange) UnmarshalYAML(text []byte) error {
-	switch v := TypeChange(strings.TrimSpace(string(text))); v {
+	switch v := TypeChange(word(text)); v {
 	case "hold", "string":
 		*c = v
 		return nil
@@ -165,7 +177,7 @@ type Order string
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (o *Order) UnmarshalYAML(text []byte) error {
-	switch v := Order(strings.TrimSpace(string(text))); v {
+	switch v := Order(word(text)); v {
 	case "offset", "position":
 		*o = v
 		return nil
@@ -191,7 +203,7 @@ type Truncate debezium.Truncate
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (t *Truncate) UnmarshalYAML(text []byte) error {
-	policy, ok := map[string]debezium.Truncate{"hold": debezium.TruncateHold, "ignore": debezium.TruncateIgnore, "replace": debezium.TruncateReplace}[strings.TrimSpace(string(text))]
+	policy, ok := map[string]debezium.Truncate{"hold": debezium.TruncateHold, "ignore": debezium.TruncateIgnore, "replace": debezium.TruncateReplace}[word(text)]
 	if !ok {
 		return fmt.Errorf("%.40s: want hold, ignore or replace", text)
 	}
@@ -207,7 +219,7 @@ type Type struct {
 
 // UnmarshalYAML implements yaml.BytesUnmarshaler.
 func (t *Type) UnmarshalYAML(text []byte) (err error) {
-	name := strings.Trim(strings.TrimSpace(string(text)), `"'`)
+	name := word(text)
 	for _, kind := range []schema.Kind{schema.Integer, schema.Float, schema.Boolean, schema.String} {
 		if name == kind.String() {
 			t.kind = kind

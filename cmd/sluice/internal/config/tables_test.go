@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -55,6 +56,23 @@ func TestTableRename(t *testing.T) {
 	}
 }
 
+// TestTableWords: a word may stand in quotes, in which alone null is one.
+func TestTableWords(t *testing.T) {
+	for _, quote := range []string{"", "'", `"`} {
+		text := "tables: {a: {unavailable: 'null', typeChange: %sstring%s, truncate: %signore%s}, b: {mode: %shistory%s}, c: {order: %sposition%s, types: {x: %sFLOAT%s}}}"
+		c, err := loadTables(t, strings.ReplaceAll(text, "%s", quote))
+		if err != nil {
+			t.Errorf("in %s: %v", quote, err)
+			continue
+		}
+		a := c.Tables.Tables["a"]
+		if a.Unavailable != "null" || !c.Loose("a") || debezium.Truncate(a.Truncate) != debezium.TruncateIgnore ||
+			c.ModeOf("b") != debezium.ModeHistory || !c.ByPosition("c") || c.ColumnType("c", "x") != schema.Float {
+			t.Errorf("in %s: %+v", quote, c.Tables.Tables)
+		}
+	}
+}
+
 // TestTablesRefused: what is wrong with a tables file is said at the start, with where.
 func TestTablesRefused(t *testing.T) {
 	for text, want := range map[string]string{
@@ -76,6 +94,8 @@ func TestTablesRefused(t *testing.T) {
 		"tables: {a: {columns: {b: _celonis_b}}}":                    "tables.a: b=_celonis_b: want a name without the prefix",
 		"tables: {_CELONIS_a: {}}":                                   "tables._CELONIS_a: want a name without the prefix",
 		"tables: {a: {}, A: {}}":                                     "tables.A, tables.a: one name to the target",
+		"tables: {a: {unavailable: null}}":                           `tables.a.unavailable: want hold, "null" or unchanged`,
+		"tables: {a: {unavailable: }}":                               "without quotes null is no value",
 		"tables: {a: {order: time}}":                                 "want offset or position",
 		"tables: {a: {order: position, append: true}}":               "tables.a.order: position is for tables whose rows are replaced",
 		"tables: {a: {order: position, mode: history}}":              "tables.a.order: position is for tables whose rows are replaced",
