@@ -1,5 +1,6 @@
 // Package helm has no code of its own: its tests make values.schema.json and the table
-// in the README of the chart from values.yaml, and fail where they are stale.
+// in the README of the chart from values.yaml and the program's settings, and fail where
+// they are stale.
 package helm
 
 import (
@@ -159,7 +160,7 @@ func same(t *testing.T, path, want string) {
 }
 
 func TestSchema(t *testing.T) {
-	all := schemaOf(t, readValues(t))
+	all := expand(t, schemaOf(t, readValues(t))).(map[string]any)
 	all["$schema"] = "http://json-schema.org/draft-07/schema#"
 	same(t, "sluice/values.schema.json", marshal(t, all, "  "))
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // TestChartSecrets: the Helm chart takes each secret for one, refusing it in env and
-// making a file of it under secrets, and no other setting.
+// making a file of it under secrets, and no other setting; it takes all others in env, and
+// under secrets each.
 func TestChartSecrets(t *testing.T) {
 	var reference bytes.Buffer
 	if err := config.Reference(&reference); err != nil {
@@ -24,6 +25,7 @@ func TestChartSecrets(t *testing.T) {
 				Properties        map[string]struct{ Const string }
 				PatternProperties map[string]struct{ Const string }
 			}
+			Secrets struct{ PatternProperties map[string]any }
 		}
 	}
 	text, err := os.ReadFile("../../helm/sluice/values.schema.json")
@@ -40,6 +42,15 @@ func TestChartSecrets(t *testing.T) {
 			}
 		}
 		return false
+	}
+	taken := func(name string) (env, secret bool) {
+		for pattern, p := range schema.Properties.Env.PatternProperties {
+			env = env || p.Const == "" && regexp.MustCompile(pattern).MatchString(name)
+		}
+		for pattern := range schema.Properties.Secrets.PatternProperties {
+			secret = secret || regexp.MustCompile(pattern).MatchString(name)
+		}
+		return env, secret
 	}
 	templates, err := os.ReadFile("../../helm/sluice/templates/_settings.tpl")
 	if err != nil {
@@ -60,6 +71,14 @@ func TestChartSecrets(t *testing.T) {
 		}
 		if refused(name) != secret || file.MatchString(name) != secret {
 			t.Errorf("%s: secret is %v; the chart refuses it in env: %v, makes a file of it: %v", name, secret, refused(name), file.MatchString(name))
+		}
+		if inEnv, inSecrets := taken(name); inEnv == secret || !inSecrets {
+			t.Errorf("%s: secret is %v; the chart takes it in env: %v, under secrets: %v", name, secret, inEnv, inSecrets)
+		}
+	}
+	for _, name := range []string{config.Prefix + "KAFKA_TOPIC", config.Prefix + "CELONIS_APIKEY"} {
+		if env, secret := taken(name); env || secret {
+			t.Errorf("%s is no setting, and taken: in env %v, under secrets %v", name, env, secret)
 		}
 	}
 	if secrets == 0 {
