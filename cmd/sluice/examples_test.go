@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -40,6 +41,10 @@ type composeFile struct {
 	}
 	Configs map[string]struct{ Content string }
 }
+
+// afterDrain is what a grace period has above the drain: a commit that has just begun (15 s),
+// the client's end, and the last telemetry.
+const afterDrain = 15*time.Second + 5*time.Second + lastTelemetry
 
 // source is what an example says of its database and of what carries its changes to
 // Sluice.
@@ -163,6 +168,9 @@ func TestCompose(t *testing.T) {
 	cfg, err := config.Load(t.Context(), func(n string) (string, bool) { v, ok := env[n]; return v, ok })
 	if err != nil {
 		t.Fatal(err)
+	}
+	if grace, err := time.ParseDuration(c.Services["sluice"].StopGrace); err != nil || grace < cfg.DrainTimeout+afterDrain {
+		t.Errorf("stop_grace_period %v has no room for a drain of %v and %v after it (%v)", grace, cfg.DrainTimeout, afterDrain, err)
 	}
 	host := regexp.MustCompile(`^(?:http://)?([a-z]+):\d+$`)
 	s := composeSource(t, c)

@@ -30,8 +30,8 @@ func newLogger(cfg *config.Config, w io.Writer) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, opt))
 }
 
-// lastTelemetry is how long a collector may take for what is left, after the drain. A
-// grace period must have room for both.
+// lastTelemetry is how long a collector may take for what is left, after the drain and the
+// last commit. A grace period must have room for all of them.
 const lastTelemetry = 5 * time.Second
 
 // run is the product: it builds what cfg says and moves changes until ctx ends.
