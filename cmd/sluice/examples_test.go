@@ -50,13 +50,32 @@ const afterDrain = 15*time.Second + 5*time.Second + lastTelemetry
 // Sluice.
 type source struct {
 	connector map[string]string
+	once      any // the worker's exactly.once.source.support
 	sql       string
 	topics    string
 }
 
-// check holds the connector against the database and the topics.
+// recommended is what a connector is to have wherever the changes come from: values that tell
+// their types, one text for one key, NULL for NULL, no NULL for what cannot be converted, and
+// topics that are whole and in order.
+var recommended = map[string]string{
+	"key.converter": "org.apache.kafka.connect.json.JsonConverter", "key.converter.schemas.enable": "false", "key.converter.replace.null.with.default": "false",
+	"value.converter": "org.apache.kafka.connect.json.JsonConverter", "value.converter.schemas.enable": "true", "value.converter.replace.null.with.default": "false",
+	"event.converting.failure.handling.mode": "fail", "topic.creation.default.cleanup.policy": "delete", "publication.autocreate.mode": "disabled",
+}
+
+// check holds the connector against the database and the topics, and against what is
+// recommended.
 func (s source) check(t *testing.T) {
 	t.Helper()
+	for name, want := range recommended {
+		if s.connector[name] != want {
+			t.Errorf("the connector's %s is %q, want %s", name, s.connector[name], want)
+		}
+	}
+	if s.once != "enabled" || s.connector["exactly.once.support"] != "" && s.connector["exactly.once.support"] != "required" {
+		t.Errorf("changes may come twice: the worker's exactly.once.source.support is %v", s.once)
+	}
 	tables := regexp.MustCompile(`create table (\w+)`).FindAllStringSubmatch(s.sql, -1)
 	if len(tables) < 2 {
 		t.Fatal("no tables")
@@ -81,6 +100,7 @@ func composeSource(t *testing.T, c composeFile) (s source) {
 	if err := json.Unmarshal([]byte(c.Configs["connector.json"].Content), &s.connector); err != nil {
 		t.Fatal(err)
 	}
+	s.once = c.Services["connect"].Environment["CONNECT_EXACTLY_ONCE_SOURCE_SUPPORT"]
 	s.sql, s.topics = c.Configs["shop.sql"].Content, c.Services["sluice"].Environment["SLUICE_KAFKA_TOPICS"]
 	return s
 }
@@ -298,7 +318,7 @@ func TestKubernetesExample(t *testing.T) {
 	var c composeFile
 	readStrictly(t, "../../deploy/compose.yaml", &c)
 	other := composeSource(t, c)
-	s := source{connector: map[string]string{"connector.class": at(connector, "spec", "class").(string), "tasks.max": fmt.Sprint(at(connector, "spec", "tasksMax"))},
+	s := source{once: at(connect, "spec", "config", "exactly.once.source.support"), connector: map[string]string{"connector.class": at(connector, "spec", "class").(string), "tasks.max": fmt.Sprint(at(connector, "spec", "tasksMax"))},
 		sql: at(need("ConfigMap/postgres"), "data", "shop.sh").(string), topics: values.Kafka.Topics}
 	for k, v := range at(connector, "spec", "config").(tree) {
 		s.connector[k] = fmt.Sprint(v)
