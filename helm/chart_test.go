@@ -222,3 +222,39 @@ func TestUsed(t *testing.T) {
 	}
 	look(readValues(t))
 }
+
+// TestImages: what Chart.yaml tells Artifact Hub of the image is the one that the chart takes, and
+// chart and image say the same of what they do.
+func TestImages(t *testing.T) {
+	var chart struct {
+		Description string
+		AppVersion  string `yaml:"appVersion"`
+		Annotations map[string]string
+	}
+	text, err := os.ReadFile("sluice/Chart.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &chart); err != nil {
+		t.Fatal(err)
+	}
+	var images []struct{ Image string }
+	if err := yaml.Unmarshal([]byte(chart.Annotations["artifacthub.io/images"]), &images); err != nil {
+		t.Fatal(err)
+	}
+	var values struct {
+		Image struct{ Registry, Repository string }
+	}
+	if text, err = os.ReadFile("sluice/values.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	if want := values.Image.Registry + "/" + values.Image.Repository + ":" + chart.AppVersion; len(images) != 1 || images[0].Image != want {
+		t.Errorf("artifacthub.io/images has %v, want %s", images, want)
+	}
+	if text, err = os.ReadFile("../deploy/Dockerfile"); err != nil || !strings.Contains(string(text), `image.description="`+chart.Description+`"`) {
+		t.Errorf("the image's description is not the chart's: %s (%v)", chart.Description, err)
+	}
+}
