@@ -156,6 +156,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (conn
 			Overflow:        map[string]debezium.Overflow{"cut": debezium.OverflowCut, "grow": debezium.OverflowGrow, "pass": debezium.OverflowPass}[cfg.StringOverflow],
 			TimeUnit:        map[string]int64{"auto": 1000, "millis": 1000}[cfg.Timestamp],
 			Placeholder:     cfg.Placeholder,
+			ObjectText:      cfg.ObjectText,
 			TraceColumn:     cfg.TraceColumn,
 		},
 		Policy: func(name string) batcher.Policy {

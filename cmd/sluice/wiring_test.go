@@ -150,6 +150,7 @@ func TestWiring(t *testing.T) {
 		{"SLUICE_UNAVAILABLE", "null", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableNull }},
 		{"SLUICE_UNAVAILABLE", "hold", func(o connector.Options) bool { return o.Policy("x").Unavailable == batcher.UnavailableHold }},
 		{"SLUICE_TRACE_COLUMN", "x", func(o connector.Options) bool { return o.Decoder.TraceColumn == "x" }},
+		{"SLUICE_UNAVAILABLE_OBJECTS", "true", func(o connector.Options) bool { return o.Decoder.ObjectText }},
 		{"SLUICE_UNAVAILABLE_PLACEHOLDER", "x", func(o connector.Options) bool { return o.Decoder.Placeholder == "x" }},
 		{"SLUICE_TARGET_TABLE", "{database}-{topic}-{table}", func(o connector.Options) bool {
 			return o.Decoder.Table(debezium.Identity{Topic: "t", Database: "d", Table: "x"}) == "d-t-x"

@@ -128,7 +128,9 @@ func NewDecoder(topic string, opt Options) *Decoder {
 		opt.Placeholder = "__debezium_unavailable_value"
 	}
 	opt.TraceColumn = cmp.Or(opt.TraceColumn, "tracingspancontext")
-	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: placeholdersOf(opt.Placeholder)}
+	unavailable := placeholdersOf(opt.Placeholder)
+	unavailable.object = opt.ObjectText
+	return &Decoder{opt: opt, topic: topic, shapes: map[string]*shape{}, unavailable: unavailable}
 }
 
 // Take appends the runs decoded since the last call to dst, those of one table

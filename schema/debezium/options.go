@@ -94,6 +94,9 @@ type Options struct {
 
 	// Placeholder is the connector's unavailable.value.placeholder.
 	Placeholder string
+	// ObjectText takes text such as java.lang.Object@2c5e36a7 for it too, as some
+	// versions of Debezium write.
+	ObjectText bool
 }
 
 // Format says how keys and values are written.

@@ -35,6 +35,29 @@ func TestUnavailable(t *testing.T) {
 	}
 }
 
+// TestUnavailableObject: what some versions of Debezium write for the placeholder is text
+// like any other, unless the options say that they did.
+func TestUnavailableObject(t *testing.T) {
+	const object = "java.lang.Object@2c5e36a7"
+	for _, objects := range []bool{false, true} {
+		for text, placeholder := range map[string]bool{object: true, "java.lang.Object@a": true,
+			"java.lang.Object@": false, object + "0": false, "java.lang.Object@2C": false, "a " + object: false, "java.lang.String@2c5e36a7": false} {
+			opt := testOptions()
+			opt.ObjectText = objects
+			// In plain JSON, where another row tells the type, and under a schema.
+			for _, row := range []string{event("u", "null", fmt.Sprintf(`{"id":1,"name":%q}`, text)), flatSchema(fmt.Sprintf(`{"id":1,"name":%q,"__op":"u"}`, text))} {
+				want := fmt.Sprintf("public_t(id*:INTEGER name:STRING)\n  0 upsert 2 \"x\"\n  1 upsert 1 %q\n", text)
+				if objects && placeholder {
+					want = "public_t(id*:INTEGER name:STRING)\n  0 upsert 2 \"x\"\n  1 upsert 1 unavailable\n"
+				}
+				if got := decodeAll(t, opt, message{`{"id":2}`, event("c", "null", `{"id":2,"name":"x"}`)}, message{`{"id":1}`, row}); got != want {
+					t.Errorf("objects %v: got\n%swant\n%s", objects, got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestUnavailableKey: a row whose key is not known cannot be named.
 func TestUnavailableKey(t *testing.T) {
 	_, err := NewDecoder("p.public.t", testOptions()).Decode(Record{
