@@ -314,6 +314,7 @@ func (c *Connector) sayLost(p *partition, lost debezium.Lost) {
 		{lost.Nulled, &p.said.Nulled, c.metrics.nulled, "dates, times or floats that the target cannot hold become NULL, as SLUICE_OUT_OF_RANGE says; sluice.values.nulled counts them"},
 		{lost.Clamped, &p.said.Clamped, c.metrics.clamped, "dates, times or floats that the target cannot hold become the nearest that it can, as SLUICE_OUT_OF_RANGE says; sluice.values.clamped counts them"},
 		{lost.Unknown, &p.said.Unknown, c.metrics.unknown, "columns of a type that is not known are read as its base type; sluice.columns.unknown counts them, sluice types lists what is known"},
+		{lost.Unzoned, &p.said.Unzoned, c.metrics.unzoned, "timestamps with a time zone come without an offset and are taken for UTC; sluice.values.unzoned counts them"},
 	} {
 		if kind.n == 0 {
 			continue

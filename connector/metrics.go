@@ -21,9 +21,9 @@ type metrics struct {
 	tables, topics *instrument.Limit
 	group          string
 
-	record, batch, row, compacted, late, forgotten, gap, residual, deadLetter, commit, fence, noMetadata metric.Int64Counter
-	dropped, truncated, rounded, nulled, clamped, unknown, absent, change, jobs, intent, rebalance       metric.Int64Counter
-	duration, delay, rows, size, took, wait, process                                                     metric.Float64Histogram
+	record, batch, row, compacted, late, forgotten, gap, residual, deadLetter, commit, fence, noMetadata    metric.Int64Counter
+	dropped, truncated, rounded, nulled, clamped, unzoned, unknown, absent, change, jobs, intent, rebalance metric.Int64Counter
+	duration, delay, rows, size, took, wait, process                                                        metric.Float64Histogram
 
 	last atomic.Pointer[Status]
 }
@@ -48,6 +48,7 @@ func newMetrics(opt *Options, topics *instrument.Limit) (*metrics, error) {
 		"sluice.values.rounded":           &x.rounded,
 		"sluice.values.nulled":            &x.nulled,
 		"sluice.values.clamped":           &x.clamped,
+		"sluice.values.unzoned":           &x.unzoned,
 		"sluice.values.unavailable":       &x.absent,
 		"sluice.strings.truncated":        &x.truncated,
 		"sluice.columns.unknown":          &x.unknown,
@@ -101,7 +102,7 @@ func (x *metrics) topic(name string) attribute.KeyValue {
 // assigned begins a topic's counters of losses at 0.
 func (x *metrics) assigned(topic string) {
 	t := x.topic(topic)
-	for _, c := range []metric.Int64Counter{x.gap, x.noMetadata, x.dropped, x.truncated, x.rounded, x.nulled, x.clamped, x.unknown} {
+	for _, c := range []metric.Int64Counter{x.gap, x.noMetadata, x.dropped, x.truncated, x.rounded, x.nulled, x.clamped, x.unzoned, x.unknown} {
 		add(c, 0, t)
 	}
 	for _, reason := range debezium.Reasons() {

@@ -81,11 +81,12 @@ var dashboard = []panel{
 	{title: "Put aside and lost by a setting"},
 	{"Dead letters", "timeseries", 8, "short", "Records put aside, by source topic and reason.", []query{{"{{messaging_destination_name}}: {{reason}}",
 		`sum by (messaging_destination_name, reason) (increase(sluice_dead_letters_total{J}[$__rate_interval])) > 0`}}, 0},
-	{"Lossy conversions a second", "timeseries", 8, "short", "Values that a setting allows to be changed or left out.", []query{
+	{"Lossy conversions a second", "timeseries", 8, "short", "Values that a setting allows to be changed or left out, and timestamps without an offset that are taken for UTC.", []query{
 		{"dropped", `sum(rate(sluice_values_dropped_total{J}[$__rate_interval]))`},
 		{"rounded", `sum(rate(sluice_values_rounded_total{J}[$__rate_interval]))`},
 		{"nulled", `sum(rate(sluice_values_nulled_total{J}[$__rate_interval]))`},
 		{"clamped", `sum(rate(sluice_values_clamped_total{J}[$__rate_interval]))`},
+		{"without an offset", `sum(rate(sluice_values_unzoned_total{J}[$__rate_interval]))`},
 		{"strings cut", `sum(rate(sluice_strings_truncated_total{J}[$__rate_interval]))`},
 		{"unavailable, {{outcome}}", `sum by (outcome) (rate(sluice_values_unavailable_total{J}[$__rate_interval]))`}}, 0},
 	{"Changes of columns", "timeseries", 8, "short", "And columns of a type that is not known.", []query{

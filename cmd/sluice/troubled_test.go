@@ -132,11 +132,12 @@ func odd(id int, further ...string) *kgo.Record {
 		{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2"},"field":"rounded"},
 		{"type":"int32","name":"io.debezium.time.Date","version":1,"field":"clamped"},
 		{"type":"double","field":"nulled"},
+		{"type":"string","name":"io.debezium.time.ZonedTimestamp","version":1,"field":"unzoned"},
 		{"type":"bytes","field":"dropped"},
 		{"type":"string","field":"cut"},
 		{"type":"string","field":"unavailable"},
 		{"type":"string","name":"com.example.Unknown","field":"unknown"}`,
-		fmt.Sprintf(`"id":%d,"rounded":"ASNFZ4mrze8BI0VniavN7w==","clamped":99999999,"nulled":"NaN","dropped":"AAAA","cut":%q,"unavailable":"__debezium_unavailable_value","unknown":"x"`,
+		fmt.Sprintf(`"id":%d,"rounded":"ASNFZ4mrze8BI0VniavN7w==","clamped":99999999,"nulled":"NaN","unzoned":"2026-01-15T10:30:00","dropped":"AAAA","cut":%q,"unavailable":"__debezium_unavailable_value","unknown":"x"`,
 			id, strings.Repeat("x", 20_000))
 	for _, name := range further {
 		fields += fmt.Sprintf(`,{"type":"int32","field":%q}`, name)

@@ -49,6 +49,7 @@ var List = []Instrument{
 	{"sluice.values.rounded", Counter, "{value}", []string{Topic}, "Decimals and times of which the files do not hold every digit.", nil},
 	{"sluice.values.nulled", Counter, "{value}", []string{Topic}, "Values out of the target's range that a setting makes NULL.", nil},
 	{"sluice.values.clamped", Counter, "{value}", []string{Topic}, "Values out of the target's range that a setting makes the nearest in it.", nil},
+	{"sluice.values.unzoned", Counter, "{value}", []string{Topic}, "Timestamps with a time zone that come without an offset and are taken for UTC.", nil},
 	{"sluice.values.unavailable", Counter, "{value}", []string{Table, "outcome=filled|null|kept"}, "Values that the source did not send: filled from an earlier change, null, or kept as the target has them.", nil},
 	{"sluice.strings.truncated", Counter, "{string}", []string{Topic}, "Strings longer than their column that a setting lets be cut.", nil},
 	{"sluice.columns.unknown", Counter, "{column}", []string{Topic}, "Columns of a type that is not known, read as its base type; each schema counts.", nil},

@@ -286,7 +286,7 @@ func became(opt Options, rec Record) string {
 	for _, l := range []struct {
 		n    int64
 		what string
-	}{{d.Lost.Strings, " cut"}, {d.Lost.Digits, " digits"}, {d.Lost.Nulled, " nulled"}, {d.Lost.Clamped, " clamped"}, {d.Lost.Unknown, " unknown"}} {
+	}{{d.Lost.Strings, " cut"}, {d.Lost.Digits, " digits"}, {d.Lost.Nulled, " nulled"}, {d.Lost.Clamped, " clamped"}, {d.Lost.Unknown, " unknown"}, {d.Lost.Unzoned, " unzoned"}} {
 		if l.n > 0 {
 			got += l.what
 		}

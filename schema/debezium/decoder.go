@@ -52,12 +52,13 @@ type Lost struct {
 	Nulled  int64 // out of range: NULL under RangeNull, or as NaN has no nearest number
 	Clamped int64 // out of range: the nearest under RangeClamp
 	Unknown int64 // columns whose type is not known and that are read as its base type
+	Unzoned int64 // instants without an offset, taken for UTC
 }
 
 // Sub returns what was lost since an earlier count.
 func (l Lost) Sub(before Lost) Lost {
 	return Lost{l.Strings - before.Strings, l.Values - before.Values, l.Digits - before.Digits,
-		l.Nulled - before.Nulled, l.Clamped - before.Clamped, l.Unknown - before.Unknown}
+		l.Nulled - before.Nulled, l.Clamped - before.Clamped, l.Unknown - before.Unknown, l.Unzoned - before.Unzoned}
 }
 
 // Decoder decodes the records of one partition, in order. It appends each row to

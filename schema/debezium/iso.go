@@ -39,11 +39,15 @@ func (d *Decoder) appendISO(v *schema.Values, text []byte, c *codec) error {
 			p.bad = true
 		}
 		at := p.clock()
+		unzoned := c.zoned && p.i == len(text)
 		east := p.offset() // 0 for a wall clock's Z
 		p.bad = p.bad || at.day != 0 || !c.zoned && east != 0
 		m.nanos = at.nanos - east*1_000_000_000
 		turn := floorDiv(m.nanos, dayNanos)
 		m.day, m.nanos = m.day+turn, m.nanos-turn*dayNanos
+		if unzoned && !p.bad {
+			d.Lost.Unzoned++
+		}
 	}
 	if p.bad || p.i != len(text) {
 		return why

@@ -289,6 +289,9 @@ func (d *Decoder) appendStructured(v *schema.Values, m *made, c *codec) error {
 		at.day, _ = dayOf(year, max(month, 1), max(day, 1))
 		return d.outOfRange(v, at, c, errZeroDate)
 	}
+	if c.zoned && !m.has[partOffset] {
+		d.Lost.Unzoned++
+	}
 	at.day = days
 	at.nanos -= m.num[partOffset] * 1_000_000_000
 	turn := floorDiv(at.nanos, dayNanos)

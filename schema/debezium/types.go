@@ -48,7 +48,7 @@ var mappings = []mapping{
 	{"io.debezium.time.Timestamp", "int64", wireMillis, schema.DateTime, "wall clock; infinities by `SLUICE_OUT_OF_RANGE`"},
 	{"io.debezium.time.MicroTimestamp", "int64", wireMicros, schema.DateTime, "wall clock; infinities by `SLUICE_OUT_OF_RANGE`"},
 	{"io.debezium.time.NanoTimestamp", "int64", wireNanos, schema.DateTime, "wall clock; infinities by `SLUICE_OUT_OF_RANGE`"},
-	{"io.debezium.time.ZonedTimestamp", "string", wireInstant, schema.DateTime, "UTC; without an offset taken for UTC"},
+	{"io.debezium.time.ZonedTimestamp", "string", wireInstant, schema.DateTime, "UTC; without an offset taken for UTC, and counted"},
 	{"io.debezium.time.ZonedTime", "string", wireString, schema.String, "as sent, with its offset"},
 	{"io.debezium.time.Year", "int32", wireInt, schema.Integer, ""},
 	{"io.debezium.time.MicroDuration", "int64", wireInt, schema.Integer, "microseconds"},
