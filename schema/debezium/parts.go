@@ -184,6 +184,9 @@ func (d *Decoder) readAvroParts(r *avro.Reader, c *codec) (err error) {
 // appendMade appends the value that the members just read make.
 func (d *Decoder) appendMade(v *schema.Values, c *codec) (err error) {
 	m := &d.made
+	if c.inner {
+		v.Reset(c.kind) // a member may have been read into it
+	}
 	switch c.parts {
 	case partsDecimal:
 		if !m.hasRaw || m.num[partScale] != int64(int32(m.num[partScale])) {
