@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // wire says how a value is written.
@@ -78,6 +79,7 @@ type member struct {
 	name  string
 	codec codec
 	avro  avroField
+	proto *protobuf.Field
 	part  part
 }
 
@@ -163,7 +165,7 @@ func (o *Options) nestedCodec(c codec, f *connectSchema) codec {
 		if of == nil {
 			return member{codec: codec{wire: wireRefused, name: "a type that its schema leaves out"}}
 		}
-		m := member{name: name, codec: o.codecOf(of).within(), avro: of.avro, part: partNames[name]}
+		m := member{name: name, codec: o.codecOf(of).within(), avro: of.avro, proto: of.proto, part: partNames[name]}
 		c.unknown = c.unknown || m.codec.unknown
 		return m
 	}

@@ -3,6 +3,8 @@ package debezium
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/sluice-cdc/sluice/schema/protobuf"
 )
 
 // connectSchema is a node of the schema that Kafka Connect's JsonConverter
@@ -18,7 +20,8 @@ type connectSchema struct {
 	Values     *connectSchema    `json:"values"` // of a map
 
 	avro    avroField // where Avro has it
-	entries bool      // a map that Avro has as an array of records
+	proto   *protobuf.Field
+	entries bool // a map that Avro has as an array of records
 }
 
 func parseConnectSchema(text []byte) (*connectSchema, error) {

@@ -13,9 +13,9 @@ import (
 
 // Protobuf as Confluent's ProtobufConverter writes it. A column that may be NULL must have
 // presence, by optional.for.nullables or wrapper.for.nullables: without, the bytes of NULL
-// and of the zero value are the same, and the zero value is what is read. The converter
-// drops Debezium's names of types, so a io.debezium.time.Date is the number that it is
-// made of; under time.precision.mode=connect there are Connect's own, which it keeps.
+// and of the zero value are the same, and the zero value is what is read; a list or map
+// has none in any case. The converter drops Debezium's names of types other than structs,
+// so a io.debezium.time.Date is the number that it is made of; under time.precision.mode=connect there are Connect's own, which it keeps.
 
 // protoPlan is the part of a plan that is for Protobuf. That of a schema is nothing but
 // its file; those of its messages are made when a record has one.
@@ -130,36 +130,26 @@ var protobufNames = map[string]string{
 
 // protobufCodec returns how a field is read, by the Connect schema that it was made of.
 func (o *Options) protobufCodec(f *protobuf.Field) codec {
-	inner := f.Wrapped()
-	s := connectSchema{Type: protobufTypes[inner.Kind], Name: f.Params["connect.name"], Parameters: f.Params}
-	if t := f.Params["connect.type"]; s.Type == "int32" && (t == "int8" || t == "int16") {
-		s.Type = t
-	}
-	if inner.Message != nil {
-		s.Type, s.Name = "struct", protobufNames[inner.Message.Name]
-		if s.Name == decimalName && f.Params["scale"] != "" {
-			s.Parameters = map[string]string{"scale": f.Params["scale"], "connect.decimal.precision": f.Params["precision"]}
-		}
-	}
-	switch {
-	case f.Repeated && f.Message != nil && len(f.Message.Fields) == 2 && f.Message.Fields[0].Name == "key":
-		return codec{wire: wireRefused, name: "map"}
-	case f.Repeated:
-		return codec{wire: wireRefused, name: "array"}
-	case inner.Message != nil && s.Name == "":
-		return codec{wire: wireRefused, name: inner.Message.Name}
-	}
+	s := protobufSchema(f, nil)
 	c := o.codecOf(&s)
-	if c.wire != wireRefused && !c.wire.readsProtobuf(inner) {
-		return codec{wire: wireRefused, name: c.name + " written as " + inner.Kind.String()}
+	if c.wire != wireRefused && !c.wire.readsProtobuf(f) {
+		return codec{wire: wireRefused, name: c.name + " written as " + f.Wrapped().Kind.String()}
 	}
 	return c
 }
 
 // readsProtobuf reports whether values of a field can be read in a wire form.
 func (w wire) readsProtobuf(f *protobuf.Field) bool {
-	if f.Message != nil {
+	if !f.Repeated {
+		f = f.Wrapped()
+	}
+	switch {
+	case f.Repeated:
+		return w == wireArray || w == wireMap
+	case f.Message != nil && protobufNames[f.Message.Name] != "":
 		return w == wireDecimal || w == wireDays || w == wireMilliTime || w == wireMillis
+	case f.Message != nil:
+		return w == wireStruct || w == wireParts
 	}
 	switch protobufTypes[f.Kind] {
 	case "boolean":
@@ -255,7 +245,7 @@ func (d *Decoder) flattenedProtobuf(value payload, values []protobuf.Value) (cha
 // scalar returns what is inside of a wrapper that is there.
 func scalar(f *protobuf.Field, v *protobuf.Value) (*protobuf.Field, protobuf.Value) {
 	inner := f.Wrapped()
-	if inner == f || !v.Set {
+	if inner == f || !v.Set || f.Repeated {
 		return f, *v
 	}
 	var room [1]protobuf.Value

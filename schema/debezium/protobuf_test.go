@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bufbuild/protocompile"
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -283,7 +284,7 @@ func TestProtobufAgainstDynamicpb(t *testing.T) {
 }
 
 func TestProtobufEvents(t *testing.T) {
-	r := newProtobufRig(t, protobufText(`int64 id = 1; optional string s = 2; repeated string tags = 3;`))
+	r := newProtobufRig(t, protobufText(`int64 id = 1; optional string s = 2; optional string odd = 3 [(confluent.field_meta) = {params: [{key: "connect.name", value: "org.apache.kafka.connect.data.Decimal"}, {key: "scale", value: "2"}]}];`))
 	row := r.message("Value")
 	setField(row, "id", int64(7))
 	setField(row, "s", "x")
@@ -316,7 +317,7 @@ func TestProtobufEvents(t *testing.T) {
 		rec  Record
 		want string
 	}{
-		{"a list", r.opt, r.record(t, "c", row), "table public_t, column tags: its type array is not supported"},
+		{"an odd type", r.opt, r.record(t, "c", row), "column odd: its type org.apache.kafka.connect.data.Decimal written as string is not supported"},
 		{"no such message", good.opt, Record{Key: created.Key, Value: framedAs(1, []byte{2, 20})}, "its frame names no message of schema 1"},
 		{"no indexes", good.opt, Record{Key: created.Key, Value: framedAs(1, nil)}, "its frame names no message of schema 1"},
 		{"cut", good.opt, Record{Key: created.Key, Value: created.Value[:len(created.Value)-1]}, "do not fit their Protobuf schema"},
@@ -328,6 +329,68 @@ func TestProtobufEvents(t *testing.T) {
 		_, err := NewDecoder("p.public.t", tc.opt).Decode(tc.rec)
 		if bad, ok := err.(*BadRecord); !ok || !strings.Contains(bad.Error(), tc.want) {
 			t.Errorf("%s: %v, want %q", tc.name, err, tc.want)
+		}
+	}
+}
+
+// TestProtobufNested: lists, maps and messages, Debezium's structs among them, become what
+// they become of the same types in JSON and Avro. Google's library writes them.
+func TestProtobufNested(t *testing.T) {
+	r := newProtobufRig(t, protobufText(`
+		message VariableScaleDecimal { int32 scale = 1; bytes value = 2; }
+		message Point { double x = 1; double y = 2; optional bytes wkb = 3; optional int32 srid = 4; }
+		message StructuredTimestamp { optional int32 year = 1; optional int32 month = 2; optional int32 day = 3; optional int32 hour = 4; optional int32 minute = 5;
+			optional int32 second = 6; google.protobuf.Int32Value nanos = 7; optional string specialValue = 8; optional int32 precision = 9; }
+		message Vector { int32 key = 1; double value = 2; }
+		message SparseDoubleVector { int32 dimensions = 1; repeated Vector vector = 2; }
+		message Entry { string key = 1; optional string value = 2; }
+		message Sub { optional string note = 1; repeated sint64 list = 2; Point at = 3; optional bool flag = 4; confluent.type.Decimal dec = 5; google.type.Date day = 6; repeated Sub more = 7; }
+		message Spot { message Point { double lat = 1; double lon = 2; } }
+		message Line { double a = 1; double b = 2; double c = 3; }
+		message Plain { optional string note = 1; repeated sint64 list = 2; Point at = 3; optional bool flag = 4; google.type.Date day = 5; repeated Line lines = 6; }
+		int64 id = 1; VariableScaleDecimal n = 2; Point p = 3; StructuredTimestamp at = 4; SparseDoubleVector v = 5; repeated int32 packed = 6; repeated int32 loose = 7 [packed = false];
+		repeated google.protobuf.StringValue texts = 8; repeated Entry attrs = 9; map<int32, double> by = 10; Plain doc = 11; repeated VariableScaleDecimal ns = 12; Spot.Point spot = 14; Sub deep = 13;`))
+	opt := r.opt
+	opt.Rule = func(_, source string) Rule { return map[string]Rule{"deep": {Action: Exclude}}[source] }
+	for text, want := range map[string]string{
+		`{"id":7,"n":{"scale":3,"value":"MDk="},"p":{"x":1,"y":-2.5,"srid":4326},"at":{"year":2018,"month":7,"day":13,"hour":12,"minute":23,"second":45,"nanos":456000000},
+			"v":{"dimensions":5,"vector":[{"key":3,"value":2},{"key":1,"value":1.5}]},"packed":[1,-2],"loose":[3,4],"texts":["a","\"b\""],
+			"attrs":[{"key":"z","value":"1"},{"key":"a"}],"by":{"10":0.5,"9":1},
+			"doc":{"list":["-5","9007199254740993"],"at":{"x":1,"y":2},"flag":true,"day":{"year":2024,"month":2,"day":29},"lines":[{"a":1,"b":2}]},
+			"ns":[{"scale":1,"value":"Cg=="},{"scale":0,"value":"AQ=="}],"spot":{"lat":1}}`: `"12.345" "SRID=4326;POINT(1 -2.5)" 2018-07-13T12:23:45.456 "{1:1.5,3:2}/5" "[1,-2]" "[3,4]" "[\"a\",\"\\\"b\\\"\"]" ` +
+			`"{\"a\":null,\"z\":\"1\"}" "[[9,1],[10,0.5]]" ` +
+			strconv.Quote(`{"note":null,"list":[-5,9007199254740993],"at":"POINT(1 2)","flag":true,"day":"2024-02-29","lines":[{"a":1,"b":2,"c":0}]}`) + ` "[1,1]" "{\"lat\":1,\"lon\":0}"`,
+		`{"id":7,"at":{"specialValue":"POSITIVE_INFINITY"},"doc":{}}`: `NULL NULL NULL NULL "[]" "[]" "[]" "{}" "[]" ` +
+			strconv.Quote(`{"note":null,"list":[],"at":null,"flag":null,"day":null,"lines":[]}`) + ` "[]" NULL`,
+	} {
+		row := r.message("Value")
+		if err := protojson.Unmarshal([]byte(text), row); err != nil {
+			t.Fatal(err)
+		}
+		opt.OutOfRange = RangeNull
+		d := NewDecoder("p.public.t", opt)
+		if _, err := d.Decode(r.record(t, "c", row)); err != nil {
+			t.Fatal(said(err))
+		}
+		run := d.Take(nil)[0]
+		var got []string
+		for i := range run.Columns[1:] {
+			got = append(got, cell(&run.Values[i+1], 0))
+		}
+		if all := strings.Join(got, " "); all != want {
+			t.Errorf("got\n%s\nwant\n%s", all, want)
+		}
+	}
+	row := r.message("Value")
+	_, err := NewDecoder("p.public.t", r.opt).Decode(r.record(t, "c", row))
+	if !strings.Contains(said(err), "column deep: its type struct of") {
+		t.Errorf("a message within itself: %s", said(err))
+	}
+	for _, broken := range []string{"\x12\x01\x08", "\x32\x01\xff", "\x35\x00\x00\x00\x00", "\x4a\x01\x0a", "\x5a\x02\x12\x05"} {
+		row := r.message("Value")
+		row.SetUnknown([]byte(broken))
+		if _, err := NewDecoder("p.public.t", opt).Decode(r.record(t, "c", row)); err == nil || !strings.Contains(err.Error(), "do not fit their Protobuf schema") {
+			t.Errorf("%x: %v", broken, err)
 		}
 	}
 }
@@ -367,9 +430,12 @@ func TestProtobufRules(t *testing.T) {
 // TestProtobufNoAllocation: an ordinary row takes no memory but its own.
 func TestProtobufNoAllocation(t *testing.T) {
 	r := newProtobufRig(t, protobufText(`int64 id = 1; optional string s = 2; google.protobuf.Int64Value n = 3; google.protobuf.Timestamp at = 4; double d = 5;
-		confluent.type.Decimal dec = 6 [(confluent.field_meta) = {params: [{key: "scale", value: "2"}]}];`))
+		confluent.type.Decimal dec = 6 [(confluent.field_meta) = {params: [{key: "scale", value: "2"}]}]; message VariableScaleDecimal { int32 scale = 1; bytes value = 2; }
+		VariableScaleDecimal number = 7;`))
 	row := r.message("Value")
 	setField(row, "s", "text")
+	number := row.Descriptor().Fields().ByName("number")
+	row.Set(number, messageOf(number, protoreflect.ValueOfInt32(1), protoreflect.ValueOfBytes([]byte{4, 0xd2})))
 	fields := row.Descriptor().Fields()
 	row.Set(fields.ByName("n"), messageOf(fields.ByName("n"), protoreflect.ValueOfInt64(3)))
 	row.Set(fields.ByName("at"), messageOf(fields.ByName("at"), protoreflect.ValueOfInt64(1_700_000_000)))
@@ -398,7 +464,8 @@ func TestProtobufNoAllocation(t *testing.T) {
 // library does, which may refuse what the decoder does not look into.
 func FuzzProtobuf(f *testing.F) {
 	r := newProtobufRig(f, protobufText(`int64 id = 1; optional string s = 2; google.protobuf.Int64Value n = 3; google.type.Date day = 4; double d = 5;
-		confluent.type.Decimal dec = 6 [(confluent.field_meta) = {params: [{key: "scale", value: "2"}]}];`))
+		confluent.type.Decimal dec = 6 [(confluent.field_meta) = {params: [{key: "scale", value: "2"}]}]; repeated int32 list = 7; map<string, string> attrs = 8;
+		message SparseDoubleVector { int32 dimensions = 1; map<int32, double> vector = 2; } SparseDoubleVector v = 9; repeated SparseDoubleVector vs = 10;`))
 	row := r.message("Value")
 	setField(row, "id", int64(7))
 	setField(row, "s", "x")

@@ -123,6 +123,9 @@ func (d *Decoder) appendProtobuf(x *protobuf.Value, v *schema.Values, c *codec, 
 }
 
 func (d *Decoder) appendProtobufPresent(x *protobuf.Value, v *schema.Values, c *codec, f *protobuf.Field) error {
+	if c.isNested() {
+		return d.appendProtobufNested(x, v, c, f)
+	}
 	if inner := f.Wrapped(); inner != f {
 		var room [1]protobuf.Value
 		if !f.Message.Split(x.Bytes, room[:]) {

@@ -2,6 +2,7 @@ package protobuf
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,6 +140,37 @@ func TestSplit(t *testing.T) {
 	}
 }
 
+// TestItems: the items of a list come in their order, packed or not.
+func TestItems(t *testing.T) {
+	m := parse(t).Messages[1]
+	list := &m.Fields[4]
+	packed := protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), []byte{1, 0x80, 1})
+	loose := protowire.AppendVarint(protowire.AppendTag(nil, 5, protowire.VarintType), 3)
+	other := protowire.AppendVarint(protowire.AppendTag(nil, 1, protowire.VarintType), 9)
+	values := make([]Value, len(m.Fields))
+	for _, tc := range []struct {
+		data []byte
+		want string
+	}{
+		{bytes.Join([][]byte{packed, other, loose, packed}, nil), "[1 128 3 1 128] true"},
+		{other, "[] true"},
+		{protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), []byte{0x80}), "[] false"},
+		{append(protowire.AppendTag(nil, 5, protowire.Fixed32Type), 1, 0, 0, 0), "[] false"},
+	} {
+		if !m.Split(tc.data, values) {
+			t.Fatalf("%x is no message", tc.data)
+		}
+		items := []uint64{}
+		fit, err := list.Items(values[4].Bytes, func(v *Value) error {
+			items = append(items, v.Number)
+			return nil
+		})
+		if got := fmt.Sprint(items, fit); err != nil || got != tc.want {
+			t.Errorf("%x: %s, %v; want %s", tc.data, got, err, tc.want)
+		}
+	}
+}
+
 // FuzzReader holds the reader against protowire's: both find the same last value of each
 // field, where neither refuses the bytes.
 func FuzzReader(f *testing.F) {
@@ -165,7 +197,7 @@ func FuzzReader(f *testing.F) {
 				switch {
 				case f.Number != int32(number):
 				case f.Repeated:
-					want[i] = Value{Set: true}
+					want[i] = Value{Set: true, Bytes: data}
 				default:
 					v := Value{Set: true}
 					switch typ {

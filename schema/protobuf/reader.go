@@ -12,7 +12,7 @@ import (
 type Value struct {
 	Set    bool
 	Number uint64 // of the kinds that have one: a varint as it is, or the bits of a fixed
-	Bytes  []byte // of strings, bytes and messages
+	Bytes  []byte // of strings, bytes and messages; of a list or map, the message that it is in, for Items
 }
 
 // The wire types.
@@ -38,45 +38,22 @@ var wires = [...]uint8{
 // reader would have to merge, and groups are refused: no serializer of Connect writes them.
 func (m *Message) Split(data []byte, values []Value) bool {
 	clear(values)
-	next := 0
+	whole, next := data, 0
 	for len(data) > 0 {
-		tag, n := binary.Uvarint(data)
-		if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32 {
+		number, wire, n := tagOf(data)
+		if n <= 0 {
 			return false
 		}
-		data = data[n:]
 		v := Value{Set: true}
-		wire := uint8(tag & 7)
-		switch wire {
-		case varint:
-			if v.Number, n = binary.Uvarint(data); n <= 0 {
-				return false
-			}
-		case fixed64:
-			if n = 8; len(data) < n {
-				return false
-			}
-			v.Number = binary.LittleEndian.Uint64(data)
-		case fixed32:
-			if n = 4; len(data) < n {
-				return false
-			}
-			v.Number = uint64(binary.LittleEndian.Uint32(data))
-		case counted:
-			size, head := binary.Uvarint(data)
-			if head <= 0 || size > uint64(len(data)-head) {
-				return false
-			}
-			n = head + int(size)
-			v.Bytes = data[head:n:n]
-		default:
+		data = data[n:]
+		if n = v.read(data, wire); n <= 0 {
 			return false
 		}
 		data = data[n:]
 		at := next // fields mostly come as they are declared
-		if at >= len(m.Fields) || m.Fields[at].Number != int32(tag>>3) {
+		if at >= len(m.Fields) || m.Fields[at].Number != number {
 			known := false
-			if at, known = m.places[int32(tag>>3)]; !known {
+			if at, known = m.places[number]; !known {
 				continue
 			}
 		}
@@ -84,7 +61,7 @@ func (m *Message) Split(data []byte, values []Value) bool {
 		f := &m.Fields[at]
 		switch {
 		case f.Repeated:
-			v = Value{Set: true}
+			v = Value{Set: true, Bytes: whole}
 		case wire != wires[f.Kind], f.Message != nil && values[at].Set:
 			return false
 		case f.oneof != 0:
@@ -97,6 +74,80 @@ func (m *Message) Split(data []byte, values []Value) bool {
 		values[at] = v
 	}
 	return true
+}
+
+// Items calls each with the items of a list, or the entries of a map, in the message that
+// Split found it in, until it returns an error. It reports whether the bytes fit the field;
+// numbers may be packed.
+func (f *Field) Items(message []byte, each func(*Value) error) (fit bool, err error) {
+	own := wires[f.Kind]
+	for data := message; len(data) > 0; {
+		number, wire, n := tagOf(data)
+		if n <= 0 {
+			return false, nil
+		}
+		v := Value{Set: true}
+		data = data[n:]
+		if n = v.read(data, wire); n <= 0 {
+			return false, nil
+		}
+		data = data[n:]
+		switch {
+		case number != f.Number:
+		case wire == own:
+			err = each(&v)
+		case wire != counted:
+			return false, nil
+		default:
+			for packed := v.Bytes; len(packed) > 0 && err == nil; packed = packed[n:] {
+				item := Value{Set: true}
+				if n = item.read(packed, own); n <= 0 {
+					return false, nil
+				}
+				err = each(&item)
+			}
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+	return true, nil
+}
+
+// tagOf reads the number and wire type of a field and how many bytes that took, 0 or less
+// if there is none.
+func tagOf(data []byte) (number int32, wire uint8, n int) {
+	tag, n := binary.Uvarint(data)
+	if tag>>3 == 0 || tag>>3 > math.MaxInt32 {
+		return 0, 0, 0
+	}
+	return int32(tag >> 3), uint8(tag & 7), n
+}
+
+// read reads a value and returns how many bytes it took, 0 or less if there is none.
+func (v *Value) read(data []byte, wire uint8) (n int) {
+	switch wire {
+	case varint:
+		v.Number, n = binary.Uvarint(data)
+	case fixed64:
+		if n = 8; len(data) < n {
+			return 0
+		}
+		v.Number = binary.LittleEndian.Uint64(data)
+	case fixed32:
+		if n = 4; len(data) < n {
+			return 0
+		}
+		v.Number = uint64(binary.LittleEndian.Uint32(data))
+	case counted:
+		size, head := binary.Uvarint(data)
+		if head <= 0 || size > uint64(len(data)-head) {
+			return 0
+		}
+		n = head + int(size)
+		v.Bytes = data[head:n:n]
+	}
+	return n
 }
 
 // Int returns the number of an integer, enum or bool of a kind. It reports false if that
