@@ -85,6 +85,7 @@ type Sink interface {
 	// Status returns where the job stands.
 	Status(ctx context.Context, t Ticket) (Status, error)
 	// Discard removes a job, which is cancelled first if it is not final. A job
-	// that is gone is no error.
+	// that is gone is no error; one that cannot be cancelled any more, or not yet, is of
+	// kind Unavailable and stays.
 	Discard(ctx context.Context, t Ticket) error
 }

@@ -284,13 +284,18 @@ func (s *Sink) status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	return push.Status{State: state, Logs: d.Logs}, nil
 }
 
-// Discard cancels the job if it is not final, and deletes it.
+// Discard cancels the job if it is not final, and deletes it. One that turns out to be DONE
+// by then stays, for it has delivered; so does one that is not over yet, which may still
+// deliver.
 func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 	st, err := s.status(ctx, t)
 	if err == nil && (st.State == push.Queued || st.State == push.Running) {
 		err = s.c.call(ctx, "cancel job", http.MethodPost, url.PathEscape(t.ID)+"/cancel", nil, nil)
-		if push.KindOf(err) == push.Rejected {
-			err = nil // it ended in between
+		if err == nil || push.KindOf(err) == push.Rejected { // it ended in between
+			st, err = s.status(ctx, t)
+		}
+		if err == nil && st.State != push.Canceled && st.State != push.Failed {
+			err = &push.Error{Op: "cancel job", Kind: push.Unavailable, Message: fmt.Sprintf("it is %v after that", st.State)}
 		}
 	}
 	if err == nil {
