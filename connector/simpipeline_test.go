@@ -21,12 +21,12 @@ import (
 
 // pipeFaults is what the emulator may be told to do to a call.
 var pipeFaults = map[string][]pipeline.Fault{
-	"ingress":    {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429, pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Terminating},
+	"ingress":    {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429, pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Cut, pipeline.Terminating},
 	"completion": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Unreachable, pipeline.Terminating, pipeline.Accepted},
 	"get":        {pipeline.LostBefore, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Pausing},
 	"config":     {pipeline.LostBefore, pipeline.Answer500},
 	"stats":      {pipeline.LostBefore, pipeline.Answer500, pipeline.Unreachable},
-	"checkpoint": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.Unreachable},
+	"checkpoint": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.Unreachable, pipeline.Fails, pipeline.FailsLost},
 }
 
 // newPipelineScenario is newScenario's with a pipeline.

@@ -171,8 +171,8 @@ func TestConform(t *testing.T) {
 				}
 				for _, op := range []string{"ingress", "completion", "get", "config", "stats", "checkpoint", "checkpoint_status"} {
 					for _, f := range []pipeline.Fault{pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429,
-						pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Terminating, pipeline.Accepted} {
-						if op == "ingress" || f != pipeline.Late && f != pipeline.After503 {
+						pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Cut, pipeline.Terminating, pipeline.Accepted, pipeline.Fails, pipeline.FailsLost} {
+						if of := map[pipeline.Fault]string{pipeline.After503: "ingress", pipeline.Late: "ingress", pipeline.Cut: "ingress", pipeline.Fails: "checkpoint", pipeline.FailsLost: "checkpoint"}[f]; of == "" || of == op {
 							faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
 							faults[op+" "+string(f)+" after the first"] = func() { r.emu.Inject(op, f, 1, 2) }
 						}

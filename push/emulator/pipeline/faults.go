@@ -2,7 +2,7 @@ package pipeline
 
 import (
 	"net/http"
-	"time"
+	"strings"
 )
 
 // Fault is a way for a call to go wrong.
@@ -15,12 +15,16 @@ const (
 	AnswerHTML  Fault = "502-html" // a proxy's answer
 	Answer401   Fault = "401"
 	Answer429   Fault = "429"
-	Unreachable Fault = "503"       // the manager gave up on the pipeline, and nothing happened
-	After503    Fault = "503-after" // the same, and it happened
-	Late        Fault = "late"      // the same, and it happens half a second later
-	Terminating Fault = "410"       // the pipeline is going down
-	Accepted    Fault = "202"       // for the status of a token: the code that is documented
-	Pausing     Fault = "pause"     // it happens, and the pipeline is paused before the answer
+	Unreachable Fault = "503"        // the manager gave up on the pipeline, and nothing happened
+	After503    Fault = "503-after"  // the same, and it happened
+	Late        Fault = "late"       // the same, and it happens half a second later
+	Terminating Fault = "410"        // the pipeline is going down
+	Accepted    Fault = "202"        // for the status of a token: the code that is documented
+	Pausing     Fault = "pause"      // it happens, and the pipeline is paused before the answer
+	Cut         Fault = "cut"        // half of the body was read when the connection breaks
+	Wide        Fault = "400-wide"   // rows are refused in more words than anybody should read
+	Fails       Fault = "fails"      // of a checkpoint: it is begun, and fails
+	FailsLost   Fault = "fails-lost" // the same, and the connection breaks before the answer
 )
 
 // Inject makes the next calls of an operation fail: ingress, completion, get, config,
@@ -46,8 +50,11 @@ func (e *Emulator) fault(op string) Fault {
 		return ""
 	}
 	possible := []Fault{LostBefore, LostAfter, Answer500, AnswerHTML, Unreachable}
-	if op == "ingress" {
-		possible = append(possible, After503, Late)
+	switch op {
+	case "ingress":
+		possible = append(possible, After503, Late, Cut)
+	case "checkpoint":
+		possible = append(possible, Fails, FailsLost)
 	}
 	return possible[e.dice.IntN(len(possible))]
 }
@@ -67,7 +74,7 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 	switch fault {
 	case LostBefore:
 		return a, true
-	case LostAfter:
+	case LostAfter, Cut:
 		call(fault)
 		return a, true
 	case Answer500:
@@ -82,18 +89,22 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 		return unreachable, false
 	case Terminating:
 		return terminating, false
+	case Wide:
+		text := strings.Repeat("x", 9<<20)
+		return refuse(400, "ParseErrors", map[string]any{"num_errors": 1, "errors": []rowError{{InvalidText: &text, Tag: "text_envelope_err"}}}, "Errors parsing input data (1 errors):"), false
 	case After503:
 		call(fault)
 		return unreachable, false
 	}
 	a = call(fault)
-	switch {
-	case fault == Accepted && a.status == 200:
+	switch p := e.pipes[r.PathValue("pipeline")]; {
+	case a.status >= 300:
+	case fault == Accepted:
 		a.status = 202
 	case fault == Pausing:
-		if p := e.pipes[r.PathValue("pipeline")]; p.status == "Running" {
-			p.status, p.since = "Paused", time.Now()
-		}
+		e.turn(p, "Running", "Paused")
+	case fault == Fails, fault == FailsLost:
+		p.points.spoil()
 	}
-	return a, false
+	return a, fault == FailsLost
 }

@@ -90,7 +90,7 @@ func (e *Emulator) routes() {
 			return refuse(501, "EnterpriseFeature", map[string]any{"feature": "stop"}, "Cannot use enterprise-only feature")
 		}
 		if !force {
-			e.save(p)
+			p.saved = p.picture() // at once
 		}
 		e.halt(p, "")
 		return answer{202, map[string]any{}, false}
@@ -103,32 +103,23 @@ func (e *Emulator) routes() {
 		p.saved = nil
 		return answer{202, map[string]any{}, false}
 	})
-	for path, turn := range map[string][2]string{"/pause": {"Running", "Paused"}, "/resume": {"Paused", "Running"}, "/activate": {"Paused", "Running"}} {
-		of("POST "+path, "", running(func(p *instance, _ *http.Request, _ []byte) answer {
-			if p.status == turn[0] {
-				p.status, p.since = turn[1], time.Now()
+	for _, turn := range [][4]string{{"pause", "Pause", "Running", "Paused"}, {"resume", "Resume", "Paused", "Running"}} {
+		of("POST /"+turn[0], "", func(p *instance, _ *http.Request, _ []byte) answer {
+			if p.status == "Stopped" {
+				return refuse(400, turn[1]+"WhileNotProvisioned", map[string]any{}, "Cannot %s a pipeline which is not provisioned; start it first", turn[0])
 			}
+			e.turn(p, turn[2], turn[3])
 			return answer{202, map[string]any{}, false}
-		}))
+		})
 	}
+	of("POST /activate", "", running(func(p *instance, _ *http.Request, _ []byte) answer {
+		e.turn(p, "Paused", "Running")
+		return answer{202, map[string]any{}, false}
+	}))
 	of("GET /completion_status", "completion", running(e.completion))
 	of("GET /tables/{table}/connectors/{connector}/completion_token", "", running((*instance).connectorToken))
-	of("POST /checkpoint", "checkpoint", running(func(p *instance, _ *http.Request, _ []byte) answer {
-		if !e.opt.Enterprise {
-			return refuse(501, "EnterpriseFeature", map[string]any{"feature": "checkpoint"}, "Cannot use enterprise-only feature: checkpoint")
-		}
-		made := point{p.points, time.Now().Add(e.opt.Lag), p.picture()}
-		p.saving = append(p.saving, made)
-		p.points++
-		e.say(Event{What: "checkpoint"})
-		return answer{200, map[string]any{"checkpoint_sequence_number": made.sequence, "incarnation_uuid": p.incarnation}, false}
-	}))
-	of("GET /checkpoint_status", "checkpoint_status", running(func(p *instance, r *http.Request, _ []byte) answer {
-		if u := r.URL.Query().Get("incarnation_uuid"); u != "" && u != p.incarnation {
-			return refuse(400, "IncarnationUuidMismatch", map[string]any{}, "the pipeline was restarted")
-		}
-		return answer{200, map[string]any{"success": p.success, "failure": nil}, false}
-	}))
+	of("POST /checkpoint", "checkpoint", running(e.checkpoint))
+	of("GET /checkpoint_status", "checkpoint_status", running((*instance).checkpointStatus))
 	of("GET /stats", "stats", running(func(p *instance, _ *http.Request, _ []byte) answer {
 		inputs, waiting := []any{}, 0
 		for _, name := range slices.Sorted(maps.Keys(p.endpoints)) {

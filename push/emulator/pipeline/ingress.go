@@ -179,10 +179,7 @@ func (r *relation) key(row []any) string {
 // request lies in its hands, and is read when it goes on, whether somebody still waits for the
 // answer or not.
 func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return // nothing is taken of an array that is cut off
-	}
+	body, cut := io.ReadAll(r.Body)
 	query := r.URL.Query()
 	q := &post{segment: r.PathValue("table"), format: query.Get("format"), update: cmp.Or(query.Get("update_format"), "insert_delete"), array: query.Get("array") == "true",
 		body: body, trace: r.Header.Get("Traceparent")}
@@ -194,6 +191,16 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		q.worker = e.turns % workers
 	}
 	p := e.pipes[r.PathValue("pipeline")]
+	if cut != nil { // its sender is gone; what came whole of it is taken
+		e.dispatch("", r, func(Fault) (a answer) {
+			if p != nil && p.status == "Running" && !e.waits(p, q) {
+				a = e.take(p, q)
+			}
+			return a
+		})
+		e.mu.Unlock()
+		return
+	}
 	for p != nil && e.waits(p, q) && query.Get("force") != "true" {
 		if !time.Now().Before(give) || r.Context().Err() != nil {
 			p.ghosts = append(p.ghosts, ghost{post: q})
@@ -216,6 +223,9 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		if f == Late {
 			p.ghosts = append(p.ghosts, ghost{at: time.Now().Add(ghostDelay), post: q})
 			return unreachable
+		}
+		if f == Cut {
+			q.body = body[:len(body)/2]
 		}
 		return e.take(p, q)
 	})

@@ -89,20 +89,11 @@ type instance struct {
 	tables            map[string]map[string][]any
 	steps             int64
 	saved             map[string]map[string][]any // of the last checkpoint
-	points            int64                       // of checkpoints that this deployment was asked for
-	saving            []point
-	success           *int64 // the last one that succeeded
+	points            checkpoints
 	ghosts            []ghost
 	created           time.Time
 	since             time.Time
 	events            []monitorEvent // the latest first
-}
-
-// point is a checkpoint under way.
-type point struct {
-	sequence int64
-	due      time.Time
-	tables   map[string]map[string][]any
 }
 
 // ghost is a request that its sender has given up, and that the pipeline still reads.
@@ -167,7 +158,7 @@ func (e *Emulator) start(p *instance, status string) {
 	p.note("Provisioned", "Provisioned")
 	p.deployment, p.incarnation = uuid.NewString(), uuid.NewString()
 	p.endpoints, p.ghosts, p.steps = map[string]*endpoint{}, nil, 0
-	p.points, p.saving, p.success = 0, nil, nil
+	p.points = checkpoints{}
 	tables := map[string]map[string][]any{}
 	for t := range p.relations {
 		tables[t] = map[string][]any{}
@@ -205,7 +196,7 @@ func (e *Emulator) Stop(name string, force bool) {
 	p := e.pipes[name]
 	e.advance(time.Now())
 	if !force && e.opt.Enterprise {
-		e.save(p)
+		p.saved = p.picture()
 	}
 	e.halt(p, "")
 }
@@ -221,7 +212,7 @@ func (e *Emulator) halt(p *instance, failed string) {
 	p.status, p.failed, p.since = "Stopped", failed, time.Now()
 	p.note("Stopping", "Stopped")
 	p.note("Stopped", "Stopped")
-	p.endpoints, p.ghosts, p.saving = nil, nil, nil
+	p.endpoints, p.ghosts, p.points.saving = nil, nil, nil
 	e.say(Event{What: "crash"})
 }
 
@@ -239,14 +230,22 @@ func (e *Emulator) Respawn(name string) {
 }
 
 // Pause and Resume stop and go on reading what is posted.
-func (e *Emulator) Pause(name string)  { e.turn(name, "Running", "Paused") }
-func (e *Emulator) Resume(name string) { e.turn(name, "Paused", "Running") }
-
-func (e *Emulator) turn(name, from, to string) {
+func (e *Emulator) Pause(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.advance(time.Now())
-	if p := e.pipes[name]; p.status == from {
+	e.turn(e.pipes[name], "Running", "Paused")
+}
+
+func (e *Emulator) Resume(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.advance(time.Now())
+	e.turn(e.pipes[name], "Paused", "Running")
+}
+
+func (e *Emulator) turn(p *instance, from, to string) {
+	if p.status == from {
 		p.status, p.since = to, time.Now()
 		e.say(Event{What: strings.ToLower(to)})
 	}
@@ -258,18 +257,6 @@ func (e *Emulator) Stick(name string, stuck bool) {
 	defer e.mu.Unlock()
 	e.advance(time.Now())
 	e.pipes[name].stuck = stuck
-}
-
-// save makes a checkpoint at once.
-func (e *Emulator) save(p *instance) { p.saved = p.picture() }
-
-// picture is what the tables hold.
-func (p *instance) picture() map[string]map[string][]any {
-	tables := map[string]map[string][]any{}
-	for t, rows := range p.tables {
-		tables[t] = maps.Clone(rows)
-	}
-	return tables
 }
 
 func (e *Emulator) say(ev Event) {
@@ -319,10 +306,7 @@ func (e *Emulator) advance(now time.Time) {
 			}
 			e.take(p, g.post)
 		}
-		for len(p.saving) > 0 && !p.saving[0].due.After(now) {
-			p.saved, p.success = p.saving[0].tables, &p.saving[0].sequence
-			p.saving = p.saving[1:]
-		}
+		p.made(now)
 		for _, ep := range p.inTurn() {
 			for p.status == "Running" && !p.stuck {
 				q, ok := ep.next(now)

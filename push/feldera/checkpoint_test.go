@@ -1,0 +1,87 @@
+package feldera_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/feldera"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+)
+
+// TestCheckpointFails: after one that failed another is asked for, and no batch is DONE
+// before one has succeeded that was asked for after its rows were complete. A failure that
+// the pipeline still tells of is not that of a later one.
+func TestCheckpointFails(t *testing.T) {
+	for _, f := range []pipeline.Fault{pipeline.Fails, pipeline.FailsLost} {
+		for _, times := range []int{1, 4} {
+			t.Run(fmt.Sprint(f, " ", times), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					asked := 0
+					r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second, OnEvent: func(e pipeline.Event) {
+						if e.What == "checkpoint" {
+							asked++
+						}
+					}}, func(o *feldera.Options) { o.Checkpoint = true })
+					ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+					defer cancel()
+					deliver := func(table string, id int64) error {
+						return r.pusher().Run(ctx, push.NewDelivery(pushtest.ConformTable(table), chunks(map[int64]string{id: "a"}, nil)))
+					}
+					r.emu.Inject("checkpoint", f, 0, times)
+					beside := make(chan error, 1)
+					go func() { beside <- deliver("u", 1) }() // the batches of both tables wait for the same ones
+					if err := deliver("t", 1); err != nil {
+						t.Fatal(err)
+					}
+					if err := <-beside; err != nil {
+						t.Fatal(err)
+					}
+					if want := times + 1; asked < want || asked > want+1 {
+						t.Errorf("%d checkpoints were asked for, of which %d failed", asked, times)
+					}
+					before := asked
+					if err := deliver("t", 2); err != nil || asked != before+1 {
+						t.Errorf("the batch after it has asked for %d checkpoints: %v", asked-before, err)
+					}
+					r.emu.Crash("shop")
+					r.emu.Start("shop")
+					if has := fmt.Sprint(r.rows("t"), r.rows("u")); has != "map[1:a 2:a] map[1:a]" {
+						t.Errorf("of what was DONE a crash has left %s", has)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestCheckpointFailureIsTold: while checkpoints fail the batch waits, and says why.
+func TestCheckpointFailureIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second}, func(o *feldera.Options) { o.Checkpoint = true })
+		ticket, err := r.post(t, "t", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Inject("checkpoint", pipeline.Fails, 0, 3)
+		failures := 0
+		for state := push.Running; state == push.Running; time.Sleep(time.Second) {
+			s, err := r.sink.Status(t.Context(), ticket)
+			switch {
+			case err == nil:
+				state = s.State
+			case push.KindOf(err) != push.Unavailable || err.Error() != "make checkpoint: error writing the checkpoint: No space left on device (os error 28) (it is made again; look at the pipeline's storage)":
+				t.Fatal(err)
+			default:
+				failures++
+			}
+		}
+		if failures != 3 {
+			t.Errorf("of three failures it has told %d", failures)
+		}
+	})
+}

@@ -1,0 +1,108 @@
+package feldera_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/feldera"
+	"github.com/sluice-cdc/sluice/push/pushtest"
+)
+
+// TestUnauthorizedNowAndThen: a manager that refuses the right key at times, as it does when
+// its database fails, ends a delivery with that error wherever it stands; called again, the
+// delivery goes on there, and nothing is posted twice.
+func TestUnauthorizedNowAndThen(t *testing.T) {
+	for _, op := range []string{"get", "ingress", "completion", "checkpoint", "checkpoint_status"} {
+		for skip := range 4 {
+			synctest.Test(t, func(t *testing.T) {
+				var seen []string
+				r := newRig(t, pipeline.Options{Enterprise: true, Lag: 3 * time.Second, OnRow: func(_, _ string, row []any) { seen = append(seen, fmt.Sprint(row[1])) }},
+					func(o *feldera.Options) { o.Checkpoint = true })
+				r.emu.Inject(op, pipeline.Answer401, skip, 2)
+				two := append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{1: "b"}, nil)...)
+				d, refused := push.NewDelivery(pushtest.ConformTable("t"), two), 0
+				for r.emu.Counts().Requests < 1000 {
+					err := r.pusher().Run(t.Context(), d)
+					if err == nil {
+						break
+					}
+					if push.KindOf(err) != push.Unauthorized || !strings.Contains(err.Error(), "SLUICE_FELDERA_API_KEY") {
+						t.Fatalf("%s: it ends with %v", op, err)
+					}
+					refused++
+					time.Sleep(time.Minute)
+				}
+				// One alone may go untold: where nothing but the token of an execution hangs on it.
+				if faults := r.emu.Counts().Faults; refused > faults || refused < faults-1 || faults > 0 && refused == 0 || skip == 0 && faults != 2 {
+					t.Errorf("%s after %d: of %d refusals it has told %d", op, skip, faults, refused)
+				}
+				if has := fmt.Sprint(seen, r.rows("t")); has != "[a b] map[1:b]" {
+					t.Errorf("%s after %d: readers saw %s", op, skip, has)
+				}
+			})
+		}
+	}
+}
+
+// counted counts what is read of the answers.
+type counted struct {
+	http.RoundTripper
+	most int
+}
+
+func (c *counted) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err == nil {
+		body, n := resp.Body, 0
+		resp.Body = struct {
+			io.Reader
+			io.Closer
+		}{readerFunc(func(p []byte) (int, error) {
+			k, err := body.Read(p)
+			n += k
+			c.most = max(c.most, n)
+			return k, err
+		}), body}
+	}
+	return resp, err
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestWideAnswer: an answer of any length takes no more memory than it is worth, and a
+// request that got it by a mistake is delivered all the same.
+func TestWideAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		c := &counted{RoundTripper: &pushtest.Transport{Handler: r.emu}}
+		var err error
+		if r.sink, err = feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }}, c); err != nil {
+			t.Fatal(err)
+		}
+		state, err := r.sink.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.sink.Accept(state)
+		r.emu.Inject("ingress", pipeline.Wide, 1, 1) // after the barrier
+		rows := map[int64]string{1: "a", 2: "b", 3: "c", 4: "d", 5: "e"}
+		if err := r.deliver(t, rows); err != nil {
+			t.Fatalf("it ends with %.500v", err)
+		}
+		if got := r.rows("t"); fmt.Sprint(got) != fmt.Sprint(rows) {
+			t.Errorf("it has %v", got)
+		}
+		if faults := r.emu.Counts().Faults; faults != 1 || c.most < 8<<20 || c.most > 8<<20+64<<10 {
+			t.Errorf("of %d answers it has read up to %d bytes", faults, c.most)
+		}
+	})
+}
