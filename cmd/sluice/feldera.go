@@ -51,7 +51,7 @@ func newFeldera(cfg *config.Config, t *telemetry.Telemetry, warn func(text, reme
 	f := cfg.Feldera
 	opt := feldera.Options{
 		URL: f.URL, Pipeline: f.Pipeline, Checkpoint: f.Checkpoint == "wait", RequestTimeout: f.RequestTimeout,
-		Append:  func(table string) bool { return cfg.Tables.Tables[table].Append },
+		Append:  (&debezium.Options{Mode: cfg.ModeOf}).Appends,
 		Hex:     cfg.Binary == "hex",
 		Warn:    warn,
 		Signals: push.Signals{Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator()},

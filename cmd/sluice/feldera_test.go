@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -107,6 +108,39 @@ func TestFelderaWiring(t *testing.T) {
 	emu.Start("shop")
 	if n := len(emu.Rows("shop", "public_customers")); n != 1 {
 		t.Errorf("after a crash: %d rows", n)
+	}
+}
+
+// TestFelderaAppends: rows that are only ever added are not sent a second time, a history's
+// no more than those of append.
+func TestFelderaAppends(t *testing.T) {
+	for table, want := range map[string]string{"added": "whether its rows are there is not known", "history": "whether its rows are there is not known"} {
+		emu, env := felderaRig(t, pipeline.Options{})
+		emu.Stop("shop", true)
+		if err := emu.Create("shop", fmt.Sprintf("CREATE TABLE %s (id BIGINT);", table)); err != nil {
+			t.Fatal(err)
+		}
+		emu.Start("shop")
+		env["SLUICE_TABLES_FILE"] = filepath.Join(t.TempDir(), "tables.yaml")
+		if err := os.WriteFile(env["SLUICE_TABLES_FILE"], []byte("tables: {added: {append: true}, history: {mode: history}}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := wired(t, env)
+		state, err := o.Memory.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Memory.Accept(state)
+		o.Pusher.MinBackoff, o.Pusher.Attempts = time.Millisecond, 1
+		emu.Inject("ingress", pipeline.LostAfter, 1, 1) // after the barrier
+		d := push.NewDelivery(&schema.Table{Name: table, Columns: []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}}}}, []schema.Chunk{{Rows: 1, Data: []byte(`[{"insert":{"id":1}}]`)}})
+		d.Once = o.Decoder.Appends(table)
+		if err := o.Pusher.Run(t.Context(), d); err == nil || push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: it ends with %v", table, err)
+		}
+		if n := len(emu.Rows("shop", table)); n > 1 {
+			t.Errorf("%s has %d rows", table, n)
+		}
 	}
 }
 
