@@ -110,6 +110,10 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 			}
 			want = append(want, k)
 		}
+		if len(keys)+len(want) == 0 {
+			return refuse("a row that is sent again would stand there twice: declare PRIMARY KEY in the pipeline's program and set tables."+t.Name+".keys in the tables file; or set tables."+t.Name+".append: true there, if its rows are only ever added",
+				"it has no key, neither here nor in the pipeline")
+		}
 		slices.Sort(keys)
 		slices.Sort(want)
 		if !slices.Equal(keys, want) {

@@ -562,7 +562,7 @@ func TestTables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
 		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, u BIGINT UNSIGNED, iv INTERVAL DAY TO SECOND, l BIGINT ARRAY, def INT NOT NULL DEFAULT 5);
-			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT);`)
+			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT); CREATE TABLE heap (a INT);`)
 		r.emu.Start("shop")
 		r.restart(t, func(o *feldera.Options) { o.Append = func(table string) bool { return table == "bag" } })
 		col := func(name string, k schema.Kind, key bool) schema.Column {
@@ -596,6 +596,8 @@ func TestTables(t *testing.T) {
 			{"Ta", []schema.Column{col("b", schema.Integer, false), col("a", schema.Integer, true)}, "(a), and PRIMARY KEY in the pipeline is (a, b)"},
 			{"ta", nil, "no such table"},
 			{"bag", []schema.Column{col("a", schema.Integer, false)}, ""},
+			{"heap", []schema.Column{col("a", schema.Integer, false)}, "it has no key, neither here nor in the pipeline (a row that is sent again would stand there twice: declare PRIMARY KEY in the pipeline's program and set tables.heap.keys in the tables file; or set tables.heap.append: true there"},
+			{"heap", []schema.Column{col("a", schema.Integer, true)}, "its key is (a), and PRIMARY KEY in the pipeline is ()"},
 			{"nowhere", nil, "no such table"},
 		} {
 			_, err := r.sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: tc.table, Columns: tc.columns}})
