@@ -37,8 +37,9 @@ type demoTarget interface {
 	rows(table string) []map[string]any
 	// counts are the jobs and the calls that failed on purpose.
 	counts() (jobs, faults int)
-	// upset does what goes wrong once, half-way, and says so; "": nothing does.
-	upset() string
+	// upset does what goes wrong once, as soon as so many rows are there, and says so. It
+	// reports false until then; "": nothing goes wrong.
+	upset(rows int) (what string, done bool)
 	// words are those of the demo for it.
 	words(base string) demoWords
 }
@@ -119,7 +120,10 @@ type demo struct {
 	out      io.Writer
 	target   demoTarget
 	words    demoWords
-	upset    bool
+	half     int  // of the rows in the end, about
+	upset    bool // what goes wrong has gone wrong
+	forgot   bool // and the target has forgotten what was delivered
+	rewound  bool // which the connector has noticed
 	client   *kgo.Client
 	cfg      *config.Config
 	log      *slog.Logger
@@ -128,6 +132,8 @@ type demo struct {
 	produced atomic.Int64
 	current  atomic.Pointer[connector.Connector]
 	restarts int
+
+	committed int64 // as last seen
 }
 
 func (d *demo) run(ctx context.Context, opt demoOptions) error {
@@ -136,6 +142,7 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 	if err := d.produce(ctx, shop, preload); err != nil {
 		return err
 	}
+	d.half = shop.rows() * opt.events / max(1, preload) / 2
 	d.say("%d changes wait in Kafka; sluice starts", preload)
 	stop, failed := d.start(ctx)
 	defer func() { stop() }()
@@ -176,22 +183,19 @@ func (d *demo) run(ctx context.Context, opt demoOptions) error {
 			d.report(shop)
 			return errors.New("not verified within five minutes; the log says why")
 		case <-check.C:
-			if jobs, _ := d.target.counts(); !d.upset && (jobs > 3 || done) {
-				d.upset = true
-				if what := d.target.upset(); what != "" {
-					d.say("%s", what)
-				}
+			end, committed, err := offsets(ctx, d.client, d.cfg.Kafka.Group)
+			if err != nil {
+				continue
 			}
-			if d.restarts == 0 && d.upset && d.produced.Load() > int64(opt.events)*4/5 {
+			d.disturb(end, committed)
+			if d.restarts == 0 && d.upset && d.rewound == d.forgot && d.produced.Load() > int64(opt.events)*4/5 {
 				d.restarts++
 				d.say("the connector is stopped and started again")
 				stop()
 				stop, failed = d.start(ctx)
+				continue // for what was committed then, and after it
 			}
-			if !done {
-				continue
-			}
-			if lag, err := lagOf(ctx, d.client, d.cfg.Kafka.Group); err != nil || lag > 0 {
+			if !done || d.restarts == 0 || committed < end {
 				continue
 			}
 			stop()
@@ -288,22 +292,38 @@ func (d *demo) feed(ctx context.Context, s *shop, events int) error {
 	return nil
 }
 
-// lagOf is how many records a group has not committed.
-func lagOf(ctx context.Context, client *kgo.Client, group string) (lag int64, err error) {
+// disturb has go wrong what goes wrong once something is committed. Where the target has
+// forgotten it, the connector notices sooner or later and takes its offsets back.
+func (d *demo) disturb(end, committed int64) {
+	if what := ""; !d.upset && committed > 0 {
+		if what, d.upset = d.target.upset(d.half); what != "" {
+			d.forgot = true
+			d.say("%s; of %d records %d were committed", what, end, committed)
+		}
+	}
+	if d.forgot && !d.rewound && committed < d.committed {
+		d.rewound = true
+		d.say("the connector has noticed: its offsets are back from %d to %d", d.committed, committed)
+	}
+	d.committed = committed
+}
+
+// offsets are how many records there are, and up to how many a group has committed them.
+func offsets(ctx context.Context, client *kgo.Client, group string) (end, committed int64, err error) {
 	adm := kadm.NewClient(client)
 	ends, err := adm.ListEndOffsets(ctx, shopTopics...)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	at, err := adm.FetchOffsets(ctx, group)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	ends.Each(func(e kadm.ListedOffset) {
 		o, _ := at.Lookup(e.Topic, e.Partition)
-		lag += e.Offset - max(0, o.At)
+		end, committed = end+e.Offset, committed+max(0, o.At)
 	})
-	return lag, nil
+	return end, committed, nil
 }
 
 // report compares every row and column of every table.

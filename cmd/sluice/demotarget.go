@@ -54,7 +54,7 @@ func (d poolDemo) counts() (jobs, faults int) {
 	return s.Submitted, s.Faults
 }
 
-func (d poolDemo) upset() string { return "" }
+func (d poolDemo) upset(int) (string, bool) { return "", true }
 
 func (d poolDemo) words(base string) demoWords {
 	return demoWords{
@@ -99,10 +99,17 @@ func (d pipelineDemo) counts() (jobs, faults int) {
 	return s.Posts, s.Faults
 }
 
-func (d pipelineDemo) upset() string {
+func (d pipelineDemo) upset(rows int) (string, bool) {
+	there := 0
+	for _, topic := range shopTopics {
+		there += len(d.Rows(demoPipeline, targetOf(topic)))
+	}
+	if there < rows {
+		return "", false
+	}
 	d.Crash(demoPipeline)
 	d.Start(demoPipeline)
-	return "the pipeline is started anew, and has forgotten all its tables"
+	return fmt.Sprintf("the pipeline is started anew, and has forgotten all its tables: %d rows", there), true
 }
 
 func (d pipelineDemo) words(base string) demoWords {

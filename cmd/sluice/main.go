@@ -134,7 +134,7 @@ connector is restarted once. At the end every row of every table is compared.
 SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.
 
 With --sink feldera the target is a Feldera pipeline instead, also in this process. It is
-started anew on the way and has then forgotten its tables, which are filled again.`,
+started anew half-way and has then forgotten its tables, which are filled again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runDemo(cmd.Context(), demo, out)) },
 	}

@@ -365,7 +365,8 @@ func TestDemoOfCSV(t *testing.T) {
 	}
 }
 
-// TestDemoOfFeldera: the demo fills a pipeline that forgets everything on the way.
+// TestDemoOfFeldera: the demo fills a pipeline that forgets everything on the way, of which
+// the connector takes notice while it runs: it reads again what it has committed.
 func TestDemoOfFeldera(t *testing.T) {
 	path, err := binary()
 	if err != nil {
@@ -375,10 +376,25 @@ func TestDemoOfFeldera(t *testing.T) {
 		"feldera": {" rows in 3 tables, 0 mismatches\n", "has forgotten all its tables", "requests carried 2000 changes", "SLUICE_SINK=feldera"},
 		"file":    {"--sink file: want celonis or feldera"},
 	} {
-		out, _ := exec.Command(path, "demo", "--events", "2000", "--sink", sink).CombinedOutput()
+		cmd := exec.Command(path, "demo", "--events", "2000", "--sink", sink)
+		dir := t.TempDir()
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+		out, _ := cmd.CombinedOutput()
 		for _, want := range wants {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("no %q in\n%s", want, out)
+			}
+		}
+		if sink != "feldera" {
+			continue
+		}
+		var log []byte
+		if files, _ := filepath.Glob(filepath.Join(dir, "sluice-demo-*.log")); len(files) == 1 {
+			log, _ = os.ReadFile(files[0])
+		}
+		for _, want := range []string{`level=ERROR msg="the target was started anew and has lost what was delivered to it"`, `msg="a partition is read again from its earliest record, .* committed=[1-9]\d* from=0`} {
+			if !regexp.MustCompile(want).Match(log) {
+				t.Errorf("no %s in what the connector logs:\n%s", want, log)
 			}
 		}
 	}

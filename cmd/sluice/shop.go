@@ -45,9 +45,19 @@ func newShop(total int) *shop {
 	return s
 }
 
-func (t *shopTable) target() string {
-	parts := strings.Split(t.topic, ".")
+func (t *shopTable) target() string { return targetOf(t.topic) }
+
+func targetOf(topic string) string {
+	parts := strings.Split(topic, ".")
 	return parts[1] + "_" + parts[2]
+}
+
+// rows is how many rows all tables have.
+func (s *shop) rows() (n int) {
+	for _, t := range s.tables {
+		n += len(t.rows)
+	}
+	return n
 }
 
 // next makes one change and returns its records: a delete is followed by its

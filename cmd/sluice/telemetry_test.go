@@ -290,7 +290,7 @@ func BenchmarkTelemetry(b *testing.B) {
 			"OTEL_SDK_DISABLED": fmt.Sprint(disabled), "OTEL_EXPORTER_OTLP_ENDPOINT": r.HTTP})
 		p := start(b, env)
 		return func() (time.Duration, bool) {
-			if lag, err := lagOf(b.Context(), client, group); err != nil || lag > 0 {
+			if end, committed, err := offsets(b.Context(), client, group); err != nil || committed < end {
 				return 0, false
 			}
 			p.stop(b)
