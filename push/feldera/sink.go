@@ -45,7 +45,7 @@ type job struct {
 	token   string // that of the last one
 	begun   bool   // a request was taken, or may have been
 	append  bool   // its rows must not be there twice
-	doubt   bool   // whether one was taken is not known
+	torn    bool   // it cannot be sent on, or again, but that rows of it may be there twice
 
 	adopted bool // another process has posted it
 
@@ -240,6 +240,7 @@ func (s *Sink) Execute(ctx context.Context, t push.Ticket) (token string, err er
 		return "", err
 	}
 	if err := s.execute(ctx, t, j); err != nil {
+		j.torn = j.torn || j.begun && push.KindOf(err) == push.Rejected
 		return "", err
 	}
 	if j.first != j.token {
@@ -279,7 +280,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 		if push.End(span, err); err != nil {
 			switch {
 			case landed(err):
-				j.begun, j.doubt = true, true
+				j.begun, j.torn = true, true
 				j.lane.unsettle()
 				if slow(err) && ctx.Err() == nil { // and not because our own time was up
 					j.halve()
@@ -321,9 +322,9 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 }
 
 func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
-	if len(j.bodies) > 0 && j.doubt && j.append {
+	if len(j.bodies) > 0 && j.torn && j.append {
 		s.release(j)
-		return push.Status{State: push.Failed, Logs: []string{"a request of it failed, and whether its rows are there is not known"}}, nil
+		return push.Status{State: push.Failed, Logs: []string{"a request of it failed, and which of its rows are there is not known"}}, nil
 	}
 	if len(j.bodies) > 0 { // a request has failed: what became of it must be over before it is repeated
 		p, err := s.writable(ctx)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -469,6 +470,27 @@ func TestAppendedInParts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAppendedAndRefused: of a batch whose rows have no key, and of which some are there, nothing
+// is sent again because others are refused.
+func TestAppendedAndRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+		r.emu.Start("shop")
+		r.restart(t, func(o *feldera.Options) { o.Append = func(string) bool { return true } })
+		d := push.NewDelivery(pushtest.ConformTable("t"), append(chunks(map[int64]string{1: "a"}, nil),
+			schema.Chunk{Op: schema.Upsert, Rows: 1, Data: []byte(`[{"insert":{"id":"x"}}]`), Records: []schema.Record{{}}}))
+		d.Once = true
+		var refused *push.Refused
+		if err := r.pusher().Run(t.Context(), d); push.KindOf(err) != push.Rejected || errors.As(err, &refused) {
+			t.Errorf("it ends with %v", err)
+		}
+		if n := len(r.emu.Rows("shop", "t")); n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	})
 }
 
 // TestBrokenAnswer: an answer that quotes rows and broke off is not told in its own words.
