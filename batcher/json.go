@@ -1,6 +1,7 @@
 package batcher
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -20,8 +21,9 @@ import (
 type JSONEncoder struct {
 	MaxChunkRows  int // of a file; 0: no limit
 	MaxChunkBytes int // of a file; a file has at least one row
-	// Form says how a column stands in the files; nil: JSONPlain everywhere.
-	Form func(table string, c *schema.Column) JSONForm
+	// Form says how a column stands in the files, and the name of the type that the target
+	// has for it; nil: JSONPlain everywhere.
+	Form func(table string, c *schema.Column) (form JSONForm, target string)
 }
 
 // JSONForm is what the target's type makes of a column's values, where their own kind
@@ -44,7 +46,8 @@ const (
 	JSONHex
 )
 
-// Encode is Encoder.Encode for JSON.
+// Encode is Encoder.Encode for JSON. The cause of its error is an *Unfit where rows have
+// values that JSON has no form for under their column's type.
 func (e *JSONEncoder) Encode(b *Batch) ([]schema.Chunk, error) {
 	return b.files(false, e.write)
 }
@@ -52,14 +55,20 @@ func (e *JSONEncoder) Encode(b *Batch) ([]schema.Chunk, error) {
 // jsonColumn is a column and how its values are written.
 type jsonColumn struct {
 	*schema.Values
-	name string
-	lead string // what stands before a value: its name and a colon, in the first with a brace
-	form JSONForm
+	name   string
+	lead   string // what stands before a value: its name and a colon, in the first with a brace
+	form   JSONForm
+	target string // the name of the target's type, "" if it is not known
 }
 
 var (
 	errJSONReplace = errors.New("the target has no means to replace a table's rows, so that a TRUNCATE cannot be sent")
 	errJSONWithout = errors.New("the target has no means to keep single columns of a row as they are")
+
+	// Of values.
+	errNotJSON   = errors.New("a text that is not JSON")
+	errNotBytes  = errors.New("a text that is not of bytes (look at SLUICE_BINARY)")
+	errNotNumber = errors.New("a FLOAT that is not a number (look at SLUICE_OUT_OF_RANGE)")
 )
 
 func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk, error) {
@@ -76,7 +85,7 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 		c := &r.Table.Columns[at]
 		columns[i] = jsonColumn{Values: r.Values(at), name: c.Name}
 		if e.Form != nil {
-			columns[i].form = e.Form(r.Table.Name, c)
+			columns[i].form, columns[i].target = e.Form(r.Table.Name, c)
 		}
 		lead := []byte{','}
 		if i == 0 {
@@ -88,7 +97,7 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 		columns[i].lead = string(append(appendJSONString(lead, []byte(c.Name)), ':'))
 	}
 	out := []byte{'['}
-	var err error
+	var unfit Unfit
 	rows := 0
 	var records []schema.Record
 	file := func(data []byte) {
@@ -101,9 +110,11 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 		for i := range columns {
 			c := &columns[i]
 			out = append(out, c.lead...)
+			var err error
 			if out, err = c.append(out, row); err != nil {
-				err = fmt.Errorf("column %s: %w", c.name, err)
-				return false
+				out = out[:start]
+				unfit.Rows = append(unfit.Rows, UnfitRow{r.Record(row), c.name, fmt.Sprintf("%v cannot be sent as %s", err, cmp.Or(c.target, "JSON"))})
+				return len(unfit.Rows) < maxUnfit
 			}
 		}
 		out = append(out, "}},"...)
@@ -117,11 +128,14 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 		records = append(records, r.Record(row))
 		return true
 	})
-	if err == nil && rows > 0 {
+	if len(unfit.Rows) > 0 {
+		return nil, &unfit
+	}
+	if rows > 0 {
 		out[len(out)-1] = ']'
 		file(out)
 	}
-	return chunks, err
+	return chunks, nil
 }
 
 // append appends the value of a row.
@@ -144,7 +158,7 @@ func (c *jsonColumn) append(dst []byte, row int) ([]byte, error) {
 	case schema.Float:
 		f := c.Float(row)
 		if math.IsNaN(f) || math.IsInf(f, 0) {
-			return dst, fmt.Errorf("%v is no number in JSON; set SLUICE_OUT_OF_RANGE", f)
+			return dst, errNotNumber
 		}
 		return strconv.AppendFloat(dst, f, 'g', -1, 64), nil
 	case schema.Boolean:
@@ -173,7 +187,7 @@ func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
 	switch c.form {
 	case JSONInline:
 		if !json.Valid(text) {
-			return dst, errors.New("a text is not JSON, which the target's type asks for")
+			return dst, errNotJSON
 		}
 		return append(dst, text...), nil
 	case JSONBase64:
@@ -184,7 +198,7 @@ func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
 		return appendJSONString(dst, text), nil
 	}
 	if err != nil {
-		return dst, errors.New("a text is not of bytes, which the target's type asks for; look at SLUICE_BINARY")
+		return dst, errNotBytes
 	}
 	dst = append(dst, '[')
 	for i, b := range raw {

@@ -2,6 +2,7 @@ package batcher
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -27,11 +28,11 @@ func encodeJSON(t interface{ Fatal(...any) }, e *JSONEncoder, r run) ([]schema.C
 // hand (https://docs.feldera.com/formats/json/).
 func TestJSONText(t *testing.T) {
 	forms := map[string]JSONForm{"v": JSONInline, "x": JSONHex, "y": JSONBase64, "z": JSONZoned, "n": JSONText, "w": JSONText, "k": JSONText}
-	e := &JSONEncoder{MaxChunkRows: 2, MaxChunkBytes: 1 << 20, Form: func(table string, c *schema.Column) JSONForm {
+	e := &JSONEncoder{MaxChunkRows: 2, MaxChunkBytes: 1 << 20, Form: func(table string, c *schema.Column) (JSONForm, string) {
 		if table != "t" {
 			t.Errorf("asked for table %q", table)
 		}
-		return forms[c.Name]
+		return forms[c.Name], ""
 	}}
 	r := newRun("t", col(`a "b"`, schema.String), col("f", schema.Float), col("u", schema.Unknown), col("b", schema.Boolean),
 		col("d", schema.Date), col("m", schema.Time), col("at", schema.DateTime), col("v", schema.String), col("x", schema.String),
@@ -62,8 +63,9 @@ func TestJSONText(t *testing.T) {
 	}
 }
 
-// TestJSONRefuses: what the target cannot be told is an error, and never another value.
-func TestJSONRefuses(t *testing.T) {
+// TestJSONUnfit: what the target cannot be told is an error that names the records of all
+// such rows, and never another value.
+func TestJSONUnfit(t *testing.T) {
 	for _, tc := range []struct {
 		kind  schema.Kind
 		form  JSONForm
@@ -77,11 +79,28 @@ func TestJSONRefuses(t *testing.T) {
 		{schema.String, JSONHex, `0g`, "SLUICE_BINARY"},
 		{schema.String, JSONBase64, `!`, "SLUICE_BINARY"},
 	} {
-		e := &JSONEncoder{MaxChunkBytes: 1 << 20, Form: func(string, *schema.Column) JSONForm { return tc.form }}
-		_, err := encodeJSON(t, e, newRun("t", col("c", tc.kind)).add(schema.Upsert, 1, tc.value))
-		if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "column c") {
-			t.Errorf("%v: %v", tc.value, err)
+		e := &JSONEncoder{MaxChunkBytes: 1, Form: func(string, *schema.Column) (JSONForm, string) { return tc.form, "SOME TYPE" }}
+		r := newRun("t", col("c", tc.kind)).add(schema.Upsert, 1).add(schema.Upsert, 2, tc.value).add(schema.Upsert, 3).add(schema.Upsert, 4, tc.value)
+		r.Offsets, r.Source = []int64{10, 20, 30, 40}, 7
+		_, err := encodeJSON(t, e, r)
+		var unfit *Unfit
+		if !errors.As(err, &unfit) || len(unfit.Rows) != 2 {
+			t.Fatalf("%v: %v", tc.value, err)
 		}
+		for i, row := range unfit.Rows {
+			if row.Record != (schema.Record{Offset: 20 + 20*int64(i), Source: 7}) || row.Column != "c" || !strings.Contains(row.Reason, tc.want) || !strings.HasSuffix(row.Reason, "cannot be sent as SOME TYPE") {
+				t.Errorf("%v: %+v", tc.value, row)
+			}
+		}
+	}
+	r := newRun("t", col("c", schema.String))
+	for i := range int64(maxUnfit + 1) {
+		r.add(schema.Upsert, i, "[")
+	}
+	_, err := encodeJSON(t, &JSONEncoder{MaxChunkBytes: 1, Form: func(_ string, c *schema.Column) (JSONForm, string) { return JSONInline, "" }}, r)
+	var unfit *Unfit
+	if !errors.As(err, &unfit) || len(unfit.Rows) != maxUnfit || !strings.HasSuffix(unfit.Rows[0].Reason, "as JSON") {
+		t.Errorf("%d rows of a batch that has no other ones: %v", len(unfit.Rows), err)
 	}
 }
 

@@ -208,7 +208,7 @@ func (c *Connector) deliver(w *work) {
 		if w.delivery == nil {
 			bytes, err := c.encode(w)
 			if err != nil {
-				return delivered{w, &push.Error{Op: "encode", Kind: push.Rejected, Message: err.Error()}}
+				return delivered{w, &push.Error{Op: "encode", Kind: push.Rejected, Err: err}}
 			}
 			c.results <- encoded{w, bytes}
 		}
@@ -293,7 +293,7 @@ func (c *Connector) onDelivered(d delivered) {
 		l.oldest = older(l.oldest, w.oldest)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		switch {
-		case w.delivery == nil: // it did not get as far as the target
+		case w.delivery == nil && len(refusedRows(d.err)) == 0: // it did not get as far as the target
 			remedy = defect
 		case c.once(l.table) && w.sent:
 			remedy = c.unsure(w)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
@@ -18,19 +19,15 @@ type verdict struct {
 
 func (v verdict) compare(offset int64) int { return cmp.Compare(v.offset, offset) }
 
-// noteRefused notes the records whose rows the target has refused, and reports whether
-// there are any: their batch is then to be read again, and will be without them. An earlier
-// change of a key takes the place of one that is put aside. Where rows must not be sent
-// twice, nothing of the batch is there yet (push.Delivery.Once).
+// noteRefused notes the records whose rows the target has refused, or would for they have no
+// form there, and reports whether there are any: their batch is then to be read again, and
+// will be without them. An earlier change of a key takes the place of one that is put aside.
+// Where rows must not be sent twice, nothing of the batch is there yet (push.Delivery.Once).
 func (c *Connector) noteRefused(w *work, err error) bool {
-	var refused *push.Refused
-	if !errors.As(err, &refused) {
-		return false
-	}
-	noted := 0
+	noted, rows := 0, refusedRows(err)
 	for _, p := range c.parts {
-		for _, row := range refused.Rows {
-			if row.Record.Source != p.source || noted > c.opt.DeadLetterLimit { // one more than may be put aside holds the table
+		for _, row := range rows {
+			if row.Record.Offset < 0 || row.Record.Source != p.source || noted > c.opt.DeadLetterLimit { // one more than may be put aside holds the table
 				continue
 			}
 			words := "the target refuses its row"
@@ -42,6 +39,20 @@ func (c *Connector) noteRefused(w *work, err error) bool {
 		}
 	}
 	return noted > 0
+}
+
+func refusedRows(err error) (rows []push.RefusedRow) {
+	var refused *push.Refused
+	if errors.As(err, &refused) {
+		return refused.Rows
+	}
+	var unfit *batcher.Unfit
+	if errors.As(err, &unfit) {
+		for _, row := range unfit.Rows {
+			rows = append(rows, push.RefusedRow{Record: row.Record, Column: row.Column, Words: row.Reason})
+		}
+	}
+	return rows
 }
 
 // judge notes a verdict. A decoder may be reading the ones before.

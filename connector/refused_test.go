@@ -44,8 +44,14 @@ func (s *stream) program(text string) {
 // refuse puts a change of a row that the pipeline does not take. The model does not hear of it.
 func (s *stream) refuse(topic string, id int64) *kgo.Record {
 	s.t.Helper()
-	key, value := change(topic, "c", id, "NULL")
-	rec := &kgo.Record{Topic: topic, Partition: int32(id % 2), Key: []byte(key), Value: []byte(strings.Replace(value, `"v":"NULL"`, `"v":null`, 1)),
+	return s.spoil(topic, id, "null")
+}
+
+// spoil puts a change of a row, which the model does not hear of, with any JSON for its value.
+func (s *stream) spoil(topic string, id int64, v string) *kgo.Record {
+	s.t.Helper()
+	key, value := change(topic, "c", id, "SPOILT")
+	rec := &kgo.Record{Topic: topic, Partition: int32(id % 2), Key: []byte(key), Value: []byte(strings.Replace(value, `"SPOILT"`, v, 1)),
 		Headers: []kgo.RecordHeader{{Key: "trace", Value: []byte{0, 0xff}}, {Key: "trace", Value: nil}}}
 	if err := s.client.ProduceSync(s.t.Context(), rec).FirstErr(); err != nil {
 		s.t.Fatal(err)
@@ -96,6 +102,53 @@ func TestRefusedRows(t *testing.T) {
 	}
 	if text := log.String(); strings.Count(text, "read and sent again") != 1 || !strings.Contains(text, "2 rows that the pipeline does not take, for their columns v; the first: NULL in") {
 		t.Errorf("the log says %s", text)
+	}
+}
+
+// TestUnfitRows: so are the records of rows with a value that has no form in JSON under its
+// column's type; where none may be put aside, their table stops at the first.
+func TestUnfitRows(t *testing.T) {
+	t.Parallel()
+	s, options := refusing(t)
+	s.program(strings.Replace(shopProgram, "v VARCHAR", "v INT ARRAY", 1))
+	opt := options()
+	var log lockedBuffer
+	opt.Logger, opt.DeadLetterTopic, opt.DeadLetterLimit = slog.New(slog.NewTextHandler(&log, nil)), "", 0
+	for id := range int64(30) {
+		s.put("shop.public.a", "c", id, fmt.Sprintf("[%d]", id))
+	}
+	sent := []*kgo.Record{s.spoil("shop.public.a", 42, `"secret"`), s.spoil("shop.public.a", 17, `"[17"`)}
+	s.put("shop.public.a", "u", 2, "[22,23]")
+	s.insert("shop.public.b", 0, 3)
+	c, stop := s.run(opt)
+	s.eventually("held", func() bool { return len(c.Status().Holds) > 0 && len(s.pipe.Rows("shop", "public_b")) == 3 })
+	const reason = "table public_a, column v: the target refuses its row: a text that is not JSON cannot be sent as ARRAY"
+	if h := c.Status().Holds[0]; !strings.HasPrefix(h.Reason, reason) || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
+		t.Errorf("the hold says %+v", h)
+	}
+	stop()
+
+	opt = options()
+	opt.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	c, stop = s.run(opt)
+	s.arrived(c, 2)
+	s.put("shop.public.a", "u", 17, "[]")
+	s.arrived(c, 2)
+	stop()
+	for _, got := range s.deadLetters(2) {
+		want := sent[0]
+		if header(got, "partition") == "1" {
+			want = sent[1]
+		}
+		if !bytes.Equal(got.Key, want.Key) || !bytes.Equal(got.Value, want.Value) || fmt.Sprint(got.Headers[:2]) != fmt.Sprint(want.Headers) || header(got, "offset") != fmt.Sprint(want.Offset) {
+			t.Errorf("it is not whole: %+v", got)
+		}
+		if m := header(got, "exception.message"); m != reason || header(got, "stage") != "TASK_PUT" {
+			t.Errorf("it says %q at %s", m, header(got, "stage"))
+		}
+	}
+	if strings.Contains(log.String(), "secret") {
+		t.Errorf("the log has a row's value: %s", log.String())
 	}
 }
 

@@ -147,29 +147,30 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 	return r, nil
 }
 
-// Form says how a column's values are written for the pipeline's type of it. It is called
-// for each batch that is encoded, and Prepare holds the batch to what it has said last.
-func (s *Sink) Form(table string, c *schema.Column) batcher.JSONForm {
-	form := s.formOf(s.pipe.Load(), table, c)
+// Form says how a column's values are written for the pipeline's type of it, and that type.
+// It is called for each batch that is encoded, and Prepare holds the batch to what it has
+// said last.
+func (s *Sink) Form(table string, c *schema.Column) (batcher.JSONForm, string) {
+	form, target := s.formOf(s.pipe.Load(), table, c)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.forms[written{table, c.Name}] = form
-	return form
+	return form, target
 }
 
 // written is a column of which rows were encoded.
 type written struct{ table, column string }
 
-func (s *Sink) formOf(p *pipeline, table string, c *schema.Column) batcher.JSONForm {
+func (s *Sink) formOf(p *pipeline, table string, c *schema.Column) (batcher.JSONForm, string) {
 	if p != nil {
 		if r := p.table(table); r != nil {
 			if f := r.field(c.Name); f != nil {
 				form, _ := s.form(f, c)
-				return form
+				return form, f.kind()
 			}
 		}
 	}
-	return batcher.JSONPlain
+	return batcher.JSONPlain, ""
 }
 
 // current is an error if the rows of a table were encoded for another program, whose column
@@ -179,7 +180,8 @@ func (s *Sink) current(p *pipeline, t *schema.Table) error {
 	defer s.mu.Unlock()
 	for i := range t.Columns {
 		c := &t.Columns[i]
-		if form, ok := s.forms[written{t.Name, c.Name}]; ok && form != s.formOf(p, t.Name, c) {
+		now, _ := s.formOf(p, t.Name, c)
+		if form, ok := s.forms[written{t.Name, c.Name}]; ok && form != now {
 			// The batch is given up, and the next one may not have the column.
 			maps.DeleteFunc(s.forms, func(at written, _ batcher.JSONForm) bool { return at.table == t.Name })
 			return &push.Error{Op: "check table", Kind: push.Restarted, Message: fmt.Sprintf("column %s of table %s has another type in the pipeline's program than when the rows were encoded; they are made again", c.Name, t.Name)}
