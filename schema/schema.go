@@ -50,6 +50,11 @@ type Type struct {
 	// stand behind the point. A Float that was a decimal has a Scale only; a String
 	// with a Precision is the text of a decimal that fits it.
 	Precision, Scale int
+	// Bytes marks a String whose texts are all of bytes, in the form that the decoder was
+	// told to give them.
+	Bytes bool
+	// Nested tells a String that holds JSON which its source declares; nil: any text.
+	Nested *Nested
 	// Inferred marks a type that was read off values instead of a schema. It may
 	// widen when a later value does not fit; it never narrows.
 	Inferred bool

@@ -167,6 +167,7 @@ func Widen(a, b Type) (Type, bool) {
 		if a.Kind == String && (a.Length == 0 || b.Length == 0) {
 			w.Longest, w.Length = max(w.Longest, w.Length), 0 // unknown, hence not bounded by the other
 		}
+		w.Bytes, w.Nested = a.Bytes && b.Bytes, a.Nested.widen(b.Nested)
 		switch {
 		case a.Precision > 0 && b.Precision > 0:
 			w.Precision = max(a.Precision-a.Scale, b.Precision-b.Scale) + w.Scale

@@ -73,11 +73,13 @@ type nested struct {
 	elem    member   // of an array; the value of a map
 	named   bool     // a map whose keys are text, which JSON has as an object
 	entries bool     // a map that Avro has as an array of records
+	typ     *schema.Nested
 }
 
 type member struct {
 	name  string
 	codec codec
+	typ   schema.Type
 	avro  avroField
 	proto *protobuf.Field
 	part  part
@@ -165,7 +167,8 @@ func (o *Options) nestedCodec(c codec, f *connectSchema) codec {
 		if of == nil {
 			return member{codec: codec{wire: wireRefused, name: "a type that its schema leaves out"}}
 		}
-		m := member{name: name, codec: o.codecOf(of).within(), avro: of.avro, proto: of.proto, part: partNames[name]}
+		inner := o.codecOf(of)
+		m := member{name: name, codec: inner.within(), typ: inner.inNested(), avro: of.avro, proto: of.proto, part: partNames[name]}
 		c.unknown = c.unknown || m.codec.unknown
 		return m
 	}
@@ -186,6 +189,7 @@ func (o *Options) nestedCodec(c codec, f *connectSchema) codec {
 			return codec{wire: wireRefused, name: fmt.Sprintf("%s of %s", c.name, m.codec.name)}
 		}
 	}
+	c.of.typ = c.of.nestedType(c.wire)
 	switch {
 	case c.parts == partsDecimal:
 		c.kind = schema.String
@@ -196,6 +200,37 @@ func (o *Options) nestedCodec(c codec, f *connectSchema) codec {
 		c.kind = schema.String
 	}
 	return c
+}
+
+// nestedType is what the JSON of an array, map or struct holds, nil of what becomes one value.
+func (n *nested) nestedType(w wire) *schema.Nested {
+	switch {
+	case w == wireParts:
+		return nil
+	case w == wireArray, w == wireMap && n.named:
+		return &schema.Nested{Elem: &n.elem.typ, Map: w == wireMap}
+	case w == wireMap: // pairs
+		return &schema.Nested{}
+	}
+	t := &schema.Nested{Fields: []schema.Column{}}
+	for i := range n.members {
+		t.Fields = append(t.Fields, schema.Column{Name: n.members[i].name, Type: n.members[i].typ})
+	}
+	return t
+}
+
+// inNested is the type of a value that is part of a nested one. A decimal of which the digits
+// are not known is the number that it is there.
+func (c *codec) inNested() schema.Type {
+	switch {
+	case c.temporal != schema.Unknown:
+		return schema.Type{Kind: c.temporal}
+	case c.isDecimal() && c.kind != schema.Integer && c.precision == 0:
+		return schema.Type{Kind: schema.Float}
+	}
+	t := c.typ()
+	t.Length = 0
+	return t
 }
 
 // within returns how a value is read that is part of a nested one, which becomes text:
@@ -235,6 +270,10 @@ func (c *codec) typ() schema.Type {
 	t := schema.Type{Kind: c.kind, Precision: c.precision}
 	if c.kind == schema.String {
 		t.Length = c.length
+		t.Bytes = c.wire == wireBytes || c.wire == wireDropped
+		if c.of != nil {
+			t.Nested = c.of.typ
+		}
 	}
 	if c.wire != wireParts && c.kind == schema.Float || c.precision > 0 {
 		t.Scale = c.scale

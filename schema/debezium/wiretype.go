@@ -17,6 +17,7 @@ import (
 type WireType struct{ of connectSchema }
 
 var wireTypes = map[string]connectSchema{
+	"bytes-base64":     {Type: "bytes"},
 	"date-days":        {Type: "int32", Name: "io.debezium.time.Date"},
 	"date-iso":         {Type: "string", Name: "io.debezium.time.IsoDate"},
 	"time-millis":      {Type: "int32", Name: "io.debezium.time.Time"},
@@ -59,6 +60,9 @@ func (d *Decoder) given(sh *shape, source string, key bool) (c codec, ok bool) {
 	if c.kind == schema.Unknown && d.opt.Wire != nil {
 		if w := d.opt.Wire(sh.table, source); w != nil {
 			c = d.opt.codecOf(&w.of)
+			if c.wire == wireDropped { // without a schema, a column is left out by its name alone
+				c.wire = wireBytes
+			}
 		}
 	}
 	if key {

@@ -64,10 +64,11 @@ tables:
     types: {price: FLOAT}       # INTEGER, FLOAT, BOOLEAN or STRING for columns of JSON without schema and of
                                 # documents, which else have the type of the values since the start; a value that
                                 # does not fit is a bad record (true and 1 are one to INTEGER and BOOLEAN, and
-                                # STRING takes all); or how they are written, where values do not tell: date-days,
-                                # date-iso, time-millis, time-micros, time-nanos, time-iso, timestamp-millis,
-                                # timestamp-micros, timestamp-nanos, timestamp-iso, timestamp-zoned, decimal(10,2);
-                                # a column that stands here is in each file, also if it was dropped at the source
+                                # STRING takes all); or how they are written, where values do not tell:
+                                # bytes-base64, date-days, date-iso, time-millis, time-micros, time-nanos, time-iso,
+                                # timestamp-millis, timestamp-micros, timestamp-nanos, timestamp-iso,
+                                # timestamp-zoned, decimal(10,2); a column that stands here is in each file, also
+                                # if it was dropped at the source
     exclude: false              # read and drop the table's records
     merge: false                # several source tables become this one, each with keys of its own (or with the
                                 # column that Debezium's ByLogicalTableRouter adds to the keys)
