@@ -122,7 +122,7 @@ func TestUnfitRows(t *testing.T) {
 	s.insert("shop.public.b", 0, 3)
 	c, stop := s.run(opt)
 	s.eventually("held", func() bool { return len(c.Status().Holds) > 0 && len(s.pipe.Rows("shop", "public_b")) == 3 })
-	const reason = "table public_a, column v: the target refuses its row: a text that is not JSON cannot be sent as ARRAY"
+	const reason = "table public_a, column v: the target refuses its row: a text that is not JSON cannot be sent as INTEGER ARRAY"
 	if h := c.Status().Holds[0]; !strings.HasPrefix(h.Reason, reason) || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
 		t.Errorf("the hold says %+v", h)
 	}

@@ -20,30 +20,10 @@ type relation struct {
 }
 
 type field struct {
-	Name          string  `json:"name"`
-	CaseSensitive bool    `json:"case_sensitive"`
-	Default       *string `json:"default"`
-	Type          struct {
-		Type      string `json:"type"`
-		Nullable  bool   `json:"nullable"`
-		Precision int    `json:"precision"`
-		Scale     int    `json:"scale"`
-	} `json:"columntype"`
-}
-
-// kindOf and kind name the types of a column here and there in the same words.
-func kindOf(t schema.Type) string {
-	if t.Kind == schema.String && t.Precision > 0 {
-		return fmt.Sprintf("DECIMAL(%d, %d)", t.Precision, t.Scale)
-	}
-	return t.Kind.String()
-}
-
-func (f *field) kind() string {
-	if f.Type.Type == "DECIMAL" {
-		return fmt.Sprintf("DECIMAL(%d, %d)", f.Type.Precision, f.Type.Scale)
-	}
-	return f.Type.Type
+	Name          string     `json:"name"`
+	CaseSensitive bool       `json:"case_sensitive"`
+	Default       *string    `json:"default"`
+	Type          columnType `json:"columntype"`
 }
 
 // canonical is the name as the program knows it: SQL folds what is not in quotes to lower
@@ -130,8 +110,8 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 		if f == nil {
 			return refuse("add it to the pipeline's program, or leave it out with tables."+t.Name+".exclude in the tables file", "column %s is not in the pipeline, which would drop its values in silence", c.Name)
 		}
-		if _, ok := s.form(f, c); !ok {
-			return refuse("give the column another type in the pipeline's program, or in the tables file", "column %s is %s here and %s in the pipeline", c.Name, kindOf(c.Type), f.kind())
+		if _, ok := s.form(&f.Type, c.Type); !ok {
+			return refuse(misfit(t.Name, &f.Type), "column %s is %s here and %s in the pipeline", c.Name, kindOf(c.Type), &f.Type)
 		}
 	}
 	for i := range r.Fields {
@@ -165,8 +145,8 @@ func (s *Sink) formOf(p *pipeline, table string, c *schema.Column) (batcher.JSON
 	if p != nil {
 		if r := p.table(table); r != nil {
 			if f := r.field(c.Name); f != nil {
-				form, _ := s.form(f, c)
-				return form, f.kind()
+				form, _ := s.form(&f.Type, c.Type)
+				return form, f.Type.String()
 			}
 		}
 	}
@@ -188,47 +168,4 @@ func (s *Sink) current(p *pipeline, t *schema.Table) error {
 		}
 	}
 	return nil
-}
-
-// form is the form of a column of one type there and one here, false if the values of the
-// one are not the other's (https://docs.feldera.com/formats/json/#types).
-func (s *Sink) form(f *field, c *schema.Column) (batcher.JSONForm, bool) {
-	k := c.Type.Kind
-	switch t := strings.ToUpper(f.Type.Type); t {
-	case "BOOLEAN":
-		return batcher.JSONPlain, k == schema.Boolean
-	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT":
-		if k == schema.String && c.Type.Precision > 0 && c.Type.Scale == 0 {
-			return batcher.JSONInline, true // the digits, more of them than fit an INTEGER
-		}
-		return batcher.JSONPlain, k == schema.Integer
-	case "REAL", "DOUBLE":
-		return batcher.JSONPlain, k == schema.Float || k == schema.Integer
-	case "DECIMAL":
-		// Digits beyond its scale the pipeline cuts in silence, those of a FLOAT as well.
-		return batcher.JSONPlain, k == schema.String && c.Type.Precision > 0 && c.Type.Scale <= f.Type.Scale || k == schema.Integer
-	case "CHAR", "VARCHAR":
-		return batcher.JSONText, true
-	case "UUID":
-		return batcher.JSONPlain, k == schema.String
-	case "DATE":
-		return batcher.JSONPlain, k == schema.Date || k == schema.String
-	case "TIME":
-		return batcher.JSONPlain, k == schema.Time || k == schema.String
-	case "TIMESTAMP":
-		return batcher.JSONPlain, k == schema.DateTime || k == schema.String
-	case "TIMESTAMP_TZ", "TIMESTAMP WITH TIME ZONE":
-		return batcher.JSONZoned, k == schema.DateTime || k == schema.String
-	case "BINARY", "VARBINARY":
-		if s.opt.Hex {
-			return batcher.JSONHex, k == schema.String
-		}
-		return batcher.JSONBase64, k == schema.String
-	case "VARIANT", "ARRAY", "MAP", "STRUCT", "ROW":
-		if k == schema.String {
-			return batcher.JSONInline, true
-		}
-		return batcher.JSONPlain, t == "VARIANT"
-	}
-	return batcher.JSONPlain, false
 }
