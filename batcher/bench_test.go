@@ -3,7 +3,6 @@ package batcher_test
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/schema"
@@ -32,8 +31,10 @@ var forms = []struct {
 	{"protobuf", batchRows, protobufWriter},
 }
 
-func newDecoder() *debezium.Decoder {
-	return debezium.NewDecoder("shop.public.orders", debezium.Options{Table: func(id debezium.Identity) string { return id.Table }, Schema: orderSchemas})
+const topic = "shop.public.orders"
+
+func options() debezium.Options {
+	return debezium.Options{Table: func(id debezium.Identity) string { return id.Table }, Schema: orderSchemas}
 }
 
 // BenchmarkDecode measures records into typed columns; an op is an event.
@@ -41,7 +42,7 @@ func BenchmarkDecode(b *testing.B) {
 	for _, form := range forms {
 		b.Run(form.name, func(b *testing.B) {
 			recs := orders(form.records, form.write(b))
-			decodeAll(b, newDecoder(), recs)
+			decodeAll(b, debezium.NewDecoder(topic, options()), recs)
 		})
 	}
 }
@@ -78,7 +79,7 @@ func BenchmarkTraces(b *testing.B) {
 					recs[i].Headers = []debezium.Header{{Key: "traceparent", Value: fmt.Appendf(nil, "00-%032x-%016x-01", i+1, i+1)}}
 				}
 			}
-			d := debezium.NewDecoder("shop.public.orders", debezium.Options{Table: func(id debezium.Identity) string { return id.Table }, Traces: tc.asked})
+			d := debezium.NewDecoder(topic, debezium.Options{Table: func(id debezium.Identity) string { return id.Table }, Traces: tc.asked})
 			decodeAll(b, d, recs)
 		})
 	}
@@ -90,8 +91,7 @@ func BenchmarkEventToParquet(b *testing.B) {
 	for _, tc := range []struct{ form, compression int }{{0, 0}, {0, 1}, {1, 0}, {2, 0}, {3, 0}} {
 		form, compression := forms[tc.form], []string{"snappy", "zstd"}[tc.compression]
 		b.Run(form.name+"/"+compression, func(b *testing.B) {
-			enc := &batcher.Encoder{Compression: compression, MaxChunkBytes: 64 << 20, PageBytes: 1 << 20, WithDictionary: true}
-			eventToFile(b, orders(form.records, form.write(b)), enc.Encode)
+			eventToFile(b, orders(form.records, form.write(b)), toParquet(compression))
 		})
 	}
 }
@@ -100,7 +100,7 @@ func BenchmarkEventToParquet(b *testing.B) {
 func BenchmarkEventToCSV(b *testing.B) {
 	for _, form := range forms {
 		b.Run(form.name, func(b *testing.B) {
-			eventToFile(b, orders(form.records, form.write(b)), (&batcher.CSVEncoder{MaxChunkBytes: 64 << 20}).Encode)
+			eventToFile(b, orders(form.records, form.write(b)), newWay(options(), (&batcher.CSVEncoder{MaxChunkBytes: 64 << 20}).Encode))
 		})
 	}
 }
@@ -109,55 +109,20 @@ func BenchmarkEventToCSV(b *testing.B) {
 func BenchmarkEventToJSON(b *testing.B) {
 	for _, form := range forms {
 		b.Run(form.name, func(b *testing.B) {
-			eventToFile(b, orders(form.records, form.write(b)), (&batcher.JSONEncoder{MaxChunkRows: 10_000, MaxChunkBytes: 8 << 20}).Encode)
+			recs := orders(form.records, form.write(b))
+			eventToFile(b, recs, toJSON(b, recs))
 		})
 	}
 }
 
-func eventToFile(b *testing.B, recs []debezium.Record, encode func(*batcher.Batch) ([]schema.Chunk, error)) {
-	d := newDecoder()
-	bt := batcher.New(func(string) batcher.Policy {
-		return batcher.Policy{MaxRows: 1 << 30, MaxBytes: 1 << 40, MaxAge: time.Hour}
-	})
-	var runs []*schema.Rows
-	var batch *batcher.Batch
-	var rows, out int64
-	flush := func() {
-		if batch == nil {
-			return
-		}
-		bt.Seal(batch)
-		chunks, err := encode(batch)
-		if err != nil {
-			b.Fatal(err)
-		}
-		for _, c := range chunks {
-			rows, out = rows+int64(c.Rows), out+int64(len(c.Data))
-		}
-		batch = nil
-	}
+func eventToFile(b *testing.B, recs []debezium.Record, w *way) {
 	b.SetBytes(sizes(recs) / int64(len(recs)))
 	b.ReportAllocs()
 	i := 0
 	for ; b.Loop(); i++ {
-		if _, err := d.Decode(recs[i%len(recs)]); err != nil {
-			b.Fatal(err)
-		}
-		if i%1000 == 999 {
-			runs = d.Take(runs[:0])
-			for _, r := range runs {
-				var err error
-				if batch, err = bt.Add(time.Time{}, r, 0); err != nil {
-					b.Fatal(err)
-				}
-				debezium.Recycle(r)
-			}
-		}
-		if i%batchRows == batchRows-1 {
-			flush()
-		}
+		w.event(b, recs, i)
 	}
-	flush()
-	b.ReportMetric(float64(rows)/float64(i), "rows/event")
-	b.ReportMetric(float64(out)/float64(max(rows, 1)), "outB/row")
+	w.flush(b)
+	b.ReportMetric(float64(w.rows)/float64(i), "rows/event")
+	b.ReportMetric(float64(w.out)/float64(max(w.rows, 1)), "outB/row")
 }
