@@ -3,6 +3,7 @@ package feldera_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,6 +83,53 @@ func TestCheckpointFailureIsTold(t *testing.T) {
 		}
 		if failures != 3 {
 			t.Errorf("of three failures it has told %d", failures)
+		}
+	})
+}
+
+// TestCheckpoint: with checkpoints, whatever is DONE outlives a crash.
+func TestCheckpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second}, func(o *feldera.Options) { o.Checkpoint = true })
+		for i, v := range []string{"a", "b", "c"} {
+			if err := r.deliver(t, map[int64]string{int64(i): v}); err != nil {
+				t.Fatal(err)
+			}
+			r.emu.Crash("shop")
+			r.emu.Start("shop")
+			if got := r.rows("t"); len(got) != i+1 {
+				t.Fatalf("after crash %d it has %v", i, got)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, func(o *feldera.Options) { o.Checkpoint = true })
+		if _, err := r.sink.State(t.Context()); err == nil || !strings.Contains(err.Error(), "SLUICE_FELDERA_CHECKPOINT") {
+			t.Errorf("checkpoints of an edition without: %v", err)
+		}
+	})
+}
+
+// TestCheckpointOfALifeThatIsOver: that it is not to be had any more says nothing of what was
+// posted since.
+func TestCheckpointOfALifeThatIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		posted := 0
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second, OnEvent: func(e pipeline.Event) { posted += e.Rows }},
+			func(o *feldera.Options) { o.Checkpoint = true })
+		r.emu.Inject("checkpoint_status", pipeline.Answer500, 0, 1000)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: "a"}, nil))
+		if err := r.pusher().Run(ctx, d); err == nil {
+			t.Fatal("it is DONE without a checkpoint")
+		}
+		r.emu.Heal()
+		r.emu.Stop("shop", true)
+		r.emu.Start("shop")
+		posted = 0
+		if err := r.deliver(t, map[int64]string{1: "b"}); err != nil || posted != 1 {
+			t.Errorf("%v, %d rows were posted", err, posted)
 		}
 	})
 }
