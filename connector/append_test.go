@@ -76,6 +76,7 @@ func TestAppendHolds(t *testing.T) {
 	for range 2 {
 		c, stop := w.run(opt)
 		w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
+		w.eventually("its rows count as not read", func() bool { return c.Status().Totals.Read == 0 }) // I7: somebody reads them again
 		h := c.Status().Holds[0]
 		for _, says := range []string{"is not known", "shop.public.a/0 from 0 to 5, shop.public.a/1 from 0 to 5", "--reset-offsets"} {
 			if !strings.Contains(h.Reason+h.Remedy, says) {

@@ -290,6 +290,7 @@ func (c *Connector) onDelivered(d delivered) {
 		push.Fail(w.span, d.err)
 		c.metrics.processed(w, c.now, d.err)
 		c.abandon(w)
+		c.totals.Read -= int64(w.read) // they are read again by whoever has them next
 		l.oldest = older(l.oldest, w.oldest)
 		remedy := "mend what the target's own words name, then restart; nothing was committed, so nothing is lost"
 		switch {
