@@ -24,6 +24,8 @@ type scenario struct {
 	balancer   kafka.Balancer
 	policies   map[string]batcher.Policy
 	delay      time.Duration // of a job
+	deadline   time.Duration // of a job, after which it is cancelled; 0: none
+	requests   int           // that the API takes in a second; 0: any number
 	drain      time.Duration
 	order      celonis.Order
 	deletes    bool // of finished jobs
@@ -33,6 +35,7 @@ type scenario struct {
 	txns       bool // some changes come in transactions, and some of those are taken back
 	bad        bool // some records cannot be decoded
 	compact    bool // topics are compacted
+	log        bool // a table has no key
 	pipeline   bool // the target is one
 	enterprise bool // of that edition
 	memory     int64
@@ -74,13 +77,14 @@ func parseScript(text string) (script []fault, err error) {
 // apiFaults is what the emulator may be told to do to a call. (A job that vanishes after
 // it was DONE must be sent again.)
 var apiFaults = map[string][]emulator.Fault{
-	"create":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Late, emulator.Truncated, emulator.Gateway404, emulator.Slow},
-	"upload":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Late, emulator.Truncated, emulator.After404},
-	"chunks":  {emulator.LostBefore, emulator.Answer500, emulator.Truncated, emulator.Gateway404},
-	"execute": {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404, emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow},
-	"get":     {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.Vanish, emulator.Slow},
-	"list":    {emulator.LostBefore, emulator.Answer500, emulator.Truncated},
-	"delete":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Late, emulator.Gateway404},
+	"create":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Gateway404, emulator.Slow},
+	"upload":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.After404, emulator.Slow},
+	"chunks":  {emulator.LostBefore, emulator.Answer500, emulator.Answer401, emulator.Truncated, emulator.Gateway404},
+	"execute": {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404, emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow},
+	"get":     {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.Vanish, emulator.Slow},
+	"list":    {emulator.LostBefore, emulator.Answer500, emulator.Answer401, emulator.Truncated, emulator.Slow},
+	"delete":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Gateway404, emulator.After404, emulator.Slow},
+	"cancel":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Gateway404, emulator.Slow},
 }
 
 func newScenario(seed int64) *scenario {
@@ -177,6 +181,21 @@ func newScenario(seed int64) *scenario {
 			s.add(at, "api", op, all[r.IntN(len(all))], r.IntN(3), 1+r.IntN(3))
 		}
 	}
+	if r.IntN(4) == 0 { // jobs that take too long are cancelled
+		s.deadline = s.delay + 3*time.Second
+		for range 1 + r.IntN(4) {
+			at := time.Duration(r.Int64N(int64(s.length))).Round(time.Millisecond)
+			s.add(at, "stall", time.Duration(3000+r.IntN(9000))*time.Millisecond)
+			if all := apiFaults["cancel"]; r.IntN(2) == 0 {
+				s.add(at, "api", "cancel", all[r.IntN(len(all))], 0, 1+r.IntN(3))
+			}
+		}
+	}
+	s.requests = []int{0, 0, 0, 0, 15}[r.IntN(5)]
+	if s.log = !s.compact && r.IntN(4) == 0; s.log {
+		s.topics = append(s.topics, simTopic{appendTopic, 1 + r.Int32N(2), []string{"log"}})
+		s.policies[appendTable] = batcher.Policy{MaxRows: 1 + r.IntN(20), MaxBytes: 1 << 20, MaxAge: pick(50*time.Millisecond, 500*time.Millisecond, 3*time.Second)}
+	}
 	slices.SortStableFunc(s.script, func(a, b fault) int { return int(a.at - b.at) })
 	return s
 }
@@ -187,13 +206,6 @@ func (s *scenario) add(at time.Duration, words ...any) {
 		f.words = append(f.words, fmt.Sprint(w))
 	}
 	s.script = append(s.script, f)
-}
-
-// has reports whether the script has a fault with the words.
-func (s *scenario) has(words ...string) bool {
-	return slices.ContainsFunc(s.script, func(f fault) bool {
-		return !slices.ContainsFunc(words, func(w string) bool { return !slices.Contains(f.words, w) })
-	})
 }
 
 // patience is how long after the last fault all must be well: with nobody's help, for what

@@ -21,6 +21,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 )
 
@@ -72,6 +73,7 @@ func (w *simulation) options(m *simMember) Options {
 	opt.Pusher.PollInterval, opt.Pusher.MaxPollInterval = 50*time.Millisecond, time.Second
 	opt.Pusher.MinBackoff, opt.Pusher.MaxBackoff = 100*time.Millisecond, 2*time.Second
 	opt.Pusher.Attempts = 1000 // no table is held for a job that fails often
+	opt.Pusher.Deadline, opt.Pusher.Overdue = w.deadline, push.OverdueCancel
 	opt.MemoryLimit, opt.DrainTimeout, opt.MetadataLimit = w.memory, w.drain, w.metadata
 	opt.Logger = slog.New(slog.NewTextHandler(simLog{m}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
@@ -80,7 +82,7 @@ func (w *simulation) options(m *simMember) Options {
 		return a
 	}}))
 	opt.DeadLetterTopic, opt.DeadLetterLimit = deadLetters, 100_000
-	opt.Kafka.TableOf = opt.Decoder.TableOfTopic
+	opt.Kafka.TableOf, opt.Decoder.Mode = opt.Decoder.TableOfTopic, appendMode
 	if w.static {
 		opt.Kafka.InstanceID = fmt.Sprint("sluice-", m.name)
 	}
@@ -358,5 +360,6 @@ type simLog struct{ m *simMember }
 
 func (l simLog) Write(b []byte) (int, error) {
 	l.m.w.note("%d: %s", l.m.name, bytes.TrimSpace(b))
+	l.m.w.heard(string(b))
 	return len(b), nil
 }

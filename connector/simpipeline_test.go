@@ -32,7 +32,10 @@ var pipeFaults = map[string][]pipeline.Fault{
 // newPipelineScenario is newScenario's with a pipeline.
 func newPipelineScenario(seed int64) *scenario {
 	s := newScenario(seed)
-	s.pipeline, s.enterprise = true, seed%2 == 1
+	s.pipeline, s.enterprise, s.deadline = true, seed%2 == 1, 0
+	if s.log {
+		s.log, s.topics = false, s.topics[:len(s.topics)-1]
+	}
 	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "stats"}
 	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
 	died := false

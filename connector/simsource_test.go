@@ -26,6 +26,11 @@ func (w *simulation) work() {
 			w.transaction(r)
 		case w.bad && r.IntN(20) == 0:
 			w.putBad(r)
+		case w.log && r.IntN(5) == 0:
+			for range 1 + r.IntN(6) {
+				topic := w.topics[len(w.topics)-1]
+				w.putAppend(topic, r.Int32N(topic.parts))
+			}
 		default:
 			for range 1 + r.IntN(6) {
 				w.put(r, w.client, false)
@@ -67,7 +72,11 @@ func (w *simulation) transaction(r *rand.Rand) {
 
 // putBad writes a record that cannot be decoded, or whose row a pipeline does not take.
 func (w *simulation) putBad(r *rand.Rand) {
-	topic := w.topics[r.IntN(len(w.topics))]
+	topics := w.topics
+	if w.log { // it may be held before they are put aside
+		topics = topics[:len(topics)-1]
+	}
+	topic := topics[r.IntN(len(topics))]
 	w.mu.Lock()
 	id := len(w.aside)
 	w.mu.Unlock()
@@ -137,7 +146,7 @@ func (w *simulation) change(cl *kgo.Client, topic simTopic, part int32, table st
 	row := fmt.Sprintf("public_%s int64:%d|", table, id)
 	w.mu.Lock()
 	if w.history[row] == nil {
-		w.history[row] = []string{""}
+		w.history[row], w.home[row] = []string{""}, fmt.Sprintf("%s/%d", topic.name, part)
 	}
 	version := len(w.history[row])
 	value, after, op := strconv.Itoa(version), fmt.Sprintf(`{"id":%d,"v":"%d"}`, id, version), "u"

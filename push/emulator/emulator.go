@@ -57,7 +57,7 @@ type Event struct {
 	At     time.Time
 	Job    string
 	Target string
-	State  string // NEW, QUEUED, RUNNING, DONE, ERROR, CANCELED, DELETED
+	State  string // NEW, QUEUED, RUNNING, DONE, ERROR, CANCELED, DELETED, VANISHED
 }
 
 // Emulator serves any number of pools; tables are told apart by name only.

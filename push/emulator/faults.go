@@ -1,6 +1,9 @@
 package emulator
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
 
 // Fault is a way for a call to go wrong.
 type Fault string
@@ -48,6 +51,7 @@ func (e *Emulator) fault(op string, r *http.Request) Fault {
 		return ""
 	case Vanish:
 		if j := e.jobs[r.PathValue("id")]; j != nil {
+			e.event(j, "VANISHED", time.Now())
 			e.drop(j)
 		}
 		return ""
