@@ -114,7 +114,7 @@ func TestFelderaWiring(t *testing.T) {
 // TestFelderaAppends: rows that are only ever added are not sent a second time, a history's
 // no more than those of append; a table of others has a key.
 func TestFelderaAppends(t *testing.T) {
-	for table, want := range map[string]string{"added": "whether its rows are there is not known", "history": "whether its rows are there is not known", "plain": "set tables.plain.append: true"} {
+	for table, want := range map[string]string{"added": "which of its rows are there is not known", "history": "which of its rows are there is not known", "plain": "set tables.plain.append: true"} {
 		emu, env := felderaRig(t, pipeline.Options{})
 		emu.Stop("shop", true)
 		if err := emu.Create("shop", fmt.Sprintf("CREATE TABLE %s (id BIGINT);", table)); err != nil {
