@@ -91,6 +91,7 @@ func (c *Connector) holdTable(table string, h Hold) Holder {
 		if b.Table.Name == table {
 			l.oldest = older(l.oldest, b.Oldest)
 			c.batcher.Seal(b)
+			c.totals.Read -= int64(b.Read)
 			c.ledger.Move(Holder(b.ID), l.holder)
 		}
 	}
