@@ -1,6 +1,9 @@
 package schema
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
 // TraceContext names a span of whoever made a change (W3C Trace Context,
 // https://www.w3.org/TR/trace-context/).
@@ -67,13 +70,19 @@ func unhex(dst, text []byte) bool {
 // default (OTEL_SPAN_LINK_COUNT_LIMIT).
 const MaxTraces = 128
 
-// Traces are the distinct contexts in which changes were made, the first MaxTraces.
+// sampled is the flag of a context whose trace is recorded: a link to another one leads
+// nowhere (https://www.w3.org/TR/trace-context/#sampled-flag).
+const sampled = 1
+
+// Traces are the distinct contexts in which changes were made: the first MaxTraces, of those
+// that are sampled before others.
 type Traces struct {
 	Contexts []TraceContext
-	// Left counts the times that one was met for which there was no room.
+	// Left counts the times that one was met for which there was no room, or lost its own.
 	Left int64
 
-	met [16]uint64 // a bit for the last ten of each context's span: one whose bit is not there is new
+	spare int        // contexts that are kept and not sampled
+	met   [16]uint64 // a bit for the last ten of each context's span: one whose bit is not there is new
 }
 
 // bit is where met has the context whose span ends in last.
@@ -87,6 +96,9 @@ func (t *Traces) bit(last uint16) (word *uint64, bit uint64) {
 func (t *Traces) Beyond(parent []byte) bool {
 	if len(t.Contexts) < MaxTraces || !parted(parent) {
 		return false
+	}
+	if t.spare > 0 && digits[parent[54]]&sampled != 0 {
+		return false // it is worth the place of another
 	}
 	end := parent[49:52] // of the span
 	if word, bit := t.bit(uint16(digits[end[0]])<<8 | uint16(digits[end[1]])<<4 | uint16(digits[end[2]])); *word&bit != 0 {
@@ -118,9 +130,20 @@ func (t *Traces) room(c TraceContext) bool {
 			}
 		}
 	}
+	lost := c.Flags&sampled == 0
 	if len(t.Contexts) == MaxTraces {
-		t.Left++
-		return false
+		if t.Left++; lost || t.spare == 0 {
+			return false
+		}
+		t.spare--
+		last := len(t.Contexts) - 1
+		for last >= 0 && t.Contexts[last].Flags&sampled != 0 {
+			last--
+		}
+		t.Contexts = slices.Delete(t.Contexts, last, last+1)
+	}
+	if lost {
+		t.spare++
 	}
 	*word |= bit
 	return true

@@ -69,6 +69,35 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+// TestSampledTraces: of producers that sample one change in many, those are kept whose traces
+// somebody has.
+func TestSampledTraces(t *testing.T) {
+	context := func(n int, flags byte) (c TraceContext) {
+		binary.BigEndian.PutUint32(c.TraceID[:], uint32(n))
+		binary.BigEndian.PutUint32(c.SpanID[4:], uint32(n))
+		c.Flags = flags
+		return c
+	}
+	var a, b Traces
+	for i := range 200 {
+		a.Add(context(1+i, 0), nil)
+	}
+	last := context(1000, 1)
+	if a.Beyond(fmt.Appendf(nil, "00-%x-%x-01", last.TraceID, last.SpanID)) {
+		t.Error("a sampled context is not looked at")
+	}
+	a.Add(last, nil)
+	if len(a.Contexts) != MaxTraces || !slices.Contains(a.Contexts, last) || a.Left != 73 {
+		t.Errorf("%d contexts, %d left out, the sampled one is there: %v", len(a.Contexts), a.Left, slices.Contains(a.Contexts, last))
+	}
+	for i := range MaxTraces {
+		b.Add(context(500+i, 0), nil)
+	}
+	if b.Merge(&a); len(b.Contexts) != MaxTraces || !slices.Contains(b.Contexts, last) {
+		t.Error("merged, the sampled one is not there")
+	}
+}
+
 // TestTracesAgainstList: whatever contexts come, in whatever order, the kept ones and the number
 // of those left out are those of a plain list.
 func TestTracesAgainstList(t *testing.T) {
@@ -83,8 +112,9 @@ func TestTracesAgainstList(t *testing.T) {
 			var c TraceContext
 			c.TraceID[0] = byte(1 + dice.IntN(3))
 			binary.BigEndian.PutUint64(c.SpanID[:], uint64(1+dice.IntN(10*(1+round)))<<dice.IntN(12))
+			c.Flags = byte(c.SpanID[7]+c.SpanID[6]+c.TraceID[0]) / byte(1+round) & 1 // always the same for a context
 			traces.Add(c, nil)
-			if text := fmt.Appendf(nil, "00-%x-%x-00", c.TraceID, c.SpanID); !texts.Beyond(text) {
+			if text := fmt.Appendf(nil, "00-%x-%x-%02x", c.TraceID, c.SpanID, c.Flags); !texts.Beyond(text) {
 				read, ok := ParseTraceparent(text)
 				if !ok {
 					t.Fatalf("%s is refused", text)
@@ -96,7 +126,16 @@ func TestTracesAgainstList(t *testing.T) {
 			}
 			if len(list) == MaxTraces {
 				left++
-				continue
+				spare := -1
+				for i := range list {
+					if list[i].Flags == 0 {
+						spare = i
+					}
+				}
+				if c.Flags == 0 || spare < 0 {
+					continue
+				}
+				list = append(list[:spare], list[spare+1:]...)
 			}
 			list = append(list, c)
 		}
