@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
+
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // Pusher brings jobs to DONE: prepare, execute, poll, and after each failure the
@@ -325,7 +328,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 			return nil
 		case Failed, Canceled:
 			d.ended(batch, map[State]Outcome{Failed: JobFailed, Canceled: JobCanceled}[s.State])
-			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs))})
+			return p.over(d, &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("ended in %v: %s", s.State, logs(s.Logs, d.Jobs[d.part].Table))})
 		case New:
 			// The status may lag behind the execution; only after a while is it taken
 			// as never submitted.
@@ -353,7 +356,9 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 	}
 }
 
-func logs(lines []string) string {
+// logs is what the target says of a job that has not loaded its rows, without what it may
+// quote of them.
+func logs(lines []string, t *schema.Table) string {
 	if len(lines) == 0 {
 		return "the target gave no reason"
 	}
@@ -365,8 +370,8 @@ func logs(lines []string) string {
 		}
 		s += l
 	}
-	if len(s) > most {
-		s = s[:most] + "…"
+	if s = Words(s, ofTable(t)); len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

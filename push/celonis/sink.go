@@ -136,7 +136,7 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 			attribute.String("sluice.chunk.type", kind), attribute.Int("sluice.bytes", len(c.Data)))
 		err = s.c.call(within, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
 		if push.End(span, err); err != nil {
-			return err
+			return push.Private(err, job.Table)
 		}
 		want[fmt.Sprintf("%s of %d bytes", kind, len(c.Data))]++
 	}

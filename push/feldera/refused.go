@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/sluice-cdc/sluice/push"
 )
@@ -109,35 +107,11 @@ func (e *rowError) words() string {
 	for _, v := range values {
 		fmt.Fprintln(&all, v)
 	}
-	letter := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
 	known := map[string]bool{}
-	for _, w := range strings.FieldsFunc(all.String(), func(r rune) bool { return !letter(r) }) {
+	for _, w := range strings.FieldsFunc(all.String(), func(r rune) bool { return !push.Letter(r) }) {
 		known[w] = true
 	}
-	var out strings.Builder
-	for rest := e.Words; rest != ""; {
-		r, n := utf8.DecodeRuneInString(rest)
-		switch {
-		case strings.ContainsRune("`'\"", r):
-			out.WriteString("…")
-			if end := strings.IndexRune(rest[n:], r); end >= 0 {
-				n += end + n
-			} else {
-				n = len(rest)
-			}
-		case letter(r):
-			if n = strings.IndexFunc(rest, func(r rune) bool { return !letter(r) }); n < 0 {
-				n = len(rest)
-			}
-			if w := rest[:n]; known[w] || strings.ContainsFunc(w, unicode.IsDigit) {
-				out.WriteString("…")
-			} else {
-				out.WriteString(w)
-			}
-		default:
-			out.WriteRune(r)
-		}
-		rest = rest[n:]
-	}
-	return push.Clip(out.String())
+	return push.Clip(push.Words(e.Words, func(word string, quoted bool) bool {
+		return !quoted && !known[word] && !push.Numbered(word)
+	}))
 }

@@ -1,0 +1,78 @@
+package push
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/sluice-cdc/sluice/schema"
+)
+
+// Words is a target's text about rows, in which show tells what may be repeated: each text in
+// quotes, and each word outside of them. What may not is left out as "…".
+func Words(text string, show func(word string, quoted bool) bool) string {
+	var out strings.Builder
+	tell := func(word string, quoted bool, whole string) {
+		if show(word, quoted) {
+			out.WriteString(whole)
+		} else {
+			out.WriteString("…")
+		}
+	}
+	for rest := text; rest != ""; {
+		r, n := utf8.DecodeRuneInString(rest)
+		switch {
+		case strings.ContainsRune("`'\"", r):
+			end := strings.IndexRune(rest[n:], r)
+			if end < 0 { // whatever follows is in them
+				tell(rest[n:], true, rest)
+				rest = ""
+				continue
+			}
+			tell(rest[n:n+end], true, rest[:n+end+n])
+			n += end + n
+		case Letter(r):
+			if n = strings.IndexFunc(rest, func(r rune) bool { return !Letter(r) }); n < 0 {
+				n = len(rest)
+			}
+			tell(rest[:n], false, rest[:n])
+		default:
+			out.WriteRune(r)
+		}
+		rest = rest[n:]
+	}
+	return out.String()
+}
+
+// Letter reports whether a rune is of a word.
+func Letter(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r) }
+
+// Numbered reports whether a word has a digit, and so may be a value.
+func Numbered(word string) bool { return strings.ContainsFunc(word, unicode.IsDigit) }
+
+// ofTable shows what names a table and its columns, and outside of quotes what has no digits.
+func ofTable(t *schema.Table) func(string, bool) bool {
+	names := map[string]bool{}
+	add := func(name string) {
+		names[name] = true
+		for _, part := range strings.FieldsFunc(name, func(r rune) bool { return !Letter(r) }) {
+			names[part] = true
+		}
+	}
+	add(t.Name)
+	for _, c := range t.Columns {
+		add(c.Name)
+	}
+	return func(word string, quoted bool) bool { return names[word] || !quoted && !Numbered(word) }
+}
+
+// Private leaves out of an error, in which the target refuses a file, what may be a value of
+// its rows.
+func Private(err error, t *schema.Table) error {
+	var e *Error
+	if errors.As(err, &e) && e.Kind == Rejected {
+		e.Message = Words(e.Message, ofTable(t))
+	}
+	return err
+}
