@@ -74,7 +74,7 @@ func (o *Options) compileAvro(t *avro.Type, isKey bool) *plan {
 	if t.Kind != avro.Record {
 		if isKey {
 			p.bare = bareAvro
-			p.add("", o.avroCodec(t))
+			p.add("", o.avroCodec(t, new(unfolding)))
 			p.fields[0].avro = avroFieldOf(t)
 		}
 		return p
@@ -151,9 +151,10 @@ func sourceMembers(t *avro.Type) (members []avroMember) {
 }
 
 func (o *Options) addAvroFields(p *plan, t *avro.Type) {
+	var u unfolding
 	for _, f := range t.Fields {
 		af := avroFieldOf(f.Type)
-		at := p.add(f.Name, o.avroCodec(af.value))
+		at := p.add(f.Name, o.avroCodec(af.value, &u))
 		p.fields[at].avro = af
 	}
 }
@@ -182,8 +183,8 @@ var connectTypes = map[avro.Kind]string{avro.Boolean: "boolean", avro.Int: "int3
 	avro.String: "string", avro.Enum: "string", avro.Bytes: "bytes", avro.Fixed: "bytes", avro.Record: "struct", avro.Array: "array", avro.Map: "map"}
 
 // avroCodec returns how a field is read, by the Connect schema that it was made of.
-func (o *Options) avroCodec(t *avro.Type) codec {
-	f := connectSchemaOf(t, 0)
+func (o *Options) avroCodec(t *avro.Type, u *unfolding) codec {
+	f := connectSchemaOf(t, nil, u)
 	c := o.codecOf(&f)
 	if c.name == "" {
 		c.name = t.Kind.String()
@@ -194,12 +195,12 @@ func (o *Options) avroCodec(t *avro.Type) codec {
 	return c
 }
 
-// maxNesting bounds how deep a type may be nested, for one may be of itself.
-const maxNesting = 32
-
 // connectSchemaOf returns the Connect schema that a type was made of (Confluent's
-// AvroData, which Apicurio's converter has too).
-func connectSchemaOf(t *avro.Type, depth int) connectSchema {
+// AvroData, which Apicurio's converter has too). in are the types that it is inside of.
+func connectSchemaOf(t *avro.Type, in []*avro.Type, u *unfolding) connectSchema {
+	if instead, ok := enter(u, t, in); !ok {
+		return instead
+	}
 	f := connectSchema{Type: connectTypes[t.Kind], Name: t.Connect.Name, Parameters: t.Connect.Parameters}
 	if _, ok := plainCodecs[t.Connect.Type]; ok {
 		f.Type = t.Connect.Type
@@ -215,12 +216,10 @@ func connectSchemaOf(t *avro.Type, depth int) connectSchema {
 		maps.Copy(parameters, f.Parameters)
 		f.Parameters = parameters
 	}
-	if depth > maxNesting {
-		return connectSchema{Type: "nested without end"}
-	}
+	in = append(in, t)
 	part := func(name string, t *avro.Type) *connectSchema {
 		af := avroFieldOf(t)
-		sub := connectSchemaOf(af.value, depth+1)
+		sub := connectSchemaOf(af.value, in, u)
 		sub.Field, sub.avro = name, af
 		return &sub
 	}

@@ -106,8 +106,9 @@ func (o *Options) compileProtobuf(m *protobuf.Message, isKey bool) *plan {
 
 func (o *Options) addProtobufFields(p *plan) {
 	m := p.proto.message
+	var u unfolding
 	for i := range m.Fields {
-		p.add(m.Fields[i].Name, o.protobufCodec(&m.Fields[i]))
+		p.add(m.Fields[i].Name, o.protobufCodec(&m.Fields[i], &u))
 	}
 }
 
@@ -129,8 +130,8 @@ var protobufNames = map[string]string{
 }
 
 // protobufCodec returns how a field is read, by the Connect schema that it was made of.
-func (o *Options) protobufCodec(f *protobuf.Field) codec {
-	s := protobufSchema(f, nil)
+func (o *Options) protobufCodec(f *protobuf.Field, u *unfolding) codec {
+	s := protobufSchema(f, nil, u)
 	c := o.codecOf(&s)
 	if c.wire != wireRefused && !c.wire.readsProtobuf(f) {
 		return codec{wire: wireRefused, name: c.name + " written as " + f.Wrapped().Kind.String()}

@@ -31,12 +31,12 @@ func lastName(name string) string { return name[strings.LastIndexByte(name, '.')
 
 // protobufSchema returns the Connect schema that a field was made of. in are the messages
 // that it is in: one that has itself has no end.
-func protobufSchema(f *protobuf.Field, in []*protobuf.Message) connectSchema {
-	if f.Message != nil && slices.Contains(in, f.Message) {
-		return connectSchema{Type: "nested without end"}
+func protobufSchema(f *protobuf.Field, in []*protobuf.Message, u *unfolding) connectSchema {
+	if instead, ok := enter(u, f.Message, in); !ok {
+		return instead
 	}
 	part := func(f protobuf.Field) *connectSchema {
-		s := protobufSchema(&f, in)
+		s := protobufSchema(&f, in, u)
 		s.Field, s.proto = f.Name, &f
 		if c, known := semanticCodecs[s.Name]; known && !c.wire.readsProtobuf(&f) {
 			s = connectSchema{Type: s.Name + " written as " + f.Wrapped().Kind.String()}
