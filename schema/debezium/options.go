@@ -43,8 +43,8 @@ type Options struct {
 	// inferred from values, Unknown for the others; nil: all are. A value that does not fit
 	// it is a bad record.
 	Types func(table, source string) schema.Kind
-	// Columns returns the columns that a table of plain JSON or documents has in any case,
-	// whether or not its rows do, under Types or Wire; nil: none.
+	// Columns returns the columns that a table has in any case, whether or not its rows do,
+	// under Types or Wire; nil: none. One that a schema has is as the schema says.
 	Columns func(table string) []string
 	// Wire returns how a column of plain JSON is written, or of documents once extended JSON
 	// is plain, nil if its values tell; nil: all do.

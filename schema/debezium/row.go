@@ -94,6 +94,12 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 			return err
 		}
 	}
+	if !sh.given && image.plan != nil {
+		if err := d.addGiven(sh, image.plan); err != nil {
+			return err
+		}
+		sh.given = true
+	}
 	if !sh.complete {
 		if err := d.addMetadata(sh); err != nil {
 			return &BadRecord{Table: sh.table, Err: err}
@@ -191,13 +197,6 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 		if err != nil {
 			return err
 		}
-		if d.opt.Columns != nil {
-			for _, name := range d.opt.Columns(sh.table) {
-				if !d.leaves(sh, name) {
-					names = append(names, name)
-				}
-			}
-		}
 	}
 	sh.plain.shape, sh.plain.version = sh, -1
 	if len(names) == 0 || len(sh.cols) > len(sh.keys) {
@@ -218,6 +217,24 @@ func (d *Decoder) arrange(sh *shape, image payload) error {
 		}
 		if k >= 0 {
 			sh.keys[k] = col
+		}
+	}
+	return nil
+}
+
+// addGiven gives a table the columns that the tables file names and its rows may lack. It
+// waits for what tells how rows are written, which a delete's key does not: of a column that
+// a schema has, the type is the schema's, and what is left out of one stays out.
+func (d *Decoder) addGiven(sh *shape, p *plan) error {
+	if d.opt.Columns == nil {
+		return nil
+	}
+	for _, name := range d.opt.Columns(sh.table) {
+		if _, has := p.byName[name]; has || sh.index(name) >= 0 || d.leaves(sh, name) {
+			continue
+		}
+		if _, err := d.add(sh, name, schema.Column{}); err != nil {
+			return err
 		}
 	}
 	return nil

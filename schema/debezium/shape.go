@@ -24,6 +24,7 @@ type shape struct {
 	// metadata are the columns that the source does not have.
 	metadata []metadata
 	complete bool // metadata has them all
+	given    bool // it has the columns of Options.Columns
 	// declared are the codecs of key columns that the rows' schema tells, for keys
 	// that come without one.
 	declared map[int]codec
