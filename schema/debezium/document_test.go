@@ -276,3 +276,31 @@ func FuzzPlain(f *testing.F) {
 		}
 	})
 }
+
+// TestAvroDocumentDeleted: a delete of a document in Avro is read, also before any document.
+func TestAvroDocumentDeleted(t *testing.T) {
+	r := newAvroRig(t, `{"type":"record","name":"Key","namespace":"p.shop.t","fields":[{"name":"id","type":"string"}]}`,
+		`{"type":"record","name":"Envelope","namespace":"p.shop.t","fields":[{"name":"before","type":["null","string"]},{"name":"after","type":["null","string"]},
+		{"name":"source","type":{"type":"record","name":"Source","fields":[{"name":"connector","type":"string"},{"name":"db","type":"string"},{"name":"collection","type":"string"}]}},{"name":"op","type":"string"}]}`)
+	d := NewDecoder("p.shop.t", r.options())
+	for offset, op := range []string{"d", "c", "d"} {
+		value := map[string]any{"before": nil, "after": nil, "source": map[string]any{"connector": "mongodb", "db": "shop", "collection": "t"}, "op": op}
+		if op == "c" {
+			value["after"] = goavro.Union("string", `{"_id":1,"a":2}`)
+		}
+		body, err := r.value.BinaryFromNative(nil, value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Decode(Record{Offset: int64(offset), Key: framedAs(1, []byte{2, '1'}), Value: framedAs(2, body)}); err != nil {
+			t.Errorf("op %s: %v", op, err)
+		}
+	}
+	want := "_t(_id*:STRING a:INTEGER)\n  0 delete \"1\" NULL\n  1 upsert \"1\" 2\n  2 delete \"1\" NULL\n"
+	if got := text(d.Take(nil)); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if document.shape != nil {
+		t.Error("a table's columns are in the plan that all decoders share")
+	}
+}

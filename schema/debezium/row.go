@@ -86,6 +86,8 @@ func (d *Decoder) row(sh *shape, op schema.Op, offset int64, key, image payload)
 				return cmp.Or(err, errColumns) // before one of them is a column
 			}
 		}
+	} else if image.plan != nil && image.plan.open {
+		image.plan = nil // that of no table
 	}
 	if sh.plain.shape == nil {
 		// The table's columns stand in the order of its rows, so note their names
