@@ -45,7 +45,7 @@ func (c *Connector) changed(l *lane, change ColumnChange) {
 	l.changes = l.changes[max(0, len(l.changes)-keptChanges):]
 }
 
-// left notes that a column of plain JSON is no longer in the rows. This process still has
+// left notes that a column is no longer in the rows, or in their schema. This process still has
 // it in each file, as NULL; the next one will not know that it was there.
 func (c *Connector) left(column debezium.Left) {
 	l := c.lane(column.Table)

@@ -2,14 +2,19 @@ package connector
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/linkedin/goavro/v2"
 	"github.com/twmb/franz-go/pkg/sr"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // putTyped writes a row under a schema of an id and one more column.
@@ -85,32 +90,84 @@ func TestEvolution(t *testing.T) {
 	}
 }
 
-// TestColumnLeaves: a column that the rows of plain JSON had once stays in the files, and
-// the status says what a restart would forget.
+// TestColumnLeaves: a column that the rows had once stays in the files, and the status says
+// what a restart would forget.
 func TestColumnLeaves(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	put := func(id int, rest string) {
-		w.produce("shop.public.a", int32(id%2), fmt.Sprintf(`{"id":%d}`, id),
-			fmt.Sprintf(`{"before":null,"after":{"id":%d%s},"source":{"db":"shop","schema":"public","table":"a"},"op":"c"}`, id, rest))
-	}
-	c, _ := w.run(w.options("shop.public.a"))
-	for id, rest := range []string{`,"a":1,"b":2`, `,"a":1,"b":2`, `,"b":3`, `,"b":4`, `,"b":null`} {
-		put(id, rest)
-	}
-	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
-	var said []string
-	w.eventually("the status to say it", func() bool {
-		said = nil
-		for _, table := range c.Status().Tables {
-			for _, change := range table.Changes {
-				said = append(said, change.Column+": "+change.Change)
+	const a, b = `,{"type":"int32","optional":true,"field":"a"}`, `,{"type":"int32","optional":true,"field":"b"}`
+	for name, typed := range map[string]bool{"plain JSON": false, "JSON with schema": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			c, _ := w.run(w.options("shop.public.a"))
+			for id, rest := range []string{`,"a":1,"b":2`, `,"a":1,"b":2`, `,"b":3`, `,"b":4`, `,"b":null`} {
+				switch {
+				case !typed:
+					w.produce("shop.public.a", int32(id%2), fmt.Sprintf(`{"id":%d}`, id),
+						fmt.Sprintf(`{"before":null,"after":{"id":%d%s},"source":{"db":"shop","schema":"public","table":"a"},"op":"c"}`, id, rest))
+				case id < 2:
+					w.putTyped(int64(id), a+b, rest)
+				default:
+					w.putTyped(int64(id), b, rest)
+				}
 			}
-		}
-		return len(said) > 0
-	})
-	if len(said) != 1 || !strings.HasPrefix(said[0], "a: left the rows") || !strings.Contains(said[0], "tables.public_a.types") {
-		t.Errorf("the status says %q", said)
+			w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+			var said []string
+			w.eventually("the status to say it", func() bool {
+				said = nil
+				for _, table := range c.Status().Tables {
+					for _, change := range table.Changes {
+						said = append(said, change.Column+": "+change.Change)
+					}
+				}
+				return len(said) > 0
+			})
+			if len(said) != 1 || !strings.HasPrefix(said[0], "a: left the rows") || !strings.Contains(said[0], "tables.public_a.types") {
+				t.Errorf("the status says %q", said)
+			}
+		})
+	}
+}
+
+// TestDroppedColumnAfterRestart: what a schema had before the rows that are read again is
+// not known any longer. Where files that lack it are refused or leave it as it was, the tables
+// file brings it back.
+func TestDroppedColumnAfterRestart(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		types map[string]schema.Kind
+		want  string
+	}{
+		{"no types", nil, "[0 5] and 1 tables held"},
+		{"types", map[string]schema.Kind{"v": schema.Integer}, "[0 <nil>] and 0 tables held"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{WholeFiles: true}, "shop.public.a")
+			opt := w.options("shop.public.a")
+			var err error
+			if opt.Pusher.Sink, err = celonis.New(celonis.Options{URL: "https://emulator", PoolID: "pool", Auth: celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }},
+				MultipartField: "file", MultipartFilename: "chunk.parquet", TableSchema: true, UpsertStrategy: "UPSERT_WITH_UNCHANGED_METADATA", FallbackLength: 16250,
+				RequestsPerSecond: 10_000, RequestTimeout: 10 * time.Second, Budget: opt.Pusher.Budget}, w.transport); err != nil {
+				t.Fatal(err)
+			}
+			opt.Decoder.Types = func(_, source string) schema.Kind { return tc.types[source] }
+			opt.Decoder.Columns = func(string) []string { return slices.Collect(maps.Keys(tc.types)) }
+			_, stop := w.run(opt)
+			w.putTyped(0, `,{"type":"int32","optional":true,"field":"v"}`, `,"v":5`)
+			for id := int64(2); id < 100; id += 2 { // all of one partition, and more than are read again
+				w.putTyped(id, "", "")
+			}
+			w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+			stop()
+			c, _ := w.run(opt)
+			w.putTyped(0, "", "")
+			w.eventually("an end", func() bool { return len(c.Status().Holds) > 0 || w.lag("shop.public.a") == 0 })
+			for _, r := range w.emu.Snapshot("public_a").Rows {
+				if got := fmt.Sprintf("%v and %d tables held", r, len(c.Status().Holds)); r[0] == int64(0) && got != tc.want {
+					t.Errorf("%s, want %s: %+v", got, tc.want, c.Status().Holds)
+				}
+			}
+		})
 	}
 }
 

@@ -40,3 +40,39 @@ func TestLeft(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
+
+// TestLeftSchema: a column that a schema no longer has is noted, but not where a row comes
+// late under a schema that had it not yet, nor where the schemas are of several sources.
+func TestLeftSchema(t *testing.T) {
+	key, both := withSchema(typed("int32", "", "")+`,{"type":"int32","optional":true,"field":"gone"}`, `"v":1,"gone":2`)
+	_, one := withSchema(typed("int32", "", ""), `"v":3`)
+	_, none := withSchema(`{"type":"int32","optional":true,"field":"a"}`, `"a":4`)
+	for _, tc := range []struct {
+		name   string
+		merge  bool
+		values []string
+		want   string
+	}{
+		{"dropped", false, []string{both, one, both, one, none}, "[[] [] [] [] [{public_t v}]]"},
+		{"added, a row late", false, []string{one, both, one, both}, "[[] [] [] []]"},
+		{"several sources", true, []string{both, none}, "[[] []]"},
+	} {
+		opt := testOptions()
+		opt.Types = func(_, source string) schema.Kind {
+			return map[string]schema.Kind{"gone": schema.Integer}[source]
+		}
+		opt.Merge = func(string) bool { return tc.merge }
+		opt.Metadata = func(string) []MetadataColumn { return []MetadataColumn{{Name: "op", What: Operation}} }
+		d := NewDecoder("p.public.t", opt)
+		var left []string
+		for i, value := range tc.values {
+			if _, err := d.Decode(Record{Offset: int64(i), Key: []byte(key), Value: []byte(value)}); err != nil {
+				t.Fatal(err)
+			}
+			left = append(left, fmt.Sprint(d.TakeLeft()))
+		}
+		if got := fmt.Sprint(left); got != tc.want {
+			t.Errorf("%s: noted %s, want %s", tc.name, got, tc.want)
+		}
+	}
+}

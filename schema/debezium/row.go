@@ -363,33 +363,6 @@ func (d *Decoder) fillImage(sh *shape, run *schema.Rows, op schema.Op, image pay
 	return -1, s.end()
 }
 
-// leave notes the columns that a row of plain JSON does not have though earlier ones did:
-// they were dropped at the source. Nothing tells a process of them that starts now, but
-// for the tables file.
-func (d *Decoder) leave(sh *shape, run *schema.Rows, p *plan) {
-	for i := range p.fields {
-		f := &p.fields[i]
-		if f.left || f.col < 0 || run.Values[f.col].Len() > run.Len() {
-			continue
-		}
-		f.left = true
-		p.live--
-		if !sh.isKey(f.col) && d.givenType(sh, f.name, false).Kind == schema.Unknown {
-			d.left = append(d.left, Left{sh.table, f.name})
-		}
-	}
-}
-
-// Left is a column of plain JSON that has left the rows of its table.
-type Left struct{ Table, Column string }
-
-// TakeLeft returns the columns that have left their rows since the last call.
-func (d *Decoder) TakeLeft() []Left {
-	left := d.left
-	d.left = nil
-	return left
-}
-
 // appendColumn reads the value at the cursor into a column, whose type it may be the
 // first to tell.
 func (d *Decoder) appendColumn(s *scanner, sh *shape, run *schema.Rows, col int, c *codec) error {

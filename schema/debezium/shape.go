@@ -179,6 +179,9 @@ func (d *Decoder) bind(p *plan, sh *shape) (err error) {
 	if p.shape == sh && p.version == sh.version {
 		return nil
 	}
+	if p.shape != sh && !p.open {
+		d.leaveSchema(sh, p)
+	}
 	cut := false
 	for i := range p.fields {
 		f := &p.fields[i]
