@@ -30,19 +30,20 @@ func (o Outcome) String() string { return outcomeNames[o] }
 // of it by its output, by the batches and by the jobs.
 type account struct {
 	read   int64 // records
-	gaps   int64 // offsets that the brokers skipped: markers, aborted and compacted records
+	gaps   int64 // offsets that give no record, for a reason: markers, aborted and compacted records
 	passed int64 // offsets that the position moved by
 	counts [outcomes]int64
 }
 
 // balance returns the numbers as an error if they do not add up, where so many records
-// are in batches that are still on their way.
-func (a *account) balance(inFlight int64) error {
+// are in batches that are still on their way, and of so many offsets it is being asked why
+// they gave none.
+func (a *account) balance(inFlight, doubted int64) error {
 	sum := inFlight
 	for _, n := range a.counts {
 		sum += n
 	}
-	records, offsets := a.read-sum, a.passed-a.read-a.gaps
+	records, offsets := a.read-sum, a.passed-a.read-a.gaps-doubted
 	if records == 0 && offsets == 0 {
 		return nil
 	}

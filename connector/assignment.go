@@ -27,15 +27,17 @@ type partition struct {
 	waiting bool          // for a schema, which is being fetched
 	// cancelFetch ends that fetch, nil if there is none.
 	cancelFetch func()
-	stopped     bool      // on hold: nothing more is taken
-	known       bool      // where it stands has been read
-	start       int64     // its earliest record, when that was read
-	end         int64     // the high watermark, as far as it is known
-	rereading   bool      // what is fetched is from before a seek
-	probing     bool      // its leader is asked whether anything follows
-	moved       time.Time // when its records last came
-	plain       bool      // the brokers take no metadata
-	unbalanced  bool      // its records are not all accounted for: nothing more of it is committed
+	stopped     bool        // on hold: nothing more is taken
+	known       bool        // where it stands has been read
+	start       int64       // its earliest record, when that was read
+	end         int64       // the high watermark, as far as it is known
+	rereading   bool        // what is fetched is from before a seek
+	probing     bool        // its leader is asked whether anything follows
+	moved       time.Time   // when its records last came
+	plain       bool        // the brokers take no metadata
+	proof       kafka.Proof // what explains its holes without asking: that the topic is compacted, or cannot be known not to be
+	saidUnread  bool
+	unbalanced  bool // its records are not all accounted for: nothing more of it is committed
 	topicID     string
 	void        bool          // what was delivered of it is not at the target any more
 	orphan      bool          // its topic was deleted, and no other one has its name yet
@@ -132,9 +134,11 @@ type decoded struct {
 	runs     []*schema.Rows
 	bad      []badRecord
 	classes  [debezium.Classes]int64
-	repeated int64 // records that were put aside before
-	read     int64 // records that were taken
-	gaps     int64 // offsets that the brokers skipped before and between them
+	repeated int64        // records that were put aside before
+	read     int64        // records that were taken
+	markers  int64        // offsets that are of transactions' markers
+	gaps     int64        // offsets before and between them that give none, and are known to
+	holes    []kafka.Hole // of which it is not known
 	lost     debezium.Lost
 	left     []debezium.Left
 	need     *debezium.NeedSchema // of the first of rest, which were not decoded
@@ -165,14 +169,29 @@ func (c *Connector) decode(p *partition) {
 	}
 	recs := p.queue
 	p.queue, p.busy = nil, true
-	at, verdicts := c.ledger.Next(p.Partition), p.verdicts
+	at, verdicts, proof := c.ledger.Next(p.Partition), p.verdicts, p.proof
 	c.worker(func() any {
 		c.cpu <- struct{}{}
 		defer func() { <-c.cpu }()
 		d := decoded{part: p, bytes: kafka.Size(recs)}
 		lost := p.decoder.Lost
 		var headers []debezium.Header
+		pass := func(r *kgo.Record) {
+			if hole := (kafka.Hole{From: at, To: r.Offset}); hole.To <= hole.From {
+			} else if proof == kafka.Asked {
+				d.holes = append(d.holes, hole)
+			} else {
+				d.gaps += hole.To - hole.From
+			}
+			at = r.Offset + 1
+			d.next = at
+		}
 		for i, r := range recs {
+			if r.Attrs.IsControl() {
+				d.markers++
+				pass(r)
+				continue
+			}
 			rec := recordOf(r, headers[:0])
 			headers = rec.Headers
 			var class debezium.Class
@@ -204,9 +223,7 @@ func (c *Connector) decode(p *partition) {
 				d.classes[class]++
 			}
 			d.read++
-			d.gaps += max(0, r.Offset-at)
-			at = r.Offset + 1
-			d.next = at
+			pass(r)
 		}
 		d.lost = p.decoder.Lost.Sub(lost)
 		d.runs, d.left = p.decoder.Take(nil), p.decoder.TakeLeft()
@@ -262,13 +279,14 @@ func (c *Connector) onDecoded(d decoded) {
 	}
 	c.recycle(d.runs)
 	if d.next > 0 {
-		c.ledger.Read(p.Partition, d.next, d.read, d.gaps)
+		if len(d.holes) > 0 {
+			c.doubt(p, d.holes)
+		}
+		c.ledger.Read(p.Partition, d.next, d.read, d.markers+d.gaps)
 		c.read[p.Topic] = p.topicID
 	}
-	if d.gaps > 0 {
-		c.totals.Gaps += d.gaps
-		c.metrics.gaps(p.Topic, d.gaps)
-	}
+	c.explained(p, d.markers, kafka.Asked)
+	c.explained(p, d.gaps, p.proof)
 	if d.stopped {
 		c.holdRecord(p, d.bad[len(d.bad)-1])
 		return

@@ -111,6 +111,7 @@ type Connector struct {
 	deadLetters  *rate.Limiter // shared with the decoders
 	deadInFlight int           // records on their way to the dead-letter topic
 	deadBytes    int64         // of them
+	checking     int           // workers that ask what holes are
 	discarding   int           // workers that delete finished jobs
 	measured     time.Time     // when high watermarks were last asked for
 	measuring    bool
@@ -296,6 +297,8 @@ func (c *Connector) onResult(r any) {
 		c.onRemembered(r)
 	case probed:
 		c.onProbed(r)
+	case checked:
+		c.onChecked(r)
 	case ends:
 		c.onEnds(r)
 	case schemaFetched:
@@ -326,7 +329,7 @@ func (c *Connector) drained() bool {
 	if !c.now.Before(c.deadline) {
 		return true
 	}
-	if c.running() > 0 || c.commits.busy || len(c.news()) > 0 || c.revoking != nil || c.deadInFlight > 0 || c.discarding > 0 {
+	if c.running() > 0 || c.commits.busy || len(c.news()) > 0 || c.revoking != nil || c.deadInFlight > 0 || c.discarding > 0 || c.checking > 0 {
 		return false
 	}
 	for _, p := range c.parts {

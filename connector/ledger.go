@@ -22,7 +22,8 @@ type page struct {
 type holding struct {
 	first   int64 // offset held
 	records int64
-	rows    int // that the records became: two where a configured key changed
+	rows    int   // that the records became: two where a configured key changed
+	offsets int64 // that gave no record, and nobody has said yet why
 }
 
 // Holder names unfinished work: a batch, a record on its way to the dead-letter
@@ -78,7 +79,7 @@ func (l *Ledger) Advance(p kafka.Partition, next int64) {
 }
 
 // Read is Advance for records that were read, with the offsets before and between
-// them that the brokers skipped.
+// them that are known to give none.
 func (l *Ledger) Read(p kafka.Partition, next, records, gaps int64) {
 	if pg := l.parts[p]; pg != nil {
 		pg.passed += next - pg.next
@@ -86,6 +87,34 @@ func (l *Ledger) Read(p kafka.Partition, next, records, gaps int64) {
 		pg.gaps += gaps
 	}
 	l.Advance(p, next)
+}
+
+// Doubt says that so many offsets, which the holder holds, gave no record, and that it is
+// asked why.
+func (l *Ledger) Doubt(p kafka.Partition, h Holder, offsets int64) {
+	if pg := l.parts[p]; pg != nil {
+		have := pg.held[h]
+		have.offsets = offsets
+		pg.held[h] = have
+	}
+}
+
+// Explain says that all offsets in doubt but so many have a reason, and returns how many
+// have. The rest leave a residual, and the holder in place.
+func (l *Ledger) Explain(p kafka.Partition, h Holder, lost int64) (n int64) {
+	pg := l.parts[p]
+	if pg == nil {
+		return 0
+	}
+	have := pg.held[h]
+	n = have.offsets - lost
+	pg.gaps += n
+	if have.offsets = 0; lost > 0 {
+		pg.held[h] = have
+	} else {
+		delete(pg.held, h)
+	}
+	return n
 }
 
 // Count says what became of records that no holder stands for.
@@ -102,11 +131,12 @@ func (l *Ledger) Balance(p kafka.Partition) error {
 	if pg == nil {
 		return nil
 	}
-	inFlight := int64(0)
+	inFlight, doubted := int64(0), int64(0)
 	for _, have := range pg.held {
 		inFlight += have.records
+		doubted += have.offsets
 	}
-	return pg.balance(inFlight)
+	return pg.balance(inFlight, doubted)
 }
 
 // Records returns how many records the holder stands for, of all partitions.

@@ -21,9 +21,9 @@ type metrics struct {
 	tables, topics *instrument.Limit
 	group          string
 
-	record, batch, row, compacted, late, forgotten, gap, residual, deadLetter, commit, fence, noMetadata    metric.Int64Counter
-	dropped, truncated, rounded, nulled, clamped, unzoned, unknown, absent, change, jobs, intent, rebalance metric.Int64Counter
-	duration, delay, rows, size, took, wait, process                                                        metric.Float64Histogram
+	record, batch, row, compacted, late, forgotten, gap, unread, residual, deadLetter, commit, fence, noMetadata metric.Int64Counter
+	dropped, truncated, rounded, nulled, clamped, unzoned, unknown, absent, change, jobs, intent, rebalance      metric.Int64Counter
+	duration, delay, rows, size, took, wait, process                                                             metric.Float64Histogram
 
 	last atomic.Pointer[Status]
 }
@@ -39,6 +39,7 @@ func newMetrics(opt *Options, topics *instrument.Limit) (*metrics, error) {
 		"sluice.rows.stale":               &x.late,
 		"sluice.positions.forgotten":      &x.forgotten,
 		"sluice.offsets.skipped":          &x.gap,
+		"sluice.offsets.unverified":       &x.unread,
 		"sluice.residuals":                &x.residual,
 		"sluice.dead_letters":             &x.deadLetter,
 		"sluice.commits":                  &x.commit,
@@ -102,7 +103,7 @@ func (x *metrics) topic(name string) attribute.KeyValue {
 // assigned begins a topic's counters of losses at 0.
 func (x *metrics) assigned(topic string) {
 	t := x.topic(topic)
-	for _, c := range []metric.Int64Counter{x.gap, x.noMetadata, x.dropped, x.truncated, x.rounded, x.nulled, x.clamped, x.unzoned, x.unknown} {
+	for _, c := range []metric.Int64Counter{x.gap, x.unread, x.noMetadata, x.dropped, x.truncated, x.rounded, x.nulled, x.clamped, x.unzoned, x.unknown} {
 		add(c, 0, t)
 	}
 	for _, reason := range debezium.Reasons() {
@@ -124,15 +125,16 @@ func (x *metrics) met(table string) {
 	}
 }
 
-func (x *metrics) rebalanced(event string)       { add(x.rebalance, 1, attribute.String("event", event)) }
-func (x *metrics) records(class string, n int64) { add(x.record, n, attribute.String("class", class)) }
-func (x *metrics) sealed(reason string)          { add(x.batch, 1, attribute.String("reason", reason)) }
-func (x *metrics) intents(outcome string)        { add(x.intent, 1, attribute.String("outcome", outcome)) }
-func (x *metrics) unbalanced()                   { add(x.residual, 1) }
-func (x *metrics) fenced()                       { add(x.fence, 1) }
-func (x *metrics) changed(table string)          { add(x.change, 1, x.table(table)) }
-func (x *metrics) gaps(topic string, n int64)    { add(x.gap, n, x.topic(topic)) }
-func (x *metrics) plain(topic string)            { add(x.noMetadata, 1, x.topic(topic)) }
+func (x *metrics) rebalanced(event string)          { add(x.rebalance, 1, attribute.String("event", event)) }
+func (x *metrics) records(class string, n int64)    { add(x.record, n, attribute.String("class", class)) }
+func (x *metrics) sealed(reason string)             { add(x.batch, 1, attribute.String("reason", reason)) }
+func (x *metrics) intents(outcome string)           { add(x.intent, 1, attribute.String("outcome", outcome)) }
+func (x *metrics) unbalanced()                      { add(x.residual, 1) }
+func (x *metrics) fenced()                          { add(x.fence, 1) }
+func (x *metrics) changed(table string)             { add(x.change, 1, x.table(table)) }
+func (x *metrics) gaps(topic string, n int64)       { add(x.gap, n, x.topic(topic)) }
+func (x *metrics) unverified(topic string, n int64) { add(x.unread, n, x.topic(topic)) }
+func (x *metrics) plain(topic string)               { add(x.noMetadata, 1, x.topic(topic)) }
 
 func (x *metrics) waited(ctx context.Context, d time.Duration) { x.wait.Record(ctx, d.Seconds()) }
 

@@ -134,7 +134,7 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		fresh.stopped, fresh.known, fresh.plain, fresh.said, fresh.moved = old.stopped, old.known, old.plain, old.said, c.now
 		fresh.unbalanced, fresh.successor, fresh.start, fresh.end = old.unbalanced, old.successor, old.start, old.end
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
-		fresh.source, fresh.verdicts = old.source, old.verdicts
+		fresh.source, fresh.verdicts, fresh.proof, fresh.saidUnread = old.source, old.verdicts, old.proof, old.saidUnread
 		fresh.rereading = true
 		c.parts[p] = fresh
 		if fresh.orphan = old.orphan; fresh.orphan {

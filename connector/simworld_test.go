@@ -384,7 +384,7 @@ func (w *simulation) lag() (lag int64) {
 			continue
 		}
 		o, _ := at.Lookup(topic, int32(number(id)))
-		lag += records[len(records)-1].offset + 1 - max(0, o.At)
+		lag += max(0, records[len(records)-1].offset+1-max(0, o.At))
 	}
 	return lag
 }

@@ -30,8 +30,8 @@ type Totals struct {
 	Skipped      int64 `json:"skipped"`
 	Stale        int64 `json:"stale"` // older than a change of their key that came before
 	DeadLettered int64 `json:"deadLettered"`
-	// Gaps counts offsets, not records: those that the brokers skipped, for they are
-	// transaction markers, or records that were aborted or compacted away.
+	// Gaps counts offsets, not records: those that give none, for they are transaction
+	// markers, or records that were aborted or compacted away.
 	Gaps int64 `json:"gaps"`
 }
 

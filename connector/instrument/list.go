@@ -42,6 +42,7 @@ var List = []Instrument{
 	{"sluice.rows.stale", Counter, "{row}", []string{Table}, "Rows skipped as older than a change of their key that came before.", nil},
 	{"sluice.positions.forgotten", Counter, "{key}", nil, "Keys whose position was forgotten for want of memory.", nil},
 	{"sluice.offsets.skipped", Counter, "{offset}", []string{Topic}, "Offsets that the brokers skipped: transaction markers, aborted and compacted records.", nil},
+	{"sluice.offsets.unverified", Counter, "{offset}", []string{Topic}, "Offsets that gave no record and were taken for compacted, for the topic's cleanup.policy cannot be read.", nil},
 	{"sluice.residuals", Counter, "{residual}", nil, "Batches and partitions whose records were not all accounted for; each is on hold. It must stay 0.", nil},
 	{"sluice.dead_letters", Counter, "{record}", []string{Topic, "reason=unreadable|event|table|value|refused"}, "Records written to the dead-letter topic, by source topic: their bytes cannot be read; they are no change event; they do not fit their table; a value does not fit its column; or the target refuses the row.", nil},
 

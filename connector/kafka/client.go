@@ -95,6 +95,7 @@ func (o *Options) kgo() []kgo.Opt {
 	opts := append(o.connection(),
 		kgo.ConsumerGroup(o.Group),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.KeepControlRecords(), // so that an offset without a record is seen to be a marker's
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		// A group without offsets starts at the earliest record; offsets that are

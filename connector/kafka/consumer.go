@@ -150,7 +150,7 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 		if len(p.Records) > 0 {
 			id := Partition{p.Topic, p.Partition}
 			f.Records[id], f.Ends[id] = p.Records, p.HighWatermark
-			c.metrics.received(p.Topic, len(p.Records))
+			c.metrics.received(p.Topic, len(p.Records)-markers(p.Records))
 			c.affine.observe(p.Topic, Size(p.Records))
 		}
 	})
@@ -167,6 +167,16 @@ func (c *Consumer) collect(fetches kgo.Fetches) Fetched {
 		f.Errors[Partition{topic, part}] = err
 	})
 	return f
+}
+
+// markers counts the markers of transactions, which come as records.
+func markers(recs []*kgo.Record) (n int) {
+	for _, r := range recs {
+		if r.Attrs.IsControl() {
+			n++
+		}
+	}
+	return n
 }
 
 // Size is how many bytes of keys, values and headers records have.

@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -81,10 +80,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if start.Err != nil {
 			return nil, fmt.Errorf("%v: %w", p, start.Err)
 		}
-		l := Location{Start: start.Offset, Committed: byTopic[p.Topic], NewGroup: fresh}
-		if d.ID != (kadm.TopicID{}) { // brokers before 2.8 have no ids
-			l.TopicID = base64.RawURLEncoding.EncodeToString(d.ID[:])
-		}
+		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh}
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
 			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
 				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
@@ -119,7 +115,7 @@ const lookBack = 32
 // see: those of one fetch, and where that does not get to the end, those of the last offset.
 func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition, from, to int64) (recs []*kgo.Record, err error) {
 	for range 2 {
-		got, after, _, err := c.fetch(ctx, d, p, from)
+		got, after, _, err := fetch(ctx, c.cl, c.opt.FetchBytes, d, p, from)
 		if err != nil && !errors.Is(err, kerr.OffsetOutOfRange) {
 			return nil, err
 		}
@@ -136,23 +132,23 @@ func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition,
 	return recs, nil
 }
 
-// fetch asks a partition's leader for records from an offset on. It returns those that a
+// fetch asks a partition's leader for records from an offset on, for so many bytes. It returns those that a
 // reader of committed records gets to see, the offset behind what was looked at, and the
 // last stable one.
-func (c *Consumer) fetch(ctx context.Context, d kadm.TopicDetail, p Partition, from int64) (recs []*kgo.Record, after, stable int64, err error) {
+func fetch(ctx context.Context, cl *kgo.Client, most int32, d kadm.TopicDetail, p Partition, from int64) (recs []*kgo.Record, after, stable int64, err error) {
 	detail, ok := d.Partitions[p.ID]
 	if !ok || detail.Err != nil {
 		return nil, 0, 0, fmt.Errorf("%v: %w", p, errors.Join(detail.Err, kerr.UnknownTopicOrPartition))
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, c.opt.FetchBytes, 1
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, most, 1
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = p.Topic, d.ID
 	part := kmsg.NewFetchRequestTopicPartition()
 	part.Partition, part.FetchOffset, part.PartitionMaxBytes = p.ID, from, 1<<20
 	t.Partitions = append(t.Partitions, part)
 	req.Topics = append(req.Topics, t)
-	raw, err := c.cl.Broker(int(detail.Leader)).Request(ctx, req)
+	raw, err := cl.Broker(int(detail.Leader)).Request(ctx, req)
 	if err != nil {
 		return nil, 0, 0, err
 	}
@@ -178,7 +174,7 @@ func (c *Consumer) Exhausted(ctx context.Context, p Partition, from int64) (bool
 		return false, err
 	}
 	for {
-		recs, after, stable, err := c.fetch(ctx, details[p.Topic], p, from)
+		recs, after, stable, err := fetch(ctx, c.cl, c.opt.FetchBytes, details[p.Topic], p, from)
 		switch {
 		case err != nil:
 			return false, err
