@@ -52,8 +52,9 @@ type Options struct {
 
 	MemoryLimit  int64         // bytes in open, sealed and in-flight batches (I5)
 	DrainTimeout time.Duration // for what is in flight at a stop or when partitions are taken away
-	// HoldNewGroup says that a group without any offset is one whose offsets have expired:
-	// its tables are held. Else it is new, and begins at the earliest records.
+	// HoldNewGroup says that a group without any offset is one whose offsets have expired, and
+	// a topic without any that has records one that was made anew: they are held. Else they
+	// are new, and begin at the earliest records.
 	HoldNewGroup bool
 	// MetadataLimit is how many bytes the brokers take beside an offset
 	// (offset.metadata.max.bytes).

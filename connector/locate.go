@@ -220,6 +220,10 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 			return hold("the group has no offsets at all: they have expired while nobody ran (offsets.retention.minutes), or it is a new group; which records were delivered is not known",
 				"if the group is new, set SLUICE_KAFKA_AUTO_OFFSET_RESET=earliest until its first commits; else stop all replicas, empty the target tables and load them anew (a Debezium incremental snapshot), and start again with that")
 		}
+		if c.opt.HoldNewGroup && len(at.Committed) == 0 && !at.Empty {
+			return hold("the group has no offsets of this topic, though it has of others: the topic is new to it, or was deleted and made anew, for Kafka deletes a topic's offsets with it, or they have expired; which records were delivered is not known",
+				fmt.Sprintf("unless the topic is new, empty the target table; stop all replicas and have its offsets set to the earliest (kafka-consumer-groups.sh --group %s --topic %s --reset-offsets --to-earliest --execute); then start again", c.opt.Kafka.Group, p.Topic))
+		}
 		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
 		c.ledger.Advance(p.Partition, at.Start)
 	}

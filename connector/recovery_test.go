@@ -439,8 +439,9 @@ func TestAllOffsetsExpired(t *testing.T) {
 	stop()
 	opt.HoldNewGroup = true
 	opt.Kafka.Topics = append(opt.Kafka.Topics, "shop.public.b")
-	w.insert("shop.public.b", 0, 4)
 	_, stop = w.run(opt)
+	w.eventually("the new topic, which is empty", func() bool { return w.at("commit shop.public.b/0 0") >= 0 && w.at("commit shop.public.b/1 0") >= 0 })
+	w.insert("shop.public.b", 0, 4)
 	w.eventually("the new topic", func() bool { return w.equal() && w.lag("shop.public.b") == 0 })
 	stop()
 	adm := kadm.NewClient(w.client)
@@ -457,6 +458,42 @@ func TestAllOffsetsExpired(t *testing.T) {
 	if n := w.emu.Counts().Submitted; n != jobs {
 		t.Errorf("%d jobs send again what was delivered", n-jobs)
 	}
+}
+
+// TestTopicOffsetsGone: a group has no offsets of one of its topics, as where that was
+// deleted and made anew while nobody ran. Told that it has delivered before, it holds that
+// topic and no other, until a person has said where to begin.
+func TestTopicOffsetsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a", "shop.public.b")
+	w.insert("shop.public.a", 0, 4)
+	w.insert("shop.public.b", 0, 4)
+	_, stop := w.run(opt)
+	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 && w.lag("shop.public.b") == 0 })
+	stop()
+	adm := kadm.NewClient(w.client)
+	gone := kadm.TopicsSet{}
+	gone.Add("shop.public.a", 0, 1)
+	if done, err := adm.DeleteOffsets(t.Context(), "sluice", gone); err != nil || done.Error() != nil {
+		t.Fatal(err, done.Error())
+	}
+	opt.HoldNewGroup = true
+	c, stop := w.run(opt)
+	w.eventually("it is held", func() bool { return len(c.Status().Holds) > 0 })
+	w.insert("shop.public.b", 4, 4)
+	w.eventually("the other goes on", func() bool { return w.equal() && w.lag("shop.public.b") == 0 })
+	if h := c.Status().Holds; len(h) != 1 || h[0].Topic != "shop.public.a" || !strings.Contains(h[0].Reason, "no offsets of this topic") || !strings.Contains(h[0].Remedy, "--group sluice --topic shop.public.a --reset-offsets --to-earliest") {
+		t.Errorf("on hold: %+v", h)
+	}
+	stop()
+	if lag := w.lag("shop.public.a"); lag != 4 {
+		t.Errorf("lag %d: offsets of the topic on hold were committed", lag)
+	}
+	w.commitAs("shop.public.a", 0, 0, "") // as the remedy says
+	w.commitAs("shop.public.a", 1, 0, "")
+	w.run(opt)
+	w.eventually("it is read", func() bool { return w.lag("shop.public.a") == 0 })
 }
 
 // TestCoverAcrossColumns: the range of a job that ended half applied has a new column in

@@ -29,6 +29,7 @@ type Location struct {
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
 	NewGroup  bool // the group has no offset at all, of any topic
+	Empty     bool // no partition of the topic has had a record
 	// Earlier fetches the last records before the committed offset, as far as they are
 	// there and have a few megabytes together; nil if there is none.
 	Earlier func(context.Context) ([]*kgo.Record, error)
@@ -52,6 +53,12 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	if err != nil {
 		return nil, err
 	}
+	ends, err := adm.ListEndOffsets(ctx, topics...)
+	if err != nil {
+		return nil, err
+	}
+	filled := map[string]bool{}
+	ends.Each(func(o kadm.ListedOffset) { filled[o.Topic] = filled[o.Topic] || o.Err != nil || o.Offset > 0 })
 	committed, err := adm.FetchOffsetsForTopics(ctx, c.opt.Group, append(topics, kadm.FetchAllGroupTopics)...)
 	if err != nil {
 		return nil, err
@@ -80,7 +87,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if start.Err != nil {
 			return nil, fmt.Errorf("%v: %w", p, start.Err)
 		}
-		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh}
+		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh, Empty: !filled[p.Topic]}
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
 			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
 				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)

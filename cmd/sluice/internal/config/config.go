@@ -18,7 +18,7 @@ type Config struct {
 		Brokers          []string      `env:"BROKERS" required:"true" help:"bootstrap brokers, host:port, separated by commas"`
 		Group            string        `env:"GROUP, default=sluice" help:"consumer group; its committed offsets are where a start goes on"`
 		Topics           Topics        `env:"TOPICS" required:"true" help:"topics separated by commas, or one regular expression that begins with ^"`
-		AutoOffsetReset  string        `env:"AUTO_OFFSET_RESET, default=earliest" oneof:"earliest,none" help:"where a group without any offsets begins; none holds its tables, for the offsets may have expired: set it once the group has committed"`
+		AutoOffsetReset  string        `env:"AUTO_OFFSET_RESET, default=earliest" oneof:"earliest,none" help:"where a group without any offsets begins, or a topic that has records; none holds their tables, for the offsets may have expired, or the topic was made anew: set it once the group has committed"`
 		InstanceID       string        `env:"INSTANCE_ID" help:"static membership (group.instance.id): a restart within the session timeout keeps its partitions"`
 		Balancer         string        `env:"BALANCER, default=topic-affine" oneof:"topic-affine,cooperative-sticky" help:"how replicas share the partitions: topic-affine gives all of a table's to one; cooperative-sticky spreads them, for a topic that one replica cannot keep up with"`
 		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" min:"1s" help:"after this long without a heartbeat the group takes the member for dead"`
