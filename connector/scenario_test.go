@@ -156,7 +156,11 @@ func newScenario(seed int64) *scenario {
 		case 6:
 			s.add(at, "commit", []string{"lose-before", "lose-after", "refuse", "time-out"}[r.IntN(4)], 1+r.IntN(4))
 			if soon := at + time.Duration(r.IntN(1500))*time.Millisecond; r.IntN(2) == 0 {
-				s.add(soon, []string{"crash", "kick", "stop"}[r.IntN(3)], m)
+				if how := []string{"crash", "kick", "stop", "", ""}[r.IntN(5)]; how != "" {
+					s.add(soon, how, m)
+				} else { // where a job is executed though the commit that names it was lost
+					s.add(at, "crash-on", m, "execute", "after", 0)
+				}
 				s.add(again+5*time.Second, "start", m)
 			}
 		case 12: // a job fails half applied, and whoever made it is no more, or has lost it
