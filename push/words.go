@@ -20,11 +20,13 @@ func Words(text string, show func(word string, quoted bool) bool) string {
 			out.WriteString("…")
 		}
 	}
-	for rest := text; rest != ""; {
+	for rest, within := text, false; rest != ""; {
 		r, n := utf8.DecodeRuneInString(rest)
+		after := within
+		within = Letter(r)
 		switch {
-		case strings.ContainsRune("`'\"", r):
-			end := strings.IndexRune(rest[n:], r)
+		case strings.ContainsRune("`'\"", r) && !after: // in a word it is an apostrophe
+			end := closing(rest[n:], r)
 			if end < 0 { // whatever follows is in them
 				tell(rest[n:], true, rest)
 				rest = ""
@@ -43,6 +45,18 @@ func Words(text string, show func(word string, quoted bool) bool) string {
 		rest = rest[n:]
 	}
 	return out.String()
+}
+
+// closing returns where a quote ends that r has opened: not within a word.
+func closing(text string, r rune) int {
+	for at, c := range text {
+		if c == r {
+			if next, _ := utf8.DecodeRuneInString(text[at+utf8.RuneLen(r):]); !Letter(next) {
+				return at
+			}
+		}
+	}
+	return -1
 }
 
 // Letter reports whether a rune is of a word.

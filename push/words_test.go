@@ -19,7 +19,8 @@ func TestPrivate(t *testing.T) {
 		{`table "public_orders2" has no column "hunter"`, `table "public_orders2" has no column …`},
 		{"row 17: 4711.50 is out of range for line1 of public_orders2", "row …: ….… is out of range for line1 of public_orders2"},
 		{"duplicate key `a, b", "duplicate key …"},
-		{"row it's", "row it…"},
+		{"Columns have changed. Table won't be delta loaded", "Columns have changed. Table won't be delta loaded"},
+		{"cannot read 'O'Brien' in line1's text", "cannot read … in line1's text"},
 		{"", ""},
 	} {
 		err := Private(&Error{Op: "upload chunk", Kind: Rejected, Message: tc.said}, table).(*Error)

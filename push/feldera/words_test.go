@@ -13,7 +13,7 @@ func TestWords(t *testing.T) {
 		{"NULL in a column that is NOT NULL", `{"id":1,"v":null}`, "NULL in a column that is NOT NULL"},
 		{`invalid date "12'34": premature end`, `{"d":"12'34"}`, "invalid date …: premature end"},
 		{"cannot read hunter of Müller, née \u0301x", `{"a":{"b":["hunter","Müller\nnée"]},"c":"\u0301x"}`, "cannot read … of …, … …"},
-		{"cannot read O'Brien", `{"a":"O'Brien"}`, "cannot read ……"},
+		{"cannot read O'Brien", `{"a":"O'Brien"}`, "cannot read …'…"},
 		{"1234.50 is not 12,34 \xff", `{"a":12345}`, "….… is not …,… \ufffd"},
 		{"an array is wanted", `[{"insert":{}}]`, ""},
 		{"invalid", ``, ""},
