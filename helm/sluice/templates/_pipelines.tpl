@@ -162,8 +162,8 @@ that there can be. Only Celonis' are rationed.
 {{- end }}
 {{- end }}
 {{- $rebalance := get $v.env "SLUICE_KAFKA_REBALANCE_TIMEOUT" | default "2m" }}
-{{- if ge (int $v.drainTimeoutSeconds) (include "sluice.seconds" $rebalance | int) }}
-{{- fail (printf "%sdrainTimeoutSeconds=%d: want less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}
+{{- if gt (add (int $v.drainTimeoutSeconds) 30) (include "sluice.seconds" $rebalance | int64) }}
+{{- fail (printf "%sdrainTimeoutSeconds=%d: want at least 30 less than env.SLUICE_KAFKA_REBALANCE_TIMEOUT=%s, or a rebalance throws a pod out that waits for its jobs" $at (int $v.drainTimeoutSeconds) $rebalance) }}
 {{- end }}
 {{- if and (eq $v.sink "celonis") (lt (int .share) 1) (not (hasKey $v.env "SLUICE_BUDGET_JOBS_PER_HOUR")) }}
 {{- fail (printf "budget.jobsPerHour=%d: want one for each replica at least, besides what pipelines take by env.SLUICE_BUDGET_JOBS_PER_HOUR" (int $v.budget.jobsPerHour)) }}

@@ -22,7 +22,7 @@ type Config struct {
 		InstanceID       string        `env:"INSTANCE_ID" help:"static membership (group.instance.id): a restart within the session timeout keeps its partitions"`
 		Balancer         string        `env:"BALANCER, default=topic-affine" oneof:"topic-affine,cooperative-sticky" help:"how replicas share the partitions: topic-affine gives all of a table's to one; cooperative-sticky spreads them, for a topic that one replica cannot keep up with"`
 		SessionTimeout   time.Duration `env:"SESSION_TIMEOUT, default=45s" min:"1s" help:"after this long without a heartbeat the group takes the member for dead"`
-		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; more than SLUICE_DRAIN_TIMEOUT"`
+		RebalanceTimeout time.Duration `env:"REBALANCE_TIMEOUT, default=2m" help:"how long a rebalance waits for this member; at least 30s more than SLUICE_DRAIN_TIMEOUT"`
 		MetadataMaxAge   time.Duration `env:"METADATA_MAX_AGE, default=1m" min:"1s" help:"how soon a new topic that matches the pattern is noticed"`
 		MetadataMaxBytes int           `env:"OFFSET_METADATA_MAX_BYTES, default=4096" min:"256" help:"how much the brokers take beside a committed offset (their offset.metadata.max.bytes), where Sluice notes each job before it is executed"`
 		FetchMaxBytes    Bytes         `env:"FETCH_MAX_BYTES, default=8MiB" help:"size of one fetch from one broker"`

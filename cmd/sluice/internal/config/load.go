@@ -330,8 +330,9 @@ func (c *Config) check(e *Error) {
 			problem("SLUICE_BUDGET_RESERVE=%d: want less than SLUICE_BUDGET_JOBS_PER_HOUR=%d", c.Budget.Reserve, c.Budget.JobsPerHour)
 		}
 	}
-	if c.DrainTimeout >= c.Kafka.RebalanceTimeout {
-		problem("SLUICE_DRAIN_TIMEOUT=%v: want less than SLUICE_KAFKA_REBALANCE_TIMEOUT=%v, or a rebalance throws this member out while it waits", c.DrainTimeout, c.Kafka.RebalanceTimeout)
+	// After the wait comes the commit that is under way, and one more where its answer is lost.
+	if margin := 30 * time.Second; c.DrainTimeout+margin > c.Kafka.RebalanceTimeout {
+		problem("SLUICE_DRAIN_TIMEOUT=%v: want at least %v less than SLUICE_KAFKA_REBALANCE_TIMEOUT=%v, or a rebalance throws this member out while it waits or commits", c.DrainTimeout, margin, c.Kafka.RebalanceTimeout)
 	}
 	sasl := &c.Kafka.SASL
 	switch sasl.Mechanism {
