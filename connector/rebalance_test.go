@@ -275,8 +275,8 @@ func TestThrownOut(t *testing.T) {
 }
 
 // TestTopicAffine: three members share four topics, of which two feed one table; every
-// table is with one member, also while members come and go, and a group is changed to
-// that balancer and back member by member.
+// table is with one member, also while members come and go, and a member that prefers Kafka's
+// own balancer may join them.
 func TestTopicAffine(t *testing.T) {
 	t.Parallel()
 	topics := []string{"shop.public.a", "shop.public.b", "shop.public.c", "more.public.a"}
@@ -320,5 +320,88 @@ func TestTopicAffine(t *testing.T) {
 	w.eventually("it takes part", func() bool { return c4.Status().Partitions > 0 && w.equal() })
 	for _, topic := range topics {
 		w.eventually("lag zero", func() bool { return w.lag(topic) == 0 })
+	}
+}
+
+// TestBalancerIsChanged: a group is changed from Kafka's own balancer to topic-affine and back,
+// member by member, while changes come. At each end it has the balancer of its members; in no
+// generation do two of them commit a partition, and each change is sent once.
+func TestBalancerIsChanged(t *testing.T) {
+	t.Parallel()
+	topics := []string{"shop.public.a", "shop.public.b"}
+	var mu sync.Mutex
+	times := map[string]int{}
+	w := newWorld(t, emulator.Options{Delay: 20 * time.Millisecond, OnRow: func(table, key string, _ []any) {
+		mu.Lock()
+		defer mu.Unlock()
+		times[table+" "+key]++
+	}}, topics...)
+	by := map[string]string{} // partition and generation → who has committed
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		mu.Lock()
+		defer mu.Unlock()
+		req := q.(*kmsg.OffsetCommitRequest)
+		for _, topic := range req.Topics {
+			for _, p := range topic.Partitions {
+				at := fmt.Sprintf("%s%x/%d in generation %d", topic.Topic, topic.TopicID, p.Partition, req.Generation)
+				if was := by[at]; was != "" && was != req.MemberID {
+					t.Errorf("%s is committed by two members", at)
+				}
+				by[at] = req.MemberID
+			}
+		}
+		return nil, nil, false
+	})
+	id := int64(0)
+	feed := func() {
+		for range 20 {
+			w.put(topics[id%2], "c", id, "x")
+			id++
+		}
+	}
+	protocol := func() string {
+		groups, err := kadm.NewClient(w.client).DescribeGroups(t.Context(), "sluice")
+		if err != nil || groups["sluice"].State != "Stable" {
+			return ""
+		}
+		return groups["sluice"].Protocol
+	}
+	var stops []func()
+	start := func(b kafka.Balancer) {
+		opt := w.options(topics...)
+		opt.Kafka.Balancer = b
+		c, stop := w.run(opt)
+		stops = append(stops, stop)
+		w.eventually("it is a member", func() bool { return c.Status().State == Running })
+	}
+	settled := func(want string) {
+		t.Helper()
+		w.eventually("all arrives", func() bool { return w.equal() && w.lag(topics[0]) == 0 && w.lag(topics[1]) == 0 })
+		w.eventually("the group's balancer is "+want, func() bool { return protocol() == want })
+	}
+	start(kafka.CooperativeSticky)
+	start(kafka.CooperativeSticky)
+	feed()
+	settled("cooperative-sticky")
+	for _, change := range []struct {
+		to   kafka.Balancer
+		name string
+	}{{kafka.TopicAffine, "sluice-topic-affine"}, {kafka.CooperativeSticky, "cooperative-sticky"}} {
+		for range 2 {
+			start(change.to)
+			feed()
+			stops[0]()
+			stops = stops[1:]
+			feed()
+		}
+		settled(change.name)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for row, n := range times {
+		if n > 1 {
+			t.Errorf("%s was sent %d times", row, n)
+		}
 	}
 }
