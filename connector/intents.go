@@ -107,7 +107,13 @@ func (c *Connector) certain(b *bind) bool {
 
 // slot is what is kept free in a partition's metadata for the table that holds its
 // commit back: without room for that one nothing would ever leave the metadata.
-const slot = 200
+func (c *Connector) slot() int {
+	name := 0
+	for table := range c.lanes {
+		name = max(name, len(table))
+	}
+	return 160 + name // an entry's numbers and a UUID
+}
 
 // stuck is how long a bind waits for room while nothing else goes on.
 const stuck = 30 * time.Second
@@ -123,7 +129,7 @@ func (c *Connector) fits(b *bind) bool {
 		}
 	}
 	if !first {
-		limit -= slot
+		limit -= c.slot()
 	}
 	for p, end := range b.work.ends {
 		part := c.parts[p]

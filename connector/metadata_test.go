@@ -3,6 +3,7 @@ package connector
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -205,5 +206,21 @@ func TestProbe(t *testing.T) {
 	stop()
 	if w.emu.Counts().Submitted != 2 {
 		t.Errorf("%d jobs submitted, want the one that failed and another", w.emu.Counts().Submitted)
+	}
+}
+
+// TestSlotHoldsAnEntry: what is kept free beside an offset takes the largest entry of the
+// table with the longest name.
+func TestSlotHoldsAnEntry(t *testing.T) {
+	w := newWorld(t, emulator.Options{})
+	c := w.idle(w.options("shop.public.a"))
+	for _, name := range []string{"a", strings.Repeat("n", 128), strings.Repeat("ñ", 128)} {
+		c.lane(name)
+		m := intent.Metadata{Tables: map[string]intent.Entry{"other": {Mark: 1}}}
+		before := len(m.String())
+		m.Tables[name] = intent.Entry{Mark: math.MaxInt64, Job: "6f3a0e9e-0001-4a4b-8b7e-000000000001", Part: 99, Parts: 99, End: math.MaxInt64, Bytes: 1 << 40}
+		if n := len(m.String()) - before; n > c.slot() {
+			t.Errorf("an entry of a table name of %d bytes takes %d, %d are kept free", len(name), n, c.slot())
+		}
 	}
 }
