@@ -40,11 +40,24 @@ type witness struct {
 	wrong     []string
 	submitted map[string]int           // by replica
 	made      map[string]string        // job → the replica that made it
-	barred    map[string]time.Time     // replica → since when it may not execute what it made before
+	barred    map[string]freeze        // replica → since when it may not execute what it made before, nor anything until it is a member again
 	log       map[string]func() string // of a replica
 	madeAt    map[string]time.Time
 	stale     map[string]float64 // table → the worst freshness of a row when it arrived, in seconds
 	jobs      int
+}
+
+// freeze is when a replica was frozen, and how long its log was.
+type freeze struct {
+	at  time.Time
+	log int
+}
+
+// rejoined reports whether a replica says that it was given partitions, be it none, since a
+// freeze. It does so before it can have anything of them to submit.
+func (w *witness) rejoined(replica string, since freeze) bool {
+	text := w.log[replica]()
+	return strings.Contains(text[min(since.log, len(text)):], "partitions assigned")
 }
 
 func (w *witness) onRow(table, key string, row []any) {
@@ -94,12 +107,12 @@ func (w *witness) as(replica string) http.Handler {
 		path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 		if last := path[len(path)-1]; !away && r.Method == http.MethodPost && len(path) > 2 && path[len(path)-2] == "jobs" {
 			w.submitted[replica]++
-			// Unless it was given the partitions again, and found the job there.
 			since, barred := w.barred[replica]
-			if barred && w.made[last] == replica && w.madeAt[last].Before(since) && !w.tookOver(replica, last) {
+			// A job of before it may execute if it was given the partitions again, and found it there.
+			if old := w.made[last] == replica && w.madeAt[last].Before(since.at) && !w.tookOver(replica, last); barred && (old || !w.rejoined(replica, since)) {
 				text := w.log[replica]()
 				w.wrong = append(w.wrong, fmt.Sprintf("%s executed job %s %v after it was frozen, %v after it had made it; its log ends:\n%s",
-					replica, last, time.Since(since), time.Since(w.madeAt[last]), text[max(0, len(text)-4000):]))
+					replica, last, time.Since(since.at), time.Since(w.madeAt[last]), text[max(0, len(text)-4000):]))
 			}
 		}
 		w.mu.Unlock()
@@ -141,7 +154,7 @@ type chaos struct {
 
 func newChaos(t *testing.T, prefix string) *chaos {
 	w := &witness{seen: map[string]int64{}, delivered: map[string]int64{}, applied: map[string]int64{}, submitted: map[string]int{},
-		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]time.Time{}, stale: map[string]float64{}, log: map[string]func() string{}}
+		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]freeze{}, stale: map[string]float64{}, log: map[string]func() string{}}
 	drop, create := "drop sequence if exists chaos_version;\n", "create sequence chaos_version;\n"
 	for _, tb := range chaosTables {
 		drop += fmt.Sprintf("drop table if exists %s;\n", tb.name)
@@ -234,7 +247,8 @@ func (c *chaos) partitions(one *pipeline) (n int) {
 
 // TestChaos kills and freezes replicas, restarts the broker and takes the API away,
 // while rows change all the time. Nothing is lost, no reader sees a row go back, nothing
-// that was DONE is sent again, and a replica that wakes up submits nothing of before.
+// that was DONE is sent again, and a replica that wakes up submits nothing until it is a
+// member again, and then nothing of before.
 func TestChaos(t *testing.T) {
 	c := newChaos(t, "chaos")
 	c.work()
@@ -249,11 +263,13 @@ func TestChaos(t *testing.T) {
 		c.all[i].start()
 		pause(1000, 6000)
 	}
-	freeze := func() {
+	halt := func() {
 		i := max(0, slices.IndexFunc(c.all, func(one *pipeline) bool { return c.partitions(one) > 0 }))
 		one := c.all[i]
+		replica := fmt.Sprint("replica ", i)
 		one.cmd.Process.Signal(syscall.SIGSTOP)
-		c.set(func() { c.barred[fmt.Sprint("replica ", i)] = time.Now() })
+		since := freeze{time.Now(), len(c.log[replica]())}
+		c.set(func() { c.barred[replica] = since })
 		freezes++
 		pause(8000, 4000)
 		// The group keeps whoever it waits for in a rebalance. Only one that it has thrown
@@ -268,8 +284,9 @@ func TestChaos(t *testing.T) {
 			return n == 6
 		})
 		one.cmd.Process.Signal(syscall.SIGCONT)
-		pause(4000, 4000)
-		c.set(func() { delete(c.barred, fmt.Sprint("replica ", i)) })
+		eventually(t, "it is a member again", time.Minute, func() bool { return c.rejoined(replica, since) })
+		pause(4000, 4000) // what it made before must not come now either
+		c.set(func() { delete(c.barred, replica) })
 	}
 	restart := func() {
 		stack(t, "kill", "kafka")
@@ -283,9 +300,9 @@ func TestChaos(t *testing.T) {
 		time.Sleep(d)
 		c.set(func() { c.away = false })
 	}
-	outage := min(2*time.Minute, *chaosFor/6)
+	outage := min(2*time.Minute, *chaosFor/5)
 	for end := time.Now().Add(*chaosFor); time.Now().Before(end); {
-		for _, do := range []func(){kill, kill, freeze, kill, restart, kill, func() {
+		for _, do := range []func(){kill, kill, halt, kill, restart, kill, func() {
 			away(outage)
 			outage = 5 * time.Second
 		}} {
@@ -294,6 +311,10 @@ func TestChaos(t *testing.T) {
 	}
 	c.end(3 * time.Minute)
 	t.Logf("%d kills, %d freezes, %d restarts of the broker", kills, freezes, restarts)
+	part := min(1, chaosFor.Minutes()/10)
+	if kills < int(20*part) || freezes < int(5*part) || restarts < int(3*part) {
+		t.Errorf("want %d, %d and %d at least in %v", int(20*part), int(5*part), int(3*part), *chaosFor)
+	}
 }
 
 // TestRollingRestart replaces replicas one after the other under load: no partition is
