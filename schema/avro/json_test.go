@@ -2,6 +2,7 @@ package avro
 
 import (
 	"bytes"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -61,6 +62,9 @@ func TestJSONRefused(t *testing.T) {
 		{`{"type":"record","name":"R","fields":[{"name":"a","type":["null","int"]}]}`, `{"b":null}`},
 		{`{"type":"enum","name":"E","symbols":["A"]}`, `"B"`}, {`{"type":"fixed","name":"F","size":2}`, `"abc"`}, {`{"type":"array","items":"int"}`, `{}`},
 		{`{"type":"record","name":"R","fields":[{"name":"a","type":["null","R"]}]}`, strings.Repeat(`{"a":{"R":`, 300) + "null" + strings.Repeat("}}", 300)},
+		{`"string"`, "\"a\xffb\""}, {`"string"`, `"\ud800"`}, {`"string"`, `"\udc00\ud800"`}, {`"string"`, `"\ud800\\udc00"`}, {`"bytes"`, "\"\xff\""},
+		{`{"type":"map","values":"int"}`, `{"a":1,"a":2}`}, {`{"type":"map","values":"int"}`, `{"a":1,"\u0061":2}`}, {`["null","int"]`, `{"int":1,"int":2}`},
+		{`{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}`, `{"a":1,"a":2}`}, {`"int"`, `1 2`}, {`{"type":"array","items":"int"}`, `[1,]`},
 	} {
 		typ, err := Parse(tc.schema)
 		if err != nil {
@@ -69,5 +73,40 @@ func TestJSONRefused(t *testing.T) {
 		if got, err := AppendJSON(nil, typ, []byte(tc.text)); err == nil {
 			t.Errorf("%.60s as %s is read as %x", tc.text, tc.schema, got)
 		}
+	}
+}
+
+// TestJSONEscapes: escapes that are no halves are read, a pair as one character.
+func TestJSONEscapes(t *testing.T) {
+	typ, err := Parse(`"string"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		`"\ud83d\ude00"`: "\U0001f600", `"\uD83D\uDE00\u0041"`: "\U0001f600A", `"\\ud800"`: `\ud800`, `"\ufffd` + "\ufffd" + `"`: "\ufffd\ufffd",
+	} {
+		got, err := AppendJSON(nil, typ, []byte(text))
+		if err != nil || string(got[1:]) != want {
+			t.Errorf("%s is read as %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+// TestJSONNested: what a text takes does not grow with how deep it is.
+func TestJSONNested(t *testing.T) {
+	typ, err := Parse(`{"type":"record","name":"R","fields":[{"name":"a","type":["string","R"]}]}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const levels, size = 90, 1 << 20
+	text := []byte(strings.Repeat(`{"a":{"R":`, levels) + `{"a":{"string":"` + strings.Repeat("x", size) + `"}}` + strings.Repeat("}}", levels))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := AppendJSON(nil, typ, text); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 16*size {
+		t.Errorf("%d bytes of text took %d", len(text), took)
 	}
 }
