@@ -13,7 +13,7 @@ import (
 // orders make the order of a position from the source block, by connector; ok is false if
 // it does not tell. What the members hold is in the Debezium documentation, "source" under
 // "Data change events" of each connector. Connectors that are not here have no total order
-// (Vitess, one a shard; Spanner and CockroachDB, by time) or rows that are partial.
+// (Vitess, one a shard) or rows that are partial.
 var orders = map[string]func(o *ordering) (ok bool){
 	"postgresql": (*ordering).postgresql,
 	"mysql":      (*ordering).mysql,
@@ -23,6 +23,9 @@ var orders = map[string]func(o *ordering) (ok bool){
 	"informix":   (*ordering).informix,
 	"oracle":     (*ordering).oracle,
 	"mongodb":    (*ordering).mongoDB,
+
+	"spanner":     (*ordering).spanner,
+	"cockroachdb": (*ordering).cockroachDB,
 }
 
 // ordering is a position in the making.
@@ -287,6 +290,36 @@ func (o *ordering) mongoDB() bool {
 	o.append64(ms / 1000)
 	o.append64(uint64(ord + 1))
 	return ok && ms > 0
+}
+
+// spanner: the commit's time, which no two transactions that change one row share, the
+// transaction, the record's number in it and the change's in the record. The time is told
+// to the microsecond; its milliseconds alone would leave the order to the transaction's
+// name, which tells none.
+func (o *ordering) spanner() bool {
+	us, ok := o.number("ts_us", 0)
+	if us == 0 {
+		o.why = "source.ts_us, the commit's time in microseconds that Debezium tells from 2.6 on, is not there"
+		return false
+	}
+	sequence, ok2 := o.number("sequence", 0)
+	mod, ok3 := o.number("mod_number", 0)
+	o.append64(us)
+	o.dst = append(append(o.dst, o.part("server_transaction_id").text...), 0)
+	o.append64(sequence)
+	o.append64(mod)
+	return ok && ok2 && ok3
+}
+
+// cockroachDB: the hybrid logical clock's wall time in nanoseconds and, after the point,
+// its counter.
+func (o *ordering) cockroachDB() bool {
+	wall, logical, _ := bytes.Cut(o.part("ts_hlc").text, []byte("."))
+	hi, ns, ok := decimal128(wall)
+	hi2, n, ok2 := decimal128(logical)
+	o.append64(ns)
+	o.append64(n)
+	return ok && ok2 && hi == 0 && hi2 == 0
 }
 
 // decimal appends a number of up to 128 bits; 0 is for one that is not there. An SCN may

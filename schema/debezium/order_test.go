@@ -141,6 +141,23 @@ func TestOrder(t *testing.T) {
 		{"mongodb", []string{
 			`"ts_ms":1700000000000,"ord":-1,"snapshot":"true"`, `"ts_ms":1700000000000,"ord":1`, `"ts_ms":1700000000000,"ord":31`, `"ts_ms":1700000001000,"ord":1`,
 		}},
+		{"spanner", []string{
+			`"ts_us":1700000000000001,"server_transaction_id":"z","sequence":"00000009","mod_number":9`,
+			`"ts_us":1700000000000002,"server_transaction_id":"a","sequence":"00000000","mod_number":0`, // of the same millisecond
+			`"ts_us":1700000000000002,"server_transaction_id":"a","sequence":"00000000","mod_number":1`,
+			`"ts_us":1700000000000002,"server_transaction_id":"a","sequence":"00000000","mod_number":10`,
+			`"ts_us":1700000000000002,"server_transaction_id":"a","sequence":"00000001","mod_number":0`,
+			`"ts_us":1700000000000002,"server_transaction_id":"a","sequence":"100000000","mod_number":0`,
+			`"ts_us":1700000000000002,"server_transaction_id":"aa","sequence":"00000000","mod_number":0`,
+			`"ts_us":1700000000000003,"server_transaction_id":"a","sequence":"00000000","mod_number":0`,
+		}},
+		{"cockroachdb", []string{
+			`"ts_hlc":"999999999999999999.0000000009"`,
+			`"ts_hlc":"1700000000000000000.0000000000"`,
+			`"ts_hlc":"1700000000000000000.0000000009"`,
+			`"ts_hlc":"1700000000000000000.0000000010"`,
+			`"ts_hlc":"1700000000000000001.0000000000"`,
+		}},
 	} {
 		for i, a := range tc.sources {
 			for j, b := range tc.sources {
@@ -183,16 +200,18 @@ func TestNoOrder(t *testing.T) {
 // by a row that is not whole.
 func TestNoPosition(t *testing.T) {
 	for value, want := range map[string]string{
-		sourced("u", "vitess", `"vgtid":"x"`):                              `"vitess" have no total order`,
-		sourced("u", "unheard-of", `"lsn":1`):                              `"unheard-of" have no total order`,
-		sourced("u", "postgresql", `"x":1`):                                "does not tell the change's position",
-		sourced("u", "postgresql", `"lsn":-1`):                             "does not tell the change's position",
-		sourced("u", "mysql", `"file":"a.1","pos":4`):                      "does not tell the change's position",
-		sourced("u", "oracle", `"commit_scn":"x"`):                         "does not tell the change's position",
-		sourced("u", "oracle", `"commit_scn":"1,2"`):                       "lists several redo threads",
-		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:"`):                 "lists several redo threads",
-		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:","redo_thread":3`): "lists several redo threads",
-		`{"id":1,"__op":"u","__table":"t","__schema":"public"}`:            "without Debezium's source block",
+		sourced("u", "vitess", `"vgtid":"x"`):                                                                                `"vitess" have no total order`,
+		sourced("u", "unheard-of", `"lsn":1`):                                                                                `"unheard-of" have no total order`,
+		sourced("u", "spanner", `"ts_ms":1700000000000,"sequence":"0"`):                                                      "source.ts_us",
+		sourced("u", "cockroachdb", `"ts_hlc":"1700000000000000000"`):                                                        "does not tell the change's position",
+		sourced("u", "postgresql", `"x":1`):                                                                                  "does not tell the change's position",
+		sourced("u", "postgresql", `"lsn":-1`):                                                                               "does not tell the change's position",
+		sourced("u", "mysql", `"file":"a.1","pos":4`):                                                                        "does not tell the change's position",
+		sourced("u", "oracle", `"commit_scn":"x"`):                                                                           "does not tell the change's position",
+		sourced("u", "oracle", `"commit_scn":"1,2"`):                                                                         "lists several redo threads",
+		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:"`):                                                                   "lists several redo threads",
+		sourced("u", "oracle", `"commit_scn":"1:1:,2:2:","redo_thread":3`):                                                   "lists several redo threads",
+		`{"id":1,"__op":"u","__table":"t","__schema":"public"}`:                                                              "without Debezium's source block",
 		strings.Replace(sourced("u", "postgresql", `"lsn":1`), `{"id":1}`, `{"id":1,"v":"__debezium_unavailable_value"}`, 1): "did not log all values",
 	} {
 		d := NewDecoder("p.public.t", orderedOptions())

@@ -27,7 +27,7 @@ var positions = map[string][][]string{
 
 // positionMembers numbers the members that position and place read, from 1 on.
 var positionMembers = func() map[string]int {
-	all := map[string]int{"connector": 1, "name": 2, "snapshot": 3, "server_id": 4, "gtid": 5, "redo_thread": 6}
+	all := map[string]int{"connector": 1, "name": 2, "snapshot": 3, "server_id": 4, "gtid": 5, "redo_thread": 6, "ts_us": 7}
 	for _, lists := range positions {
 		for _, list := range lists {
 			for _, name := range list {
