@@ -9,13 +9,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
 
 // mutant is the program without a guard: old in file is replaced by new, whereupon test
-// must fail and say so.
+// must fail and say so. One of another package has that one's directory before its name.
 type mutant struct {
 	name, file, old, new string
 	test, says           string
@@ -30,8 +29,6 @@ func TestMutation(t *testing.T) {
 	}
 	// All of them take minutes; unless they are asked for, every tenth stands for them.
 	all := strings.Contains(flag.Lookup("test.run").Value.String(), "Mutation")
-	var wg sync.WaitGroup
-	var wait []func()
 	slots := make(chan struct{}, 5) // they wait more than they work
 	for i, m := range []mutant{
 		{"commit what is not DONE", "ledger.go",
@@ -178,31 +175,61 @@ func TestMutation(t *testing.T) {
 		{"fetch without a limit", "connector.go",
 			"c.paused() || ", "",
 			"TestMemoryLimit", "and a fetch"},
+		{"commit as the member that it was", "kafka/commit.go",
+			"		return c.member.check(req) // I2", "		return nil",
+			"kafka TestCommitOfAnotherMembership", "commits were sent"},
+		{"commit by topic id as the member that it was", "kafka/commit.go",
+			"	err := c.member.check(req) // I2", "	var err error",
+			"kafka TestCommitOfAnotherMembership", "commits were sent"},
+		{"take the refusal of a repetition for one of the first", "kafka/commit.go",
+			"(sent > 1 || !refusal(err))", "!refusal(err)",
+			"kafka TestRefusalOfARepetition", "in doubt: false"},
+		{"give a partition away that is claimed", "kafka/affine.go",
+			"free || ok && m == to", "true || free || ok && m == to",
+			"kafka TestShare", "reads it"},
+		{"commit something else after a doubt", "commits.go",
+			"c.commits.doubt[id]; ok {", "c.commits.doubt[id]; ok && false {",
+			"TestDoubtIsSentAgain", "after a doubt"},
+		{"commit an offset before the last one", "commits.go",
+			"max(at, have.at)", "at",
+			"TestOffsetsDoNotGoBack", "goes back"},
+		{"start a batch before what was adopted", "lanes.go",
+			" && len(l.adopted) == 0", "",
+			"TestAdoptedGoesFirst", "before what was adopted"},
+		{"begin where records were deleted", "locate.go",
+			"has && committed.At < at.Start:", "false:",
+			"TestCommittedOffsetGone", "the hold says"},
+		{"take a part for the batch", "../push/pusher.go",
+			"			if d.partial {", "			if false {",
+			"../push TestAdoptedPart", "delivers its batch"},
+		{"submit unconfirmed", "../push/pusher.go",
+			"		if d.Confirm != nil {", "		if false {",
+			"../push TestConfirm", "asked 0 times"},
+		{"believe a 404 though the job is listed", "../push/celonis/sink.go",
+			"	if slices.ContainsFunc(listed, ", "	if false && slices.ContainsFunc(listed, ",
+			"../push/celonis TestEveryFault", "jobs submitted, want 2"},
+		{"believe a 404 without a DELETE", "../push/celonis/sink.go",
+			"nil, nil); err != nil && push.KindOf(err) != push.Lost {", "nil, nil); false {",
+			"../push/celonis TestGone", "no answer to DELETE"},
+		{"execute a job of which an upload is open", "../push/celonis/sink.go",
+			"			return push.Private(err, job.Table)", "			_ = push.Private(err, job.Table)",
+			"../push/celonis TestUploadLost", "jobs made, 1 submitted"},
 	} {
 		if !all && i%10 != 0 {
 			continue
 		}
-		caught := make(chan string, 1)
-		wg.Go(func() {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			began := time.Now()
-			seeds, fault := m.run()
-			t.Logf("%s: %s%s after %v", m.name, m.test, seeds, time.Since(began).Round(time.Second))
-			caught <- fault
-		})
-		wait = append(wait, func() {
-			t.Run(m.name, func(t *testing.T) {
-				if fault := <-caught; fault != "" {
-					t.Error(fault)
-				}
-			})
+			seed, fault := m.run()
+			if fault != "" {
+				t.Fatal(fault)
+			}
+			t.Logf("%s → %s%s, in %v", m.name, m.test, seed, time.Since(began).Round(time.Second))
 		})
 	}
-	for _, w := range wait {
-		w()
-	}
-	wg.Wait()
 }
 
 var failedSeed = regexp.MustCompile(`--- FAIL: TestSimulation/seed_(\d+)`)
@@ -234,11 +261,15 @@ func (m mutant) run() (seed, fault string) {
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
 		return seed, err.Error()
 	}
-	args := []string{"test", "-count=1", "-timeout=4m", "-overlay", filepath.Join(dir, "overlay.json"), "-run", "^" + m.test + "$"}
+	where, test, other := strings.Cut(m.test, " ")
+	if !other {
+		where, test = ".", m.test
+	}
+	args := []string{"test", "-count=1", "-timeout=4m", "-overlay", filepath.Join(dir, "overlay.json"), "-run", "^" + test + "$"}
 	if m.test == "TestSimulation" {
 		args = append(args, "-tags", "synctests", ".", "-args", "-seeds=150")
 	} else {
-		args = append(args, ".")
+		args = append(args, "./"+where)
 	}
 	cmd := exec.Command("go", args...)
 	cmd.Env = append(os.Environ(), "SLUICE_MUTANT=1")

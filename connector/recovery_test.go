@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -700,6 +701,77 @@ func TestReplaysTakeTurns(t *testing.T) {
 	c.schedule()
 	if n := again(); n != 1 {
 		t.Fatalf("%d ranges are read again after the first, want the other", n)
+	}
+}
+
+// TestOffsetsDoNotGoBack: whatever is held below what the group has, nothing below that is
+// committed (I2).
+func TestOffsetsDoNotGoBack(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	p.plain = true
+	c.commits.acked = map[kafka.Partition]content{p.Partition: {at: 7, text: "job"}} // and the batch holds 0
+	if n, ok := c.news()[p.Partition]; !ok || n.at != 7 {
+		t.Errorf("what is committed goes back from 7 to %d", n.at)
+	}
+}
+
+// TestDoubtIsSentAgain: it is not known whether the group has a commit. More is done by now,
+// and yet the same goes out again until it is acknowledged.
+func TestDoubtIsSentAgain(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	c.now = time.Now()
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	p.plain = true
+	c.ledger.Done(1, Delivered)
+	c.ledger.Advance(p.Partition, 5)
+	sent := c.news()
+	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: &kafka.InDoubtError{Err: kerr.RequestTimedOut}}})
+	c.ledger.Advance(p.Partition, 9)
+	if n := c.news()[p.Partition]; n.at != 5 {
+		t.Errorf("%d is committed after a doubt about 5", n.at)
+	}
+	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: nil}})
+	if n := c.news()[p.Partition]; n.at != 9 {
+		t.Errorf("%d is committed when 5 is acknowledged, want 9", n.at)
+	}
+}
+
+// TestAdoptedGoesFirst: a batch is due while there is no room to read the range of a lost
+// job of its table again. Those rows are older, so the batch waits.
+func TestAdoptedGoesFirst(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a", "shop.public.b")
+	opt.MemoryLimit = 1 << 20
+	c := w.idle(opt)
+	c.now = time.Now()
+	other := w.batch(c, "public_b", 1) // its range is being read again, and fills the memory
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.b"}, other, 5)
+	p.entries["public_b"] = intent.Entry{Job: "job", Part: 1, Parts: 1, End: 5}
+	other.lane.running, other.lane.replays = nil, opt.MemoryLimit
+	lost := w.batch(c, "public_a", 2)
+	lost.lost, lost.size = &push.Error{Op: "job", Kind: push.Lost}, 400
+	lost.lane.running, lost.lane.adopted = nil, []*work{lost}
+
+	rows := new(schema.Rows)
+	rows.Reset("public_a", []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}, Key: true}})
+	rows.Values[0].AppendNum(1)
+	rows.Ops, rows.Offsets = append(rows.Ops, schema.Upsert), append(rows.Offsets, 9)
+	rows.Keys = schema.AppendKey(rows.Keys, &rows.Values[0], 0)
+	rows.KeyEnds = append(rows.KeyEnds, uint32(len(rows.Keys)))
+	if _, err := c.batcher.Add(c.now.Add(-time.Hour), rows, 0); err != nil {
+		t.Fatal(err)
+	}
+	c.schedule()
+	if lost.lane.running != nil {
+		t.Error("a batch was started before what was adopted")
+	}
+	lost.lane.adopted = nil
+	c.schedule()
+	if lost.lane.running == nil {
+		t.Error("nor was it started after that: it was not due")
 	}
 }
 

@@ -208,6 +208,21 @@ func TestConfirm(t *testing.T) {
 	})
 }
 
+// TestAdoptedPart: a job that another process has bound is DONE. Only the last one of a batch
+// delivers it; the rows of any other are to be read again.
+func TestAdoptedPart(t *testing.T) {
+	for _, last := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			sink := &scripted{status: func(int) (Status, error) { return Status{State: Done}, nil }}
+			p := &Pusher{Sink: sink, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 3}
+			err := p.Run(t.Context(), Adopt(Ticket{ID: "j", Table: "t"}, last))
+			if last && err != nil || !last && (err == nil || KindOf(err) != Lost) {
+				t.Errorf("a job that is the last one (%v) delivers its batch: %v", last, err)
+			}
+		})
+	}
+}
+
 // lateSink waits two seconds for its turn before it submits.
 type lateSink struct{ *scripted }
 
