@@ -139,41 +139,64 @@ func (r *rig) want(want map[int64]string) {
 	}
 }
 
-// TestEveryFault delivers two batches while each call in turn goes wrong in each
-// way; the table must come out right and nothing may fail for good.
+// TestEveryFault delivers two batches while each call in turn goes wrong in each way: whether
+// it happens, or happens later, by what is heard of it. The table must come out right and
+// nothing may fail for good.
 func TestEveryFault(t *testing.T) {
-	ops := []string{"create", "upload", "chunks", "execute", "get"}
-	faults := []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401,
-		emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404}
 	type tc struct {
 		op    string
 		fault emulator.Fault
 	}
 	var cases []tc
-	for _, op := range ops {
-		for _, f := range faults {
-			cases = append(cases, tc{op, f})
+	for _, reply := range emulator.Replies {
+		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
+			for _, effect := range emulator.Effects {
+				cases = append(cases, tc{op, emulator.Ambiguous(effect, reply)})
+			}
+		}
+		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
+			cases = append(cases, tc{op, emulator.Ambiguous(emulator.AtOnce, reply)})
 		}
 	}
 	cases = append(cases, tc{"execute", emulator.JobError}, tc{"execute", emulator.JobCancel},
-		tc{"execute", emulator.Vanish}, tc{"get", emulator.Vanish}, tc{"upload", emulator.Vanish})
+		tc{"execute", emulator.Vanish}, tc{"get", emulator.Vanish}, tc{"upload", emulator.Vanish},
+		tc{"execute", emulator.Slow}, tc{"get", emulator.Slow})
 	for _, c := range cases {
 		t.Run(c.op+"/"+string(c.fault), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, emulator.Options{Delay: 5 * time.Second}, nil)
+				var r *rig
+				made := 0
+				r = newRig(t, emulator.Options{Delay: 5 * time.Second, OnRequest: func(req *http.Request) {
+					if req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/jobs/") {
+						if made++; made > 2 { // what was overdue is gone
+							r.emu.SetDelay(5 * time.Second)
+						}
+					}
+				}}, nil)
 				if err := r.deliver(map[int64]string{1: "a", 2: "b", 3: "c"}); err != nil {
 					t.Fatal(err)
 				}
+				want := 2
+				switch c.op {
+				case "cancel", "delete": // as for a job that is overdue, which is sent again
+					r.emu.SetDelay(24 * time.Hour)
+					r.pusher.Deadline, r.pusher.Overdue = time.Hour, push.OverdueCancel
+					want = 3
+				case "list": // asked for when a job is not found
+					r.emu.Inject("get", emulator.Answer404, 0, 1)
+				}
 				r.emu.Inject(c.op, c.fault, 0, 1)
+				faults := r.emu.Counts().Faults
 				if err := r.deliver(map[int64]string{1: "A", 2: "", 4: "d"}); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(time.Minute) // for what comes late
 				r.want(map[int64]string{1: "A", 3: "c", 4: "d"})
-				// Only a job that failed or vanished is sent a second time.
-				want := 2
+				// Else only a job that failed or vanished is sent a second time.
 				if c.fault == emulator.JobError || c.fault == emulator.JobCancel || c.fault == emulator.Vanish && c.op == "get" {
 					want = 3
+				} else if c.fault != emulator.Vanish && r.emu.Counts().Faults == faults {
+					t.Error("the call was not made")
 				}
 				if n := r.emu.Counts().Submitted; n != want {
 					t.Errorf("%d jobs submitted, want %d", n, want)
@@ -188,9 +211,14 @@ func TestEveryFault(t *testing.T) {
 // each row is there once. What may have delivered half of them is not sent again.
 func TestEveryFaultAppend(t *testing.T) {
 	open := map[emulator.Fault]bool{emulator.JobError: true, emulator.JobCancel: true, emulator.Vanish: true}
+	faults := []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow}
+	for _, effect := range emulator.Effects {
+		for _, reply := range emulator.Replies {
+			faults = append(faults, emulator.Ambiguous(effect, reply))
+		}
+	}
 	for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
-		for _, fault := range []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Slow, emulator.Answer401,
-			emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404, emulator.JobError, emulator.JobCancel, emulator.Vanish} {
+		for _, fault := range faults {
 			if open[fault] && op != "execute" && (op != "get" || fault != emulator.Vanish) {
 				continue
 			}

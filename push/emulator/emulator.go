@@ -205,16 +205,19 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 		e.advance(now)
 		e.Stats.Requests++
 		fault := e.fault(op, r)
+		effect, reply := fault.parts()
 		var a answer
 		switch {
-		case fault == LostBefore, fault == Answer500, fault == AnswerHTML, fault == Answer401, fault == Answer404, fault == Gateway404:
-		case fault == Late:
-			time.AfterFunc(lateEffect, func() {
-				e.mu.Lock()
-				defer e.mu.Unlock()
-				e.advance(time.Now())
-				call(r, body)
-			})
+		case effect == Never:
+		case effect == Later:
+			defer func() {
+				time.AfterFunc(lateEffect, func() {
+					e.mu.Lock()
+					defer e.mu.Unlock()
+					e.advance(time.Now())
+					call(r, body)
+				})
+			}()
 		case !e.allowed(r, now):
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
 		case !e.underRequestLimit(now):
@@ -234,29 +237,32 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 			e.Stats.Conflicts++
 		}
 		e.mu.Unlock()
-		switch fault {
-		case LostBefore, LostAfter:
+		switch reply {
+		case Silence:
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler)
+		case Reset:
 			panic(http.ErrAbortHandler) // the connection breaks without an answer
-		case Answer500:
+		case Says500:
 			a = answer{status: 500, body: map[string]string{"reference": "ref-1", "message": "An unexpected error occurred", "shortMessage": "Internal error"}}
-		case AnswerHTML, Late:
+		case Gateway503:
 			writeHTML(w, http.StatusServiceUnavailable)
 			return
-		case Gateway404, After404:
+		case GatewaySays:
 			writeHTML(w, http.StatusNotFound)
 			return
-		case Answer404:
+		case Says404:
 			a = notFound(r.PathValue("id"))
-		case Truncated:
+		case BreaksOff:
 			text, _ := json.Marshal(a.body)
 			w.Header().Set("Content-Type", "application/json")
 			w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 			w.WriteHeader(max(a.status, http.StatusOK))
 			w.Write(text[:len(text)/2])
 			panic(http.ErrAbortHandler)
-		case Answer401:
+		case Says401:
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
-		case Slow:
+		case Delayed:
 			select {
 			case <-r.Context().Done():
 			case <-time.After(slowAnswer):

@@ -87,7 +87,8 @@ func (c *Contract) Watch(next http.Handler) http.Handler {
 	})
 }
 
-// RoundTrip serves the request. A handler that aborts is a broken connection.
+// RoundTrip serves the request. A handler that aborts is a broken connection; what it has
+// written of an answer by then arrives.
 func (t *Transport) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	if err := req.Context().Err(); err != nil {
 		return nil, err
@@ -114,16 +115,24 @@ func (t *Transport) RoundTrip(req *http.Request) (resp *http.Response, err error
 		t.Handler.ServeHTTP(rec, in)
 	}()
 	t.check(req, sent, rec, err == nil)
-	if err != nil {
+	if err := req.Context().Err(); err != nil {
 		return nil, err
 	}
-	if err := req.Context().Err(); err != nil {
+	if err != nil && rec.Body.Len() == 0 {
 		return nil, err
 	}
 	resp = rec.Result()
 	resp.Request = req
+	if err != nil {
+		resp.Body = io.NopCloser(io.MultiReader(resp.Body, broken{err}))
+	}
 	return resp, nil
 }
+
+// broken is where an answer breaks off.
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
 
 func (c *Contract) check(req *http.Request, sent []byte, rec *httptest.ResponseRecorder, answered bool) {
 	if c.router == nil {
