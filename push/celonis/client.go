@@ -37,6 +37,7 @@ type client struct {
 const (
 	opCreate  = "create job"
 	opExecute = "execute job"
+	opUpload  = "upload chunk"
 
 	maxAnswer = 4 << 20
 )
@@ -106,13 +107,24 @@ func fileBody(field, name string, data []byte) (*body, error) {
 	}}, nil
 }
 
-// call makes one request. A refused credential is renewed once. into is filled
+// call makes one request. A refused credential is renewed once, and the request repeated,
+// but an upload is not: a gateway may refuse what still arrives, and its job would have it
+// twice. It fails as unavailable then, once, so that the job is made anew. into is filled
 // from the answer's JSON, if there is one. Any 2xx is success: the documents
 // disagree on which.
 func (c *client) call(ctx context.Context, op, method, path string, b *body, into any) error {
 	resent := push.Repeat(ctx)
 	err := c.once(ctx, op, method, path, b, into, resent)
 	if push.KindOf(err) == push.Unauthorized && err != nil && c.opt.Auth.Refresh() {
+		if op == opUpload {
+			var e *push.Error
+			if resent == 0 && errors.As(err, &e) {
+				again := *e
+				again.Kind = push.Unavailable
+				return &again
+			}
+			return err
+		}
 		err = c.once(ctx, op, method, path, b, into, resent+1)
 	}
 	return err

@@ -130,11 +130,11 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 		}
 		b, err := fileBody(s.opt.MultipartField, s.opt.MultipartFilename, c.Data)
 		if err != nil {
-			return &push.Error{Op: "upload chunk", Kind: push.Rejected, Err: err}
+			return &push.Error{Op: opUpload, Kind: push.Rejected, Err: err}
 		}
 		within, span := s.c.requests.Step(ctx, "upload", attribute.String("sluice.table", t.Table), attribute.String("sluice.job.id", t.ID),
 			attribute.String("sluice.chunk.type", kind), attribute.Int("sluice.bytes", len(c.Data)))
-		err = s.c.call(within, "upload chunk", http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
+		err = s.c.call(within, opUpload, http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
 		if push.End(span, err); err != nil {
 			return push.Private(err, job.Table)
 		}

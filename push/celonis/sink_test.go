@@ -319,6 +319,32 @@ func TestUploadLost(t *testing.T) {
 	})
 }
 
+// TestUploadLandsLate: an upload is refused, in words that may be a gateway's, and lands when
+// its job's chunks have been compared and its execution is being waited for. Its rows must
+// not be in the table twice.
+func TestUploadLandsLate(t *testing.T) {
+	for _, reply := range emulator.Replies {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, emulator.Options{}, nil)
+			r.emu.Inject("upload", emulator.Ambiguous(emulator.Later, reply), 0, 1)
+			r.emu.Inject("execute", emulator.Ambiguous(emulator.Never, emulator.Silence), 0, 1)
+			table, chunks := batch(t, map[int64]string{1: "a"})
+			table.Columns = slices.Clone(table.Columns)
+			table.Columns[0].Key = false
+			d := push.NewDelivery(table, chunks)
+			d.Once = true
+			if err := r.pusher.Run(t.Context(), d); err != nil {
+				t.Errorf("%s: %v", reply, err)
+			}
+			time.Sleep(time.Minute)
+			if n := len(r.emu.Snapshot("people").Rows); n != 1 {
+				t.Errorf("%s: the row is there %d times", reply, n)
+			}
+			r.done()
+		})
+	}
+}
+
 // TestExecuteLost: the answer of an execution is lost after it took effect; the
 // job must not be submitted again.
 func TestExecuteLost(t *testing.T) {
