@@ -319,7 +319,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 			if d.partial {
 				return d.again(&Error{Op: "job " + d.ticket.ID, Message: "it is DONE, and carries only a part of its batch"})
 			}
-			trace.SpanFromContext(batch).AddEvent("DONE", trace.WithAttributes(attribute.String("sluice.job.id", d.ticket.ID)))
+			p.done(batch, d)
 			d.old = append(d.old, d.ticket)
 			d.part++
 			d.attempts, d.prepared, d.executions = 0, 0, 0

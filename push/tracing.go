@@ -85,9 +85,17 @@ func (d *Delivery) tell(ctx context.Context) {
 }
 
 // span starts the span of a step.
-func (p *Pusher) span(ctx context.Context, name string, d *Delivery) (context.Context, trace.Span) {
-	return p.Tracer.Start(ctx, name, trace.WithAttributes(attribute.String("sluice.table", d.Jobs[d.part].Table.Name),
-		attribute.String("sluice.job.id", d.ticket.ID)))
+func (p *Pusher) span(ctx context.Context, name string, d *Delivery, opt ...trace.SpanStartOption) (context.Context, trace.Span) {
+	return p.Tracer.Start(ctx, name, append(opt, trace.WithAttributes(attribute.String("sluice.table", d.Jobs[d.part].Table.Name),
+		attribute.String("sluice.job.id", d.ticket.ID)))...)
+}
+
+// done notes when a job of the batch was seen to be DONE: a span that takes no time, beside
+// the steps, for stores search spans and not their events.
+func (p *Pusher) done(ctx context.Context, d *Delivery) {
+	now := time.Now()
+	_, span := p.span(ctx, "DONE", d, trace.WithTimestamp(now))
+	span.End(trace.WithTimestamp(now))
 }
 
 // maxPollSpans is how many requests of one polling have spans: a job may run for hours.

@@ -178,8 +178,8 @@ func check(t *testing.T, spans []span, want facts) {
 	if err != nil || waited < 1 {
 		t.Errorf("waited for the budget: %v, %v; the target asked for a second", waited, err)
 	}
-	if len(root.Events) != 1 || root.Events[0].Name != "DONE" || text(root.Events[0].Attributes)["sluice.job.id"] != want.job {
-		t.Errorf("events %v", root.Events)
+	if done := by["DONE"]; len(done) == 1 && done[0].attributes()["sluice.job.id"] != want.job {
+		t.Errorf("DONE is %v", done[0].attributes())
 	}
 	var links []string
 	for _, l := range root.Links {
@@ -188,7 +188,7 @@ func check(t *testing.T, spans []span, want facts) {
 	if !slices.Equal(links, want.links) || root.Kind != consumer || root.ParentSpanID != "" {
 		t.Errorf("linked to %q, of kind %d, parent %q", links, root.Kind, root.ParentSpanID)
 	}
-	for name, want := range map[string]int{"seal": 1, "encode": 1, "create": 2, "upload": 2, "commit intent": 1, "execute": 2, "wait for budget": 1, "poll": 1, "commit " + topic: 1} {
+	for name, want := range map[string]int{"seal": 1, "encode": 1, "create": 2, "upload": 2, "commit intent": 1, "execute": 2, "wait for budget": 1, "poll": 1, "DONE": 1, "commit " + topic: 1} {
 		got := by[name]
 		if len(got) != want {
 			t.Errorf("%d spans %q, want %d", len(got), name, want)
@@ -232,11 +232,7 @@ type span struct {
 	Kind              int
 	StartTimeUnixNano string
 	Attributes        []keyValue
-	Events            []struct {
-		Name       string
-		Attributes []keyValue
-	}
-	Links []struct {
+	Links             []struct {
 		TraceID string `json:"traceId"`
 	}
 }
