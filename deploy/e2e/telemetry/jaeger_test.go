@@ -113,10 +113,10 @@ func TestJaeger(t *testing.T) {
 	mu.Unlock()
 
 	eventually(t, "a metric", func() bool { return strings.Contains(get(metrics+"/metrics"), "http_client_request_duration") })
+	record := regexp.MustCompile(`(?m)^Body: Str\(batch delivered\)\n(?:(?:Attributes:| +->.*)\n)*Trace ID: ` + id + `\nSpan ID: [0-9a-f]{16}\nFlags: 1$`)
 	eventually(t, "the log of the batch", func() bool {
 		text, _ := os.ReadFile(seen)
-		record := strings.Index(string(text), "batch delivered")
-		return record >= 0 && strings.Contains(string(text[record:]), id)
+		return record.Match(text)
 	})
 	if text := get(query + "/api/v3/traces/" + id); strings.Contains(text, "hunter2") || strings.Contains(text, "secret-row") {
 		t.Error("a credential or a row is in the trace")
