@@ -112,13 +112,17 @@ func TestSignals(t *testing.T) {
 }
 
 // TestCollectorHangs: a collector that takes connections and never answers, for all
-// signals, keeps no row from its table and no stop from its end.
+// signals, keeps no row from its table, and no stop from its end: what the program waits for by
+// itself there is lastTelemetry, for by the SDK's settings it would be hours.
 func TestCollectorHangs(t *testing.T) {
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			s, emu, env := shopped(t, 500)
 			maps.Copy(env, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": otlptest.BlackHole(t), "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_LOGS_EXPORTER": "otlp",
 				"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_BLRP_SCHEDULE_DELAY": "1", "OTEL_METRIC_EXPORT_INTERVAL": "10", "OTEL_BSP_MAX_QUEUE_SIZE": "8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"})
+			for _, limit := range []string{"EXPORTER_OTLP_TIMEOUT", "BSP_EXPORT_TIMEOUT", "BLRP_EXPORT_TIMEOUT", "METRIC_EXPORT_TIMEOUT"} {
+				env["OTEL_"+limit] = "3600000"
+			}
 			p := start(t, env)
 			s.arrived(t, emu)
 			p.stop(t)

@@ -66,35 +66,38 @@ func New(ctx context.Context, version string, log *slog.Logger) (*Telemetry, err
 		return nil, &config.Error{Problems: []string{"OTEL_RESOURCE_ATTRIBUTES: " + err.Error()}}
 	}
 	t := &Telemetry{propagator: set.propagator, tracer: noop.NewTracerProvider().Tracer(scope)}
-	fromSDK, err := t.logs(ctx, set.logs, res, log.Handler())
+	logs, err := logExporters(ctx, set.logs)
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_LOGS_EXPORTER: %w", err)
 	}
+	fromSDK := t.logs(logs, res, log.Handler())
 	for _, w := range Warnings(os.Getenv) {
 		t.log.Warn(w.String())
 	}
 	otel.SetLogger(logr.FromSlogHandler(fromSDK))
 	// Nothing is sent yet: what there is to say is of the sampler, and was just said better.
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
-	if err := t.traces(ctx, set.traces, res, version); err != nil {
+	spans, err := spanExporters(ctx, set.traces)
+	if err != nil {
 		return nil, fmt.Errorf("OTEL_TRACES_EXPORTER: %w", err)
 	}
+	t.traces(spans, res, version)
 	sdk := slog.New(fromSDK)
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		sdk.Warn("telemetry is not sent; delivery goes on", "error", err)
 	}))
-	if err := t.measures(ctx, set.metrics, res, version, fromSDK); err != nil {
+	metrics, err := metricExporters(ctx, set.metrics)
+	if err == nil {
+		err = t.measures(metrics, res, version, fromSDK)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("OTEL_METRICS_EXPORTER: %w", err)
 	}
 	return t, nil
 }
 
 // logs makes the log, and a handler to the same places for what the SDK says.
-func (t *Telemetry) logs(ctx context.Context, s signal, res *resource.Resource, local slog.Handler) (fromSDK slog.Handler, err error) {
-	all, err := logExporters(ctx, s)
-	if err != nil {
-		return nil, err
-	}
+func (t *Telemetry) logs(all []sdklog.Exporter, res *resource.Resource, local slog.Handler) (fromSDK slog.Handler) {
 	var h slog.Handler = correlated{local}
 	if len(all) > 0 {
 		opts := []sdklog.LoggerProviderOption{sdklog.WithResource(res)}
@@ -107,13 +110,12 @@ func (t *Telemetry) logs(ctx context.Context, s signal, res *resource.Resource, 
 	}
 	t.kept = []repeats{newRepeats(h, mostRepeats), newRepeats(h, mostFromSDK)}
 	t.log = slog.New(t.kept[0])
-	return t.kept[1], nil
+	return t.kept[1]
 }
 
-func (t *Telemetry) traces(ctx context.Context, s signal, res *resource.Resource, version string) error {
-	all, err := spanExporters(ctx, s)
-	if err != nil || len(all) == 0 {
-		return err
+func (t *Telemetry) traces(all []sdktrace.SpanExporter, res *resource.Resource, version string) {
+	if len(all) == 0 {
+		return
 	}
 	opts := []sdktrace.TracerProviderOption{sdktrace.WithResource(res)}
 	for _, one := range all {
@@ -122,16 +124,11 @@ func (t *Telemetry) traces(ctx context.Context, s signal, res *resource.Resource
 	provider := sdktrace.NewTracerProvider(opts...)
 	t.stops = append(t.stops, provider.Shutdown)
 	t.tracer = provider.Tracer(scope, trace.WithInstrumentationVersion(version))
-	return nil
 }
 
 // measures serves Prometheus also where the SDK is disabled or metrics have no exporter:
 // it is asked, nothing is sent, and alerts hang on it.
-func (t *Telemetry) measures(ctx context.Context, s signal, res *resource.Resource, version string, fromSDK slog.Handler) error {
-	all, err := metricExporters(ctx, s)
-	if err != nil {
-		return err
-	}
+func (t *Telemetry) measures(all []sdkmetric.Exporter, res *resource.Resource, version string, fromSDK slog.Handler) error {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	served, err := otelprom.New(otelprom.WithRegisterer(registry), otelprom.WithoutScopeInfo())
