@@ -101,6 +101,36 @@ level=WARN msg=worse try=2 repeated=1
 	}
 }
 
+// TestRepeatsCorrelated: the line that tells of those kept back has the ids of the last one, and
+// a context that has ended since takes it from no collector.
+func TestRepeatsCorrelated(t *testing.T) {
+	var b bytes.Buffer
+	h := newRepeats(correlated{live{plain(&b)}}, 1)
+	log := slog.New(h)
+	for i := range byte(3) {
+		ctx, cancel := context.WithCancel(trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{15: 1 + i}, SpanID: trace.SpanID{7: 1 + i}})))
+		log.WarnContext(ctx, "bad")
+		cancel()
+	}
+	h.flush()
+	const want = "level=WARN msg=bad trace_id=00000000000000000000000000000001 span_id=0000000000000001 trace_flags=00\n" +
+		"level=WARN msg=bad repeated=2 trace_id=00000000000000000000000000000003 span_id=0000000000000003 trace_flags=00\n"
+	if b.String() != want {
+		t.Errorf("%s", &b)
+	}
+}
+
+// live takes no record of a context that has ended.
+type live struct{ slog.Handler }
+
+func (h live) Handle(ctx context.Context, r slog.Record) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
 // TestRepeatsWith: what With returns counts along.
 func TestRepeatsWith(t *testing.T) {
 	var b bytes.Buffer

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // repeats lets a warning or error through so many times a minute and keeps back the rest,
@@ -34,6 +36,7 @@ type sameness struct {
 type seen struct {
 	passed, kept int
 	last         slog.Record
+	span         trace.SpanContext // that last is of
 	to           slog.Handler
 }
 
@@ -42,7 +45,7 @@ func newRepeats(h slog.Handler, most int) repeats {
 }
 
 func (h repeats) Handle(ctx context.Context, r slog.Record) error {
-	over, pass := h.minute.admit(h.Handler, r)
+	over, pass := h.minute.admit(ctx, h.Handler, r)
 	tell(over)
 	if !pass {
 		return nil
@@ -68,7 +71,7 @@ func (h repeats) flush() {
 
 // admit says whether a record passes, by the record's own time, and which have been kept
 // back of a minute that is over.
-func (m *minute) admit(to slog.Handler, r slog.Record) (over []*seen, pass bool) {
+func (m *minute) admit(ctx context.Context, to slog.Handler, r slog.Record) (over []*seen, pass bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if r.Time.Sub(m.began) >= time.Minute {
@@ -88,7 +91,7 @@ func (m *minute) admit(to slog.Handler, r slog.Record) (over []*seen, pass bool)
 		return over, true
 	}
 	s.kept++
-	s.last, s.to = r.Clone(), to
+	s.last, s.span, s.to = r.Clone(), trace.SpanContextFromContext(ctx), to
 	return over, false
 }
 
@@ -105,7 +108,7 @@ func (m *minute) end() (over []*seen) {
 func tell(over []*seen) {
 	for _, s := range over {
 		s.last.AddAttrs(slog.Int("repeated", s.kept))
-		s.to.Handle(context.Background(), s.last) // there is no log to tell of it
+		s.to.Handle(trace.ContextWithSpanContext(context.Background(), s.span), s.last) // there is no log to tell of an error
 	}
 }
 
