@@ -81,11 +81,11 @@ func ofTable(t *schema.Table) func(string, bool) bool {
 	return func(word string, quoted bool) bool { return names[word] || !quoted && !Numbered(word) }
 }
 
-// Private leaves out of an error, in which the target refuses a file, what may be a value of
-// its rows.
+// Private leaves out of an error, in which the target answers to rows of a table, what may be a
+// value of them.
 func Private(err error, t *schema.Table) error {
 	var e *Error
-	if errors.As(err, &e) && e.Kind == Rejected {
+	if errors.As(err, &e) {
 		e.Message = Words(e.Message, ofTable(t))
 	}
 	return err

@@ -36,7 +36,4 @@ func TestPrivate(t *testing.T) {
 			t.Errorf("a job's own words: %v", err)
 		}
 	})
-	if err := Private(&Error{Kind: Unavailable, Message: "503"}, table).(*Error); err.Message != "503" {
-		t.Errorf("of what is no refusal: %v", err)
-	}
 }

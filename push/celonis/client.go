@@ -21,6 +21,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 // client makes the API's calls: limits, credentials, and what answers mean.
@@ -80,6 +81,7 @@ type body struct {
 	contentType string
 	size        int64
 	open        func() io.Reader
+	rows        *schema.Table // whose rows are in it, which its answer may quote; nil: none
 }
 
 func jsonBody(v any) (*body, error) {
@@ -87,11 +89,11 @@ func jsonBody(v any) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &body{"application/json", int64(len(b)), func() io.Reader { return bytes.NewReader(b) }}, nil
+	return &body{"application/json", int64(len(b)), func() io.Reader { return bytes.NewReader(b) }, nil}, nil
 }
 
-// fileBody is a multipart form around data, which is not copied.
-func fileBody(field, name string, data []byte) (*body, error) {
+// fileBody is a multipart form around data, which is not copied and has rows of a table.
+func fileBody(field, name string, data []byte, rows *schema.Table) (*body, error) {
 	var frame bytes.Buffer
 	w := multipart.NewWriter(&frame)
 	if _, err := w.CreateFormFile(field, name); err != nil {
@@ -104,7 +106,7 @@ func fileBody(field, name string, data []byte) (*body, error) {
 	tail := frame.Bytes()[len(head):]
 	return &body{w.FormDataContentType(), int64(len(head) + len(data) + len(tail)), func() io.Reader {
 		return io.MultiReader(bytes.NewReader(head), bytes.NewReader(data), bytes.NewReader(tail))
-	}}, nil
+	}, rows}, nil
 }
 
 // call makes one request. A refused credential is renewed once, and the request repeated,
@@ -189,7 +191,11 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
 	}
 	if resp.StatusCode/100 != 2 {
-		return failure(op, resp, text)
+		err := failure(op, resp, text)
+		if b != nil && b.rows != nil {
+			err = push.Private(err, b.rows)
+		}
+		return err
 	}
 	return push.Decode(op, resp.StatusCode, text, err, into, words)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/schema"
 )
 
 func TestRetryAfter(t *testing.T) {
@@ -40,6 +41,38 @@ func TestRetryAfter(t *testing.T) {
 	late := time.Date(2026, 1, 1, 23, 59, 59, 0, time.UTC)
 	if got := retryAfter("execute job", http.Header{}, []byte("try again at 00:00:05 UTC"), late); got != 7*time.Second {
 		t.Errorf("over midnight: %v", got)
+	}
+}
+
+// TestPrivateAnswers: whatever is wrong with a file, and whoever says so, what it quotes of the
+// rows is in no error: neither in the upload's own nor in that of who is told of it later.
+func TestPrivateAnswers(t *testing.T) {
+	status := 0
+	s, err := New(Options{URL: "https://t", PoolID: "p", RequestsPerSecond: 10_000, Auth: Key{Scheme: "Bearer", Value: func() (string, error) { return "k", nil }}},
+		answers(func(r *http.Request) (int, string) {
+			if !strings.HasSuffix(r.URL.Path, "/chunks/upserted") {
+				return http.StatusOK, `{"id":"j"}`
+			}
+			return status, `{"message":"value 'hunter2' in row 17 of column 'name1'"}`
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := &push.Job{Table: &schema.Table{Name: "people", Columns: []schema.Column{{Name: "name1"}}}, Chunks: []schema.Chunk{{Op: schema.Upsert, Data: []byte("x")}}}
+	for _, status = range []int{400, 401, 404, 409, 413, 429, 503, 302, 500} {
+		if _, err := s.Prepare(t.Context(), job); err == nil || !strings.Contains(err.Error(), "value … in row … of column 'name1'") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	for range 10 { // and then nobody asks for a while
+		b, err := fileBody("file", "f", []byte("x"), job.Table)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.c.call(t.Context(), "upload chunk", http.MethodPost, "j/chunks/upserted", b, nil)
+	}
+	if _, err := s.Status(t.Context(), push.Ticket{ID: "j"}); err == nil || !strings.Contains(err.Error(), "value … in row …") {
+		t.Errorf("of the last failure: %v", err)
 	}
 }
 

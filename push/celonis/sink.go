@@ -128,7 +128,7 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 		if c.Op == schema.Delete {
 			kind, path = "DELETE", "/chunks/deleted"
 		}
-		b, err := fileBody(s.opt.MultipartField, s.opt.MultipartFilename, c.Data)
+		b, err := fileBody(s.opt.MultipartField, s.opt.MultipartFilename, c.Data, job.Table)
 		if err != nil {
 			return &push.Error{Op: opUpload, Kind: push.Rejected, Err: err}
 		}
@@ -136,7 +136,7 @@ func (s *Sink) upload(ctx context.Context, t push.Ticket, job *push.Job) error {
 			attribute.String("sluice.chunk.type", kind), attribute.Int("sluice.bytes", len(c.Data)))
 		err = s.c.call(within, opUpload, http.MethodPost, url.PathEscape(t.ID)+path, b, nil)
 		if push.End(span, err); err != nil {
-			return push.Private(err, job.Table)
+			return err
 		}
 		want[fmt.Sprintf("%s of %d bytes", kind, len(c.Data))]++
 	}
