@@ -180,7 +180,14 @@ func TestNothingPrivate(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "no", http.StatusUnauthorized) }))
 	defer refuses.Close()
 	emu := emulator.New(emulator.Options{ClientID: "me", Secret: canary})
-	api := httptest.NewServer(watched(t, emu))
+	emu.Inject("execute", emulator.JobError, 0, 1)
+	api := httptest.NewServer(watched(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := httptest.NewRecorder()
+		emu.ServeHTTP(answer, r)
+		maps.Copy(w.Header(), answer.Header())
+		w.WriteHeader(answer.Code)
+		w.Write(bytes.ReplaceAll(answer.Body.Bytes(), []byte("connection to the database was lost"), []byte("value '"+canary+"' in row 17")))
+	})))
 	defer api.Close()
 	pipe := pipeline.New(pipeline.Options{Key: canary})
 	if err := pipe.Create("p", "CREATE TABLE public_good (id VARCHAR NOT NULL PRIMARY KEY, v VARCHAR); CREATE TABLE public_held (id BIGINT NOT NULL PRIMARY KEY, v TINYINT);"); err != nil {
@@ -198,8 +205,8 @@ func TestNothingPrivate(t *testing.T) {
 	}{
 		{map[string]string{"SLUICE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "SLUICE_KAFKA_SASL_USERNAME": "me", "SLUICE_KAFKA_SASL_PASSWORD": canary,
 			"SLUICE_CELONIS_OAUTH_CLIENT_ID": "me", "SLUICE_CELONIS_OAUTH_CLIENT_SECRET": canary,
-			"SLUICE_SCHEMA_REGISTRY_USERNAME": "me", "SLUICE_SCHEMA_REGISTRY_PASSWORD": canary, "SLUICE_HASH_KEY": canary + canary},
-			[]string{"batch delivered", "bad record, put aside", "on hold", "schema registry does not answer"}},
+			"SLUICE_SCHEMA_REGISTRY_USERNAME": "me", "SLUICE_SCHEMA_REGISTRY_PASSWORD": canary, "SLUICE_HASH_KEY": canary + canary, "SLUICE_CELONIS_JOB_ATTEMPTS": "1"},
+			[]string{"Error while loading: value … in row …", "batch delivered", "bad record, put aside", "on hold", "schema registry does not answer"}},
 		{map[string]string{"SLUICE_KAFKA_GROUP": "held", "SLUICE_DEADLETTER_TOPIC": "", "SLUICE_LOG_FORMAT": "json",
 			"SLUICE_KAFKA_SASL_MECHANISM": "SCRAM-SHA-512", "SLUICE_KAFKA_SASL_USERNAME": "me", "SLUICE_KAFKA_SASL_PASSWORD": canary,
 			"SLUICE_CELONIS_API_KEY": canary, "SLUICE_SCHEMA_REGISTRY_TOKEN": canary}, []string{"refuses the credentials", "on hold", "schema registry does not answer"}},
