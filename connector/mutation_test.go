@@ -212,7 +212,7 @@ func TestMutation(t *testing.T) {
 			"nil, nil); err != nil && push.KindOf(err) != push.Lost {", "nil, nil); false {",
 			"../push/celonis TestGone", "no answer to DELETE"},
 		{"execute a job of which an upload is open", "../push/celonis/sink.go",
-			"			return push.Private(err, job.Table)", "			_ = push.Private(err, job.Table)",
+			"		if push.End(span, err); err != nil {\n			return err\n		}\n		want[", "		push.End(span, err)\n		want[",
 			"../push/celonis TestUploadLost", "jobs made, 1 submitted"},
 	} {
 		if !all && i%10 != 0 {
