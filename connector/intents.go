@@ -15,8 +15,8 @@ import (
 )
 
 // bind is a worker's wish to have its job noted beside the offsets of its rows, before
-// it executes it, and its token after that. From when that may have been accepted, whoever has the partitions
-// brings this job to its end before any other of its table (I3, I8).
+// it executes it, and its token after that. From when that may have been accepted, whoever
+// has the partitions brings this job to its end before any other of its table (I3, I8).
 type bind struct {
 	work        *work
 	job, token  string

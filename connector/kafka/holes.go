@@ -29,7 +29,7 @@ const (
 func (c *Consumer) Missing(ctx context.Context, p Partition, topicID string, holes []Hole) (lost int64, proof Proof, err error) {
 	set, err := kadm.NewClient(c.cl).DescribeTopicConfigs(ctx, p.Topic)
 	if ctx.Err() != nil {
-		return 0, Unread, err
+		return 0, Unread, ctx.Err()
 	}
 	policy := ""
 	if one, err := set.On(p.Topic, nil); err == nil && one.Err == nil {

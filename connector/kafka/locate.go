@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -29,7 +30,7 @@ type Location struct {
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
 	NewGroup  bool // the group has no offset at all, of any topic
-	Empty     bool // no partition of the topic has had a record
+	Empty     bool // the group has no offset of the topic, and no partition of it has had a record
 	// Earlier fetches the last records before the committed offset, as far as they are
 	// there and have a few megabytes together; nil if there is none.
 	Earlier func(context.Context) ([]*kgo.Record, error)
@@ -53,12 +54,6 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	if err != nil {
 		return nil, err
 	}
-	ends, err := adm.ListEndOffsets(ctx, topics...)
-	if err != nil {
-		return nil, err
-	}
-	filled := map[string]bool{}
-	ends.Each(func(o kadm.ListedOffset) { filled[o.Topic] = filled[o.Topic] || o.Err != nil || o.Offset > 0 })
 	committed, err := adm.FetchOffsetsForTopics(ctx, c.opt.Group, append(topics, kadm.FetchAllGroupTopics)...)
 	if err != nil {
 		return nil, err
@@ -74,6 +69,10 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 			}
 		}
 	}
+	empty, err := neverFilled(ctx, adm, byTopic)
+	if err != nil {
+		return nil, err
+	}
 	located := map[Partition]Location{}
 	for _, p := range parts {
 		d := details[p.Topic]
@@ -87,7 +86,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if start.Err != nil {
 			return nil, fmt.Errorf("%v: %w", p, start.Err)
 		}
-		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh, Empty: !filled[p.Topic]}
+		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh, Empty: empty[p.Topic]}
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
 			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
 				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
@@ -96,6 +95,22 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		located[p] = l
 	}
 	return located, nil
+}
+
+// neverFilled returns which topics have had no record, of those without an offset.
+func neverFilled(ctx context.Context, adm *kadm.Client, committed map[string]map[int32]Offset) (map[string]bool, error) {
+	empty := map[string]bool{}
+	for topic, at := range committed {
+		if len(at) == 0 {
+			empty[topic] = true
+		}
+	}
+	if len(empty) == 0 {
+		return nil, nil
+	}
+	ends, err := adm.ListEndOffsets(ctx, slices.Collect(maps.Keys(empty))...)
+	ends.Each(func(o kadm.ListedOffset) { empty[o.Topic] = empty[o.Topic] && o.Err == nil && o.Offset == 0 })
+	return empty, err
 }
 
 // Ends asks the brokers for the high watermarks of topics' partitions, as far as they
@@ -139,9 +154,9 @@ func (c *Consumer) earlier(ctx context.Context, d kadm.TopicDetail, p Partition,
 	return recs, nil
 }
 
-// fetch asks a partition's leader for records from an offset on, for so many bytes. It returns those that a
-// reader of committed records gets to see, the offset behind what was looked at, and the
-// last stable one.
+// fetch asks a partition's leader for records from an offset on, for so many bytes. It
+// returns those that a reader of committed records gets to see, the offset behind what was
+// looked at, and the last stable one.
 func fetch(ctx context.Context, cl *kgo.Client, most int32, d kadm.TopicDetail, p Partition, from int64) (recs []*kgo.Record, after, stable int64, err error) {
 	detail, ok := d.Partitions[p.ID]
 	if !ok || detail.Err != nil {
