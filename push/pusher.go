@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
-
-	"github.com/sluice-cdc/sluice/schema"
 )
 
 // Pusher brings jobs to DONE: prepare, execute, poll, and after each failure the
@@ -354,26 +351,6 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 			return err
 		}
 	}
-}
-
-// logs is what the target says of a job that has not loaded its rows, without what it may
-// quote of them.
-func logs(lines []string, t *schema.Table) string {
-	if len(lines) == 0 {
-		return "the target gave no reason"
-	}
-	const most = 2000
-	s := ""
-	for i, l := range lines {
-		if i > 0 {
-			s += "; "
-		}
-		s += l
-	}
-	if s = Words(s, ofTable(t)); len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "") + "…"
-	}
-	return s
 }
 
 // as gives an error another kind: what leaves open what happened is unavailable, say.

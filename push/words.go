@@ -81,6 +81,20 @@ func ofTable(t *schema.Table) func(string, bool) bool {
 	return func(word string, quoted bool) bool { return names[word] || !quoted && !Numbered(word) }
 }
 
+// logs is what the target says of a job that has not loaded its rows, without what it may
+// quote of them.
+func logs(lines []string, t *schema.Table) string {
+	if len(lines) == 0 {
+		return "the target gave no reason"
+	}
+	const most = 2000
+	s := Words(strings.Join(lines, "; "), ofTable(t))
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
 // Private leaves out of an error, in which the target answers to rows of a table, what may be a
 // value of them.
 func Private(err error, t *schema.Table) error {

@@ -204,8 +204,9 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 var errProgram = &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew with another program than the one that the rows were checked against"}
 
 // Status says Done when all requests of the job are complete, and so is, if it is asked
-// for, a checkpoint that was made afterwards. It is Restarted where the pipeline was started anew
-// since the first of them: what it had not saved by then is to be sent again with the rest.
+// for, a checkpoint that was made afterwards. It is Restarted where the pipeline was started
+// anew since the first of them: what it had not saved by then is to be sent again with the
+// rest.
 func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	j, err := s.job(t)
 	if err != nil {
