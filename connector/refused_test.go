@@ -72,6 +72,24 @@ func (s *stream) arrived(c *Connector, aside int64) {
 	}
 }
 
+// putAside holds two dead letters, of partitions 0 and 1, against what was sent there, and what
+// they say against the reason.
+func (s *stream) putAside(sent []*kgo.Record, reason string) {
+	s.t.Helper()
+	for _, got := range s.deadLetters(2) {
+		want := sent[0]
+		if header(got, "partition") == "1" {
+			want = sent[1]
+		}
+		if !bytes.Equal(got.Key, want.Key) || !bytes.Equal(got.Value, want.Value) || fmt.Sprint(got.Headers[:2]) != fmt.Sprint(want.Headers) || header(got, "offset") != fmt.Sprint(want.Offset) {
+			s.t.Errorf("it is not whole: %+v", got)
+		}
+		if m := header(got, "exception.message"); m != reason || header(got, "stage") != "TASK_PUT" {
+			s.t.Errorf("it says %q at %s", m, header(got, "stage"))
+		}
+	}
+}
+
 // TestRefusedRows: the records of rows that the target refuses are put aside, whole, from
 // two partitions that feed a batch, and all others arrive.
 func TestRefusedRows(t *testing.T) {
@@ -88,18 +106,7 @@ func TestRefusedRows(t *testing.T) {
 	c, stop := s.run(opt)
 	s.arrived(c, 2)
 	stop()
-	for _, got := range s.deadLetters(2) {
-		want := sent[0]
-		if header(got, "partition") == "1" {
-			want = sent[1]
-		}
-		if !bytes.Equal(got.Key, want.Key) || !bytes.Equal(got.Value, want.Value) || fmt.Sprint(got.Headers[:2]) != fmt.Sprint(want.Headers) || header(got, "offset") != fmt.Sprint(want.Offset) {
-			t.Errorf("it is not whole: %+v", got)
-		}
-		if m := header(got, "exception.message"); m != "table public_a, column v: the target refuses its row: NULL in a column that is NOT NULL" || header(got, "stage") != "TASK_PUT" {
-			t.Errorf("it says %q at %s", m, header(got, "stage"))
-		}
-	}
+	s.putAside(sent, "table public_a, column v: the target refuses its row: NULL in a column that is NOT NULL")
 	if text := log.String(); strings.Count(text, "read and sent again") != 1 || !strings.Contains(text, "2 rows that the pipeline does not take, for their columns v; the first: NULL in") {
 		t.Errorf("the log says %s", text)
 	}
@@ -135,18 +142,7 @@ func TestUnfitRows(t *testing.T) {
 	s.put("shop.public.a", "u", 17, "[]")
 	s.arrived(c, 2)
 	stop()
-	for _, got := range s.deadLetters(2) {
-		want := sent[0]
-		if header(got, "partition") == "1" {
-			want = sent[1]
-		}
-		if !bytes.Equal(got.Key, want.Key) || !bytes.Equal(got.Value, want.Value) || fmt.Sprint(got.Headers[:2]) != fmt.Sprint(want.Headers) || header(got, "offset") != fmt.Sprint(want.Offset) {
-			t.Errorf("it is not whole: %+v", got)
-		}
-		if m := header(got, "exception.message"); m != reason || header(got, "stage") != "TASK_PUT" {
-			t.Errorf("it says %q at %s", m, header(got, "stage"))
-		}
-	}
+	s.putAside(sent, reason)
 	if strings.Contains(log.String(), "secret") {
 		t.Errorf("the log has a row's value: %s", log.String())
 	}

@@ -55,7 +55,7 @@ func halfEscaped(text []byte) bool {
 	}
 }
 
-// escaped is the character of an escape \uXXXX.
+// escaped is the character of an escape by four digits, which the text begins with.
 func escaped(text []byte) rune {
 	c, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // valid JSON has four digits
 	return rune(c)

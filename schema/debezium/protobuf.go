@@ -15,7 +15,8 @@ import (
 // presence, by optional.for.nullables or wrapper.for.nullables: without, the bytes of NULL
 // and of the zero value are the same, and the zero value is what is read; a list or map
 // has none in any case. The converter drops Debezium's names of types other than structs,
-// so a io.debezium.time.Date is the number that it is made of; under time.precision.mode=connect there are Connect's own, which it keeps.
+// so a io.debezium.time.Date is the number that it is made of; under
+// time.precision.mode=connect there are Connect's own, which it keeps.
 
 // protoPlan is the part of a plan that is for Protobuf. That of a schema is nothing but
 // its file; those of its messages are made when a record has one.
