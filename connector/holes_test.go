@@ -91,13 +91,7 @@ func TestHoles(t *testing.T) {
 			if c.refused {
 				w.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(q kmsg.Request) (kmsg.Response, error, bool) {
 					w.cluster.KeepControl()
-					resp := q.ResponseKind().(*kmsg.DescribeConfigsResponse)
-					for _, r := range q.(*kmsg.DescribeConfigsRequest).Resources {
-						one := kmsg.NewDescribeConfigsResponseResource()
-						one.ResourceType, one.ResourceName, one.ErrorCode = r.ResourceType, r.ResourceName, kerr.TopicAuthorizationFailed.Code
-						resp.Resources = append(resp.Resources, one)
-					}
-					return resp, nil, true
+					return refuseConfigs(q.(*kmsg.DescribeConfigsRequest), kerr.TopicAuthorizationFailed), nil, true
 				})
 			}
 			opt := w.options("shop.public.a")
@@ -135,22 +129,58 @@ func TestMarkersArePassed(t *testing.T) {
 }
 
 // TestHoleIsNotPassedUnasked: as long as the leader has not said that it has nothing in a
-// hole, nothing behind it is committed, be it DONE.
+// hole, nothing behind it is committed, be it DONE; nor is a policy that cannot be read now
+// one that may not be read.
 func TestHoleIsNotPassedUnasked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	w.put("shop.public.a", "c", 2, "x")
-	w.transactions()("x", kgo.TryAbort, 4)
-	w.put("shop.public.a", "c", 6, "x")
-	var answer atomic.Bool
-	w.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		return nil, kerr.RequestTimedOut, !answer.Load()
-	})
-	opt := w.options("shop.public.a")
-	w.run(opt)
-	w.eventually("the rows", w.equal)
-	w.eventually("what is before the hole is committed", func() bool { return w.lag("shop.public.a") == 3 })
-	answer.Store(true)
-	w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+	for name, refuse := range map[string]func(*kmsg.DescribeConfigsRequest) (kmsg.Response, error){
+		"no answer": func(*kmsg.DescribeConfigsRequest) (kmsg.Response, error) { return nil, kerr.RequestTimedOut },
+		"a passing refusal": func(q *kmsg.DescribeConfigsRequest) (kmsg.Response, error) {
+			return refuseConfigs(q, kerr.RequestTimedOut), nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			w.put("shop.public.a", "c", 2, "x")
+			w.transactions()("x", kgo.TryAbort, 4)
+			w.put("shop.public.a", "c", 6, "x")
+			var answer atomic.Bool
+			asked := make(chan struct{}, 100)
+			w.cluster.ControlKey(int16(kmsg.DescribeConfigs), func(q kmsg.Request) (kmsg.Response, error, bool) {
+				w.cluster.KeepControl()
+				if answer.Load() {
+					return nil, nil, false
+				}
+				select {
+				case asked <- struct{}{}:
+				default:
+				}
+				resp, err := refuse(q.(*kmsg.DescribeConfigsRequest))
+				return resp, err, true
+			})
+			opt := w.options("shop.public.a")
+			w.run(opt)
+			w.eventually("the rows", w.equal)
+			w.eventually("what is before the hole is committed", func() bool { return w.lag("shop.public.a") == 3 })
+			<-asked
+			<-asked // it was not content with the first
+			if lag := w.lag("shop.public.a"); lag != 3 {
+				t.Errorf("lag %d: the hole was passed", lag)
+			}
+			answer.Store(true)
+			w.eventually("lag zero", func() bool { return w.lag("shop.public.a") == 0 })
+		})
+	}
+}
+
+// refuseConfigs answers with an error for each topic.
+func refuseConfigs(q *kmsg.DescribeConfigsRequest, err *kerr.Error) kmsg.Response {
+	resp := q.ResponseKind().(*kmsg.DescribeConfigsResponse)
+	for _, r := range q.Resources {
+		one := kmsg.NewDescribeConfigsResponseResource()
+		one.ResourceType, one.ResourceName, one.ErrorCode = r.ResourceType, r.ResourceName, err.Code
+		resp.Resources = append(resp.Resources, one)
+	}
+	return resp
 }

@@ -27,17 +27,9 @@ const (
 // Missing asks what holes of a topic's partition are: how many records the leader has in
 // them that a reader of committed records should have got. The error passes.
 func (c *Consumer) Missing(ctx context.Context, p Partition, topicID string, holes []Hole) (lost int64, proof Proof, err error) {
-	set, err := kadm.NewClient(c.cl).DescribeTopicConfigs(ctx, p.Topic)
-	if ctx.Err() != nil {
-		return 0, Unread, ctx.Err()
-	}
-	policy := ""
-	if one, err := set.On(p.Topic, nil); err == nil && one.Err == nil {
-		for _, o := range one.Configs {
-			if o.Key == "cleanup.policy" {
-				policy = o.MaybeValue()
-			}
-		}
+	policy, err := c.cleanupPolicy(ctx, p.Topic)
+	if err != nil {
+		return 0, Unread, err
 	}
 	switch {
 	case policy == "":
@@ -83,6 +75,35 @@ func (c *Consumer) Missing(ctx context.Context, p Partition, topicID string, hol
 		}
 	}
 	return lost, Asked, nil
+}
+
+// cleanupPolicy returns a topic's cleanup.policy, "" where the brokers do not show it. The
+// error passes.
+func (c *Consumer) cleanupPolicy(ctx context.Context, topic string) (string, error) {
+	set, err := kadm.NewClient(c.cl).DescribeTopicConfigs(ctx, topic)
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	var one kadm.ResourceConfig
+	if err == nil {
+		one, err = set.On(topic, nil)
+	}
+	if err == nil {
+		err = one.Err
+	}
+	if err != nil {
+		// Kafka says which of its errors pass, but of the one that it does not know itself.
+		if refusal := (*kerr.Error)(nil); errors.As(err, &refusal) && !refusal.Retriable && refusal != kerr.UnknownServerError {
+			return "", nil
+		}
+		return "", fmt.Errorf("topic %s: its configuration: %w", topic, err)
+	}
+	for _, o := range one.Configs {
+		if o.Key == "cleanup.policy" {
+			return o.MaybeValue(), nil
+		}
+	}
+	return "", nil
 }
 
 func within(recs []*kgo.Record, h Hole) (n int64) {
