@@ -294,19 +294,6 @@ func TestTargetWiring(t *testing.T) {
 
 // TestRegistryWiring: what the registry is to be told is told.
 func TestRegistryWiring(t *testing.T) {
-	requests := make(chan string)
-	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case requests <- r.URL.Path + " " + r.Header.Get("Authorization"):
-		case <-r.Context().Done():
-		}
-	}))
-	defer api.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
-	if err := os.WriteFile(ca, cert, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	// The id that each framing reads off the same bytes is asked for where it belongs.
 	short, long := []byte{0, 0, 0, 0, 7, 0, 0, 0, 8}, []byte{0, 0, 0, 0, 0, 0, 0, 0, 7}
 	const f = "SLUICE_SCHEMA_REGISTRY_FRAMING"
@@ -324,6 +311,19 @@ func TestRegistryWiring(t *testing.T) {
 		{"/ids/contentIds/7", short, map[string]string{f: "apicurio-mixed"}},
 		{"/ids/globalIds/7", long, map[string]string{f: "apicurio-mixed"}},
 	} {
+		requests := make(chan string) // its own: what was cancelled may still be heard
+		api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case requests <- r.URL.Path + " " + r.Header.Get("Authorization"):
+			case <-r.Context().Done():
+			}
+		}))
+		t.Cleanup(api.Close)
+		ca := filepath.Join(t.TempDir(), "ca.pem")
+		cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: api.Certificate().Raw})
+		if err := os.WriteFile(ca, cert, 0o600); err != nil {
+			t.Fatal(err)
+		}
 		tc.env["SLUICE_SCHEMA_REGISTRY_URL"], tc.env["SLUICE_SCHEMA_REGISTRY_CA_FILE"] = api.URL, ca
 		o := wired(t, tc.env)
 		id, _ := o.Decoder.Framing.Prefix(tc.raw)
