@@ -63,19 +63,32 @@ func (c *Connector) trace(w *work, opened time.Time, at ...attribute.KeyValue) {
 		if b.Traces.Left > 0 {
 			at = append(at, attribute.Int64("sluice.links.left", b.Traces.Left))
 		}
-		opt = append(opt, trace.WithLinks(links(&b.Traces)...))
+		opt = append(opt, trace.WithLinks(links(&b.Traces, w.ends)...))
 	}
 	ctx, cancel := context.WithCancel(c.hard)
 	w.cancel = cancel
 	w.ctx, w.span = c.opt.Tracer.Start(ctx, name, append(opt, trace.WithAttributes(append(common, at...)...))...)
 }
 
-func links(t *schema.Traces) []trace.Link {
+// links are to the contexts in which the changes of a batch were made, each with the place of its
+// first record as far as the batch's own span leaves it open: of several topics it is not known.
+func links(t *schema.Traces, parts map[kafka.Partition]int64) []trace.Link {
+	topics := map[string]bool{}
+	for p := range parts {
+		topics[p.Topic] = true
+	}
 	var links []trace.Link
 	for _, c := range t.Contexts {
 		state, _ := trace.ParseTraceState(c.State) // a malformed one is none
-		links = append(links, trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: c.TraceID, SpanID: c.SpanID, TraceFlags: trace.TraceFlags(c.Flags), TraceState: state, Remote: true})})
+		link := trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: c.TraceID, SpanID: c.SpanID, TraceFlags: trace.TraceFlags(c.Flags), TraceState: state, Remote: true})}
+		if len(topics) == 1 {
+			link.Attributes = append(link.Attributes, semconv.MessagingKafkaOffset(int(c.Offset)))
+			if len(parts) > 1 {
+				link.Attributes = append(link.Attributes, semconv.MessagingDestinationPartitionID(strconv.Itoa(int(c.Partition))))
+			}
+		}
+		links = append(links, link)
 	}
 	return links
 }

@@ -17,12 +17,10 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
-	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
@@ -334,27 +332,6 @@ func TestTraceOfWaiting(t *testing.T) {
 		if got := attributes(root)["sluice.budget.wait"]; got != "900" || !root.StartTime().Equal(begin) {
 			t.Errorf("the batch of %s began at %v and waited for %q", l.table, root.StartTime(), got)
 		}
-	}
-}
-
-// TestTraceBounds: a batch has no more links and names no more offsets than it may, and
-// says so.
-func TestTraceBounds(t *testing.T) {
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	opt, recorder := w.traced(w.options("shop.public.a"))
-	for i := range schema.MaxTraces + 7 {
-		_, value := change("shop.public.a", "c", int64(i), "row-data")
-		w.putFrom(0, int64(i), value, "traceparent", from(i+1))
-	}
-	opt.Policy = func(string) batcher.Policy {
-		return batcher.Policy{MaxRows: schema.MaxTraces + 7, MaxBytes: 1 << 20, MaxAge: time.Hour}
-	}
-	_, stop := w.run(opt)
-	w.eventually("commit", func() bool { return w.lag("shop.public.a") == 0 })
-	stop()
-	roots := named(recorder, "process shop.public.a")
-	if len(roots) != 1 || len(roots[0].Links()) != schema.MaxTraces || attributes(roots[0])["sluice.links.left"] != "7" || roots[0].DroppedLinks() > 0 {
-		t.Errorf("%d batches, %d links", len(roots), len(roots[0].Links()))
 	}
 }
 

@@ -12,6 +12,10 @@ type TraceContext struct {
 	SpanID  [8]byte
 	Flags   byte
 	State   string // the tracestate, as it came
+
+	// The first record that was made in it, of those for which there was room.
+	Partition int32
+	Offset    int64
 }
 
 // maxTraceState is what the recommendation has everybody pass on at least.

@@ -31,6 +31,7 @@ func (d *Decoder) link(run *schema.Rows, sh *shape, rec *Record, e *change) {
 		state = nil
 	}
 	if ok {
+		c.Partition, c.Offset = rec.Partition, rec.Offset
 		run.Traces.Add(c, state)
 	}
 }
