@@ -74,18 +74,27 @@ func parseScript(text string) (script []fault, err error) {
 	return script, nil
 }
 
-// apiFaults is what the emulator may be told to do to a call. (A job that vanishes after
-// it was DONE must be sent again.)
-var apiFaults = map[string][]emulator.Fault{
-	"create":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Gateway404, emulator.Slow},
-	"upload":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.After404, emulator.Slow},
-	"chunks":  {emulator.LostBefore, emulator.Answer500, emulator.Answer401, emulator.Truncated, emulator.Gateway404},
-	"execute": {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.After404, emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow},
-	"get":     {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Answer401, emulator.Truncated, emulator.Answer404, emulator.Gateway404, emulator.Vanish, emulator.Slow},
-	"list":    {emulator.LostBefore, emulator.Answer500, emulator.Answer401, emulator.Truncated, emulator.Slow},
-	"delete":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Gateway404, emulator.After404, emulator.Slow},
-	"cancel":  {emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.Answer401, emulator.Late, emulator.Truncated, emulator.Gateway404, emulator.Slow},
-}
+// apiFaults is what the emulator may be told to do to a call: whatever leaves open what happened,
+// and what becomes of jobs. (A job that vanishes after it was DONE must be sent again.)
+var apiFaults = func() map[string][]emulator.Fault {
+	all := map[string][]emulator.Fault{}
+	for _, reply := range emulator.Replies {
+		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
+			for _, effect := range emulator.Effects {
+				all[op] = append(all[op], emulator.Ambiguous(effect, reply))
+			}
+		}
+		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
+			all[op] = append(all[op], emulator.Ambiguous(emulator.AtOnce, reply))
+		}
+	}
+	for op := range all {
+		all[op] = append(all[op], emulator.Slow)
+	}
+	all["execute"] = append(all["execute"], emulator.JobError, emulator.JobError, emulator.JobCancel, emulator.JobCancel, emulator.Vanish, emulator.Vanish)
+	all["get"] = append(all["get"], emulator.Vanish)
+	return all
+}()
 
 func newScenario(seed int64) *scenario {
 	r := rand.New(rand.NewPCG(uint64(seed), 7))

@@ -20,13 +20,27 @@ func TestConform(t *testing.T) {
 			o.Auth = celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return secret, nil }}
 		})
 		faults := map[string]func(){}
-		for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
-			for _, f := range []emulator.Fault{emulator.LostBefore, emulator.LostAfter, emulator.Answer500, emulator.AnswerHTML, emulator.Truncated, emulator.Late, emulator.Gateway404, emulator.Slow} {
-				faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
-				faults[op+" "+string(f)+" twice"] = func() { r.emu.Inject(op, f, 0, 2) }
+		inject := func(op string, f emulator.Fault) {
+			faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
+			faults[op+" "+string(f)+" twice"] = func() { r.emu.Inject(op, f, 0, 2) }
+		}
+		for _, reply := range emulator.Replies {
+			if reply == emulator.Says401 { // Refuse is that
+				continue
+			}
+			for _, op := range []string{"create", "upload", "execute"} {
+				for _, effect := range emulator.Effects {
+					inject(op, emulator.Ambiguous(effect, reply))
+				}
+			}
+			for _, op := range []string{"chunks", "get"} { // which have no effect
+				inject(op, emulator.Ambiguous(emulator.AtOnce, reply))
 			}
 		}
-		for _, f := range []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Answer404, emulator.After404} {
+		for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
+			inject(op, emulator.Slow)
+		}
+		for _, f := range []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish} {
 			faults["execute "+string(f)] = func() { r.emu.Inject("execute", f, 0, 1) }
 		}
 		return pushtest.Target{Sink: r.sink, Again: func() push.Sink {
