@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
 // scenario is what a seed stands for: topics and tables, settings, and the faults.
@@ -78,14 +79,14 @@ func parseScript(text string) (script []fault, err error) {
 // and what becomes of jobs. (A job that vanishes after it was DONE must be sent again.)
 var apiFaults = func() map[string][]emulator.Fault {
 	all := map[string][]emulator.Fault{}
-	for _, reply := range emulator.Replies {
+	for _, reply := range script.Replies {
 		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
-			for _, effect := range emulator.Effects {
-				all[op] = append(all[op], emulator.Ambiguous(effect, reply))
+			for _, effect := range script.Effects {
+				all[op] = append(all[op], script.Ambiguous[emulator.Fault](effect, reply))
 			}
 		}
 		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
-			all[op] = append(all[op], emulator.Ambiguous(emulator.AtOnce, reply))
+			all[op] = append(all[op], script.Ambiguous[emulator.Fault](script.AtOnce, reply))
 		}
 	}
 	for op := range all {

@@ -10,6 +10,7 @@ import (
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -19,15 +20,31 @@ import (
 // no checkpoint is lost with it; and a batch is sent again whose process died before it had
 // noted the token.
 
-// pipeFaults is what the emulator may be told to do to a call.
-var pipeFaults = map[string][]pipeline.Fault{
-	"ingress":    {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Answer429, pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Cut, pipeline.Terminating},
-	"completion": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Unreachable, pipeline.Terminating, pipeline.Accepted},
-	"get":        {pipeline.LostBefore, pipeline.Answer500, pipeline.AnswerHTML, pipeline.Pausing},
-	"config":     {pipeline.LostBefore, pipeline.Answer500},
-	"stats":      {pipeline.LostBefore, pipeline.Answer500, pipeline.Unreachable},
-	"checkpoint": {pipeline.LostBefore, pipeline.LostAfter, pipeline.Answer500, pipeline.Unreachable, pipeline.Fails, pipeline.FailsLost},
-}
+// pipeFaults is what the emulator may be told to do to a call: what is a pipeline's own, and
+// whatever leaves open what happened.
+var pipeFaults = func() map[string][]pipeline.Fault {
+	all := map[string][]pipeline.Fault{
+		"ingress":           {pipeline.AnswerHTML, pipeline.Answer429, pipeline.Unreachable, pipeline.After503, pipeline.Late, pipeline.Cut, pipeline.Terminating},
+		"completion":        {pipeline.AnswerHTML, pipeline.Unreachable, pipeline.Terminating, pipeline.Accepted},
+		"get":               {pipeline.AnswerHTML, pipeline.Pausing},
+		"config":            {pipeline.AnswerHTML},
+		"stats":             {pipeline.AnswerHTML, pipeline.Unreachable},
+		"checkpoint":        {pipeline.Unreachable, pipeline.Fails, pipeline.FailsLost},
+		"checkpoint_status": {pipeline.Unreachable},
+	}
+	for _, reply := range script.Replies {
+		for op := range all {
+			if op != "ingress" && op != "checkpoint" { // the others have no effect
+				all[op] = append(all[op], script.Ambiguous[pipeline.Fault](script.AtOnce, reply))
+				continue
+			}
+			for _, effect := range script.Effects {
+				all[op] = append(all[op], script.Ambiguous[pipeline.Fault](effect, reply))
+			}
+		}
+	}
+	return all
+}()
 
 // newPipelineScenario is newScenario's with a pipeline.
 func newPipelineScenario(seed int64) *scenario {
@@ -36,7 +53,7 @@ func newPipelineScenario(seed int64) *scenario {
 	if s.log {
 		s.log, s.topics = false, s.topics[:len(s.topics)-1]
 	}
-	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "stats"}
+	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "checkpoint_status", "stats"}
 	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
 	died := false
 	for i := range s.script {

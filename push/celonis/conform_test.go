@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -24,17 +25,14 @@ func TestConform(t *testing.T) {
 			faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
 			faults[op+" "+string(f)+" twice"] = func() { r.emu.Inject(op, f, 0, 2) }
 		}
-		for _, reply := range emulator.Replies {
-			if reply == emulator.Says401 { // Refuse is that
-				continue
-			}
+		for _, reply := range script.Replies {
 			for _, op := range []string{"create", "upload", "execute"} {
-				for _, effect := range emulator.Effects {
-					inject(op, emulator.Ambiguous(effect, reply))
+				for _, effect := range script.Effects {
+					inject(op, script.Ambiguous[emulator.Fault](effect, reply))
 				}
 			}
 			for _, op := range []string{"chunks", "get"} { // which have no effect
-				inject(op, emulator.Ambiguous(emulator.AtOnce, reply))
+				inject(op, script.Ambiguous[emulator.Fault](script.AtOnce, reply))
 			}
 		}
 		for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/celonis"
 	"github.com/sluice-cdc/sluice/push/emulator"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 	"github.com/sluice-cdc/sluice/schema"
 )
@@ -148,14 +149,14 @@ func TestEveryFault(t *testing.T) {
 		fault emulator.Fault
 	}
 	var cases []tc
-	for _, reply := range emulator.Replies {
+	for _, reply := range script.Replies {
 		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
-			for _, effect := range emulator.Effects {
-				cases = append(cases, tc{op, emulator.Ambiguous(effect, reply)})
+			for _, effect := range script.Effects {
+				cases = append(cases, tc{op, script.Ambiguous[emulator.Fault](effect, reply)})
 			}
 		}
 		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
-			cases = append(cases, tc{op, emulator.Ambiguous(emulator.AtOnce, reply)})
+			cases = append(cases, tc{op, script.Ambiguous[emulator.Fault](script.AtOnce, reply)})
 		}
 	}
 	cases = append(cases, tc{"execute", emulator.JobError}, tc{"execute", emulator.JobCancel},
@@ -212,9 +213,9 @@ func TestEveryFault(t *testing.T) {
 func TestEveryFaultAppend(t *testing.T) {
 	open := map[emulator.Fault]bool{emulator.JobError: true, emulator.JobCancel: true, emulator.Vanish: true}
 	faults := []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow}
-	for _, effect := range emulator.Effects {
-		for _, reply := range emulator.Replies {
-			faults = append(faults, emulator.Ambiguous(effect, reply))
+	for _, effect := range script.Effects {
+		for _, reply := range script.Replies {
+			faults = append(faults, script.Ambiguous[emulator.Fault](effect, reply))
 		}
 	}
 	for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
@@ -323,11 +324,11 @@ func TestUploadLost(t *testing.T) {
 // its job's chunks have been compared and its execution is being waited for. Its rows must
 // not be in the table twice.
 func TestUploadLandsLate(t *testing.T) {
-	for _, reply := range emulator.Replies {
+	for _, reply := range script.Replies {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, emulator.Options{}, nil)
-			r.emu.Inject("upload", emulator.Ambiguous(emulator.Later, reply), 0, 1)
-			r.emu.Inject("execute", emulator.Ambiguous(emulator.Never, emulator.Silence), 0, 1)
+			r.emu.Inject("upload", script.Ambiguous[emulator.Fault](script.Later, reply), 0, 1)
+			r.emu.Inject("execute", script.Ambiguous[emulator.Fault](script.Never, script.Silence), 0, 1)
 			table, chunks := batch(t, map[int64]string{1: "a"})
 			table.Columns = slices.Clone(table.Columns)
 			table.Columns[0].Key = false

@@ -16,7 +16,6 @@ import (
 	mathrand "math/rand/v2"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -208,8 +207,8 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 		effect, reply := fault.parts()
 		var a answer
 		switch {
-		case effect == Never:
-		case effect == Later:
+		case effect == script.Never:
+		case effect == script.Later:
 			defer func() {
 				time.AfterFunc(lateEffect, func() {
 					e.mu.Lock()
@@ -237,32 +236,17 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 			e.Stats.Conflicts++
 		}
 		e.mu.Unlock()
+		if reply.Write(w, r, a.status, a.body) {
+			return
+		}
 		switch reply {
-		case Silence:
-			<-r.Context().Done()
-			panic(http.ErrAbortHandler)
-		case Reset:
-			panic(http.ErrAbortHandler) // the connection breaks without an answer
-		case Says500:
+		case script.Says500:
 			a = answer{status: 500, body: map[string]string{"reference": "ref-1", "message": "An unexpected error occurred", "shortMessage": "Internal error"}}
-		case Gateway503:
-			writeHTML(w, http.StatusServiceUnavailable)
-			return
-		case GatewaySays:
-			writeHTML(w, http.StatusNotFound)
-			return
-		case Says404:
+		case script.Says404:
 			a = notFound(r.PathValue("id"))
-		case BreaksOff:
-			text, _ := json.Marshal(a.body)
-			w.Header().Set("Content-Type", "application/json")
-			w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
-			w.WriteHeader(max(a.status, http.StatusOK))
-			w.Write(text[:len(text)/2])
-			panic(http.ErrAbortHandler)
-		case Says401:
+		case script.Says401:
 			a = answer{status: http.StatusUnauthorized, body: map[string]string{"error": "Unauthorized"}}
-		case Delayed:
+		case delayed:
 			select {
 			case <-r.Context().Done():
 			case <-time.After(slowAnswer):
@@ -276,13 +260,6 @@ const (
 	slowAnswer = 2 * time.Second
 	lateEffect = 10 * time.Second
 )
-
-// writeHTML answers as a gateway in front of the API does.
-func writeHTML(w http.ResponseWriter, status int) {
-	w.Header().Set("Content-Type", "text/html")
-	w.WriteHeader(status)
-	fmt.Fprintf(w, "<html><body><h1>%d %s</h1></body></html>", status, http.StatusText(status))
-}
 
 func throttled(reset, text string) answer {
 	return answer{status: http.StatusTooManyRequests, body: text, header: map[string]string{"X-Ratelimit-Reset": reset}}

@@ -2,11 +2,12 @@ package emulator
 
 import (
 	"net/http"
-	"strings"
 	"time"
+
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
-// Fault is a way for a call to go wrong: one of those below, or an effect and a reply (Ambiguous).
+// Fault is a way for a call to go wrong: one of those below, or an effect and a reply (script.Ambiguous).
 type Fault string
 
 const (
@@ -26,56 +27,28 @@ const (
 	Vanish     Fault = "vanish"       // the job is gone: 404
 )
 
-// Effect is whether what a call asks for happens.
-type Effect string
-
-const (
-	Never  Effect = "never"
-	AtOnce Effect = "at-once"
-	Later  Effect = "later" // ten seconds after the answer
-)
-
-// Reply is what the caller hears.
-type Reply string
-
-const (
-	Reset       Reply = "reset" // the connection breaks without an answer
-	Says500     Reply = "500"
-	Says401     Reply = "401"
-	Says404     Reply = "404"      // in the API's words
-	Gateway503  Reply = "503-html" // a gateway's answer, not the API's
-	GatewaySays Reply = "404-html" // the same
-	BreaksOff   Reply = "truncated"
-	Silence     Reply = "silence" // none until the caller gives up
-	Delayed     Reply = "slow"    // the call's own, two seconds later
-)
-
-// Effects and Replies are all that leave open what happened.
-var (
-	Effects = []Effect{Never, AtOnce, Later}
-	Replies = []Reply{Reset, Says500, Says401, Says404, Gateway503, GatewaySays, BreaksOff, Silence}
-)
-
-// Ambiguous is the fault of an effect and a reply that does not tell it.
-func Ambiguous(e Effect, r Reply) Fault { return Fault(string(e) + "/" + string(r)) }
+// delayed is a call's own reply, two seconds later.
+const delayed script.Reply = "slow"
 
 var named = map[Fault]Fault{
-	LostBefore: Ambiguous(Never, Reset), LostAfter: Ambiguous(AtOnce, Reset),
-	Answer500: Ambiguous(Never, Says500), AnswerHTML: Ambiguous(Never, Gateway503), Answer401: Ambiguous(Never, Says401),
-	Slow: Ambiguous(AtOnce, Delayed), Late: Ambiguous(Later, Gateway503), Truncated: Ambiguous(AtOnce, BreaksOff),
-	Answer404: Ambiguous(Never, Says404), Gateway404: Ambiguous(Never, GatewaySays), After404: Ambiguous(AtOnce, GatewaySays),
+	LostBefore: ambiguous(script.Never, script.Reset), LostAfter: ambiguous(script.AtOnce, script.Reset),
+	Answer500: ambiguous(script.Never, script.Says500), AnswerHTML: ambiguous(script.Never, script.Gateway503), Answer401: ambiguous(script.Never, script.Says401),
+	Slow: ambiguous(script.AtOnce, delayed), Late: ambiguous(script.Later, script.Gateway503), Truncated: ambiguous(script.AtOnce, script.BreaksOff),
+	Answer404: ambiguous(script.Never, script.Says404), Gateway404: ambiguous(script.Never, script.GatewaySays), After404: ambiguous(script.AtOnce, script.GatewaySays),
 }
 
+func ambiguous(e script.Effect, r script.Reply) Fault { return script.Ambiguous[Fault](e, r) }
+
 // parts returns what happens and what is said of it; of no fault, the effect and the call's own reply.
-func (f Fault) parts() (Effect, Reply) {
+func (f Fault) parts() (script.Effect, script.Reply) {
 	if f == "" {
-		return AtOnce, ""
+		return script.AtOnce, ""
 	}
 	if n, ok := named[f]; ok {
 		f = n
 	}
-	e, r, _ := strings.Cut(string(f), "/")
-	return Effect(e), Reply(r)
+	e, r, _ := script.Parts(f)
+	return e, r
 }
 
 // Inject makes the next calls of an operation fail: create, list, get, execute,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 	"github.com/sluice-cdc/sluice/schema"
@@ -52,6 +53,16 @@ func TestConform(t *testing.T) {
 							faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
 							faults[op+" "+string(f)+" after the first"] = func() { r.emu.Inject(op, f, 1, 2) }
 						}
+					}
+				}
+				for _, reply := range script.Replies {
+					for _, op := range []string{"ingress", "checkpoint"} {
+						for _, effect := range script.Effects {
+							faults[op+" "+string(effect)+" "+string(reply)] = func() { r.emu.Inject(op, script.Ambiguous[pipeline.Fault](effect, reply), 0, 1) }
+						}
+					}
+					for _, op := range []string{"completion", "get", "config", "stats", "checkpoint_status"} { // which have no effect
+						faults[op+" "+string(reply)] = func() { r.emu.Inject(op, script.Ambiguous[pipeline.Fault](script.AtOnce, reply), 0, 1) }
 					}
 				}
 				return pushtest.Target{Sink: r.sink,

@@ -3,9 +3,12 @@ package pipeline
 import (
 	"net/http"
 	"strings"
+
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
-// Fault is a way for a call to go wrong.
+// Fault is a way for a call to go wrong: one of those below, or an effect and a reply
+// (script.Ambiguous).
 type Fault string
 
 const (
@@ -59,10 +62,19 @@ func (e *Emulator) fault(op string) Fault {
 	return possible[e.dice.IntN(len(possible))]
 }
 
-// dispatch makes a call, or lets it fail.
-func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer) (a answer, broken bool) {
+// later reports whether a call happens only when it was answered.
+func (f Fault) later() bool {
+	effect, _, _ := script.Parts(f)
+	return f == Late || effect == script.Later
+}
+
+// dispatch makes a call, or lets it fail. The reply is what is heard instead of the answer, ""
+// if that is.
+func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer) (answer, script.Reply) {
+	unauthorized := answer{401, map[string]any{"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}, false}
+	failed := refuse(500, "ControllerPanic", map[string]any{}, "something went wrong")
 	if key := r.Header.Get("Authorization"); e.opt.Key != "" && key != "Bearer "+e.opt.Key {
-		return answer{401, map[string]any{"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}, false}, false
+		return unauthorized, ""
 	}
 	fault := Fault("")
 	if op != "" {
@@ -71,40 +83,58 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 	if fault != "" {
 		e.Stats.Faults++
 	}
+	if effect, reply, ok := script.Parts(fault); ok {
+		a := answer{}
+		if effect != script.Never {
+			a = call(fault)
+		}
+		switch reply {
+		case script.Says500:
+			return failed, ""
+		case script.Says401:
+			return unauthorized, ""
+		case script.Says404:
+			return unknown(r.PathValue("pipeline")), ""
+		}
+		return a, reply
+	}
 	switch fault {
 	case LostBefore:
-		return a, true
+		return answer{}, script.Reset
 	case LostAfter, Cut:
 		call(fault)
-		return a, true
+		return answer{}, script.Reset
 	case Answer500:
-		return refuse(500, "ControllerPanic", map[string]any{}, "something went wrong"), false
+		return failed, ""
 	case AnswerHTML:
-		return answer{status: 502, body: "<html><body>Bad gateway</body></html>"}, false
+		return answer{status: 502, body: "<html><body>Bad gateway</body></html>"}, ""
 	case Answer401:
-		return answer{401, map[string]any{"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}, false}, false
+		return unauthorized, ""
 	case Answer429:
-		return refuse(429, "ApiConnectionLimit", map[string]any{}, "too many connections"), false
+		return refuse(429, "ApiConnectionLimit", map[string]any{}, "too many connections"), ""
 	case Unreachable:
-		return unreachable, false
+		return unreachable, ""
 	case Terminating:
-		return terminating, false
+		return terminating, ""
 	case Wide:
 		text := strings.Repeat("x", 9<<20)
-		return refuse(400, "ParseErrors", map[string]any{"num_errors": 1, "errors": []rowError{{InvalidText: &text, Tag: "text_envelope_err"}}}, "Errors parsing input data (1 errors):"), false
-	case After503:
+		return refuse(400, "ParseErrors", map[string]any{"num_errors": 1, "errors": []rowError{{InvalidText: &text, Tag: "text_envelope_err"}}}, "Errors parsing input data (1 errors):"), ""
+	case After503, Late:
 		call(fault)
-		return unreachable, false
+		return unreachable, ""
 	}
-	a = call(fault)
+	a := call(fault)
 	switch p := e.pipes[r.PathValue("pipeline")]; {
 	case a.status >= 300:
 	case fault == Accepted:
 		a.status = 202
 	case fault == Pausing:
 		e.turn(p, "Running", "Paused")
-	case fault == Fails, fault == FailsLost:
+	case fault == Fails:
 		p.points.spoil()
+	case fault == FailsLost:
+		p.points.spoil()
+		return a, script.Reset
 	}
-	return a, fault == FailsLost
+	return a, ""
 }

@@ -23,6 +23,10 @@ func refuse(status int, code string, details any, format string, args ...any) an
 	return answer{status: status, body: map[string]any{"message": fmt.Sprintf(format, args...), "error_code": code, "details": details}}
 }
 
+func unknown(name string) answer {
+	return refuse(http.StatusNotFound, "UnknownPipelineName", map[string]any{"pipeline_name": name}, "Unknown pipeline name %q", name)
+}
+
 var (
 	unreachable = answer{status: http.StatusServiceUnavailable, retry: true, body: map[string]any{
 		"message": "Unable to reach pipeline to interact: timeout (30s) was reached", "error_code": "PipelineInteractionUnreachable", "details": map[string]any{}}}
@@ -52,7 +56,7 @@ func (e *Emulator) routes() {
 		e.mux.Handle(method+" /v0/pipelines/{pipeline}"+path, e.api(op, func(r *http.Request, body []byte) answer {
 			p := e.pipes[r.PathValue("pipeline")]
 			if p == nil {
-				return refuse(404, "UnknownPipelineName", map[string]any{"pipeline_name": r.PathValue("pipeline")}, "Unknown pipeline name %q", r.PathValue("pipeline"))
+				return unknown(r.PathValue("pipeline"))
 			}
 			return call(p, r, body)
 		}))
@@ -145,12 +149,22 @@ func (e *Emulator) api(op string, call func(*http.Request, []byte) answer) http.
 		e.mu.Lock()
 		e.advance(time.Now())
 		e.Stats.Requests++
-		a, broken := e.dispatch(op, r, func(Fault) answer { return call(r, body) })
+		a, reply := e.dispatch(op, r, func(f Fault) answer {
+			if !f.later() {
+				return call(r, body)
+			}
+			time.AfterFunc(ghostDelay, func() {
+				e.mu.Lock()
+				defer e.mu.Unlock()
+				e.advance(time.Now())
+				call(r, body)
+			})
+			return answer{}
+		})
 		e.mu.Unlock()
-		if broken {
-			panic(http.ErrAbortHandler)
+		if !reply.Write(w, r, a.status, a.body) {
+			write(w, a)
 		}
-		write(w, a)
 	})
 }
 

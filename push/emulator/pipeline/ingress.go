@@ -213,16 +213,16 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		e.advance(time.Now())
 	}
-	a, broken := e.dispatch("ingress", r, func(f Fault) answer {
+	a, reply := e.dispatch("ingress", r, func(f Fault) answer {
 		if p == nil {
-			return refuse(404, "UnknownPipelineName", map[string]any{"pipeline_name": r.PathValue("pipeline")}, "Unknown pipeline name")
+			return unknown(r.PathValue("pipeline"))
 		}
 		if p.status != "Running" {
 			return refuse(503, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status}, "the pipeline is not deployed")
 		}
-		if f == Late {
+		if f.later() {
 			p.ghosts = append(p.ghosts, ghost{at: time.Now().Add(ghostDelay), post: q})
-			return unreachable
+			return answer{}
 		}
 		if f == Cut {
 			q.body = body[:len(body)/2]
@@ -230,10 +230,9 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		return e.take(p, q)
 	})
 	e.mu.Unlock()
-	if broken {
-		panic(http.ErrAbortHandler)
+	if !reply.Write(w, r, a.status, a.body) {
+		write(w, a)
 	}
-	write(w, a)
 }
 
 // workers is how many the server has; requests come to one after the other.
