@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
@@ -143,6 +145,62 @@ func TestTargetForgetsHeld(t *testing.T) {
 	stop()
 	s.run(s.options(true, false))
 	s.eventually("filled anew", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+}
+
+// TestRewindBeforeTheClientIsThere: where a partition is to be read again is known before the
+// client has been told its committed offset, that of before, from which it would begin.
+func TestRewindBeforeTheClientIsThere(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	_, stop := s.run(s.options(true, false))
+	s.insert("shop.public.a", 0, 10)
+	s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	stop()
+	s.restart()
+	var known atomic.Bool
+	s.cluster.ControlKey(int16(kmsg.OffsetFetch), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		s.cluster.KeepControl()
+		req := q.(*kmsg.OffsetFetchRequest)
+		if req.Groups[0].MemberID == nil { // the client asks as a member
+			return nil, nil, false
+		}
+		resp := q.ResponseKind().(*kmsg.OffsetFetchResponse)
+		group := kmsg.NewOffsetFetchResponseGroup()
+		group.Group = req.Groups[0].Group
+		for _, topic := range req.Groups[0].Topics {
+			of := kmsg.NewOffsetFetchResponseGroupTopic()
+			of.Topic, of.TopicID = topic.Topic, topic.TopicID
+			for _, id := range topic.Partitions {
+				p := kmsg.NewOffsetFetchResponseGroupTopicPartition()
+				if p.Partition, p.Offset = id, 5; !known.Load() {
+					p.ErrorCode = kerr.UnstableOffsetCommit.Code // so it asks again
+				}
+				of.Partitions = append(of.Partitions, p)
+			}
+			group.Topics = append(group.Topics, of)
+		}
+		resp.Groups = append(resp.Groups, group)
+		return resp, nil, true
+	})
+	s.run(s.options(true, false))
+	s.eventually("it begins anew", func() bool { return s.lag("shop.public.a") == 10 })
+	time.Sleep(200 * time.Millisecond)
+	known.Store(true)
+	s.eventually("filled anew", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+}
+
+// TestRewindOfNothing: a partition that has no committed offset, and of which nothing was read
+// before its target forgot, is read as soon as there is something.
+func TestRewindOfNothing(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	s.run(s.options(true, false))
+	s.insert("shop.public.a", 0, 10)
+	s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	s.restart()
+	s.eventually("delivered again", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	s.insert("shop.public.b", 0, 10)
+	s.eventually("the other topic", func() bool { return s.equal() && s.lag("shop.public.b") == 0 })
 }
 
 // TestTargetRemembers: with checkpoints a crash loses nothing that was committed, and

@@ -158,19 +158,18 @@ func (c *Connector) hurry() {
 // seek moves the client to where partitions are read again, once no poll is under way
 // that could return records from before.
 func (c *Connector) seek() {
-	if len(c.seeks) == 0 || c.asked {
+	if c.hurry(); len(c.seeks) == 0 || c.asked {
 		return
 	}
-	c.consumer.Seek(c.seeks)
 	var resume []kafka.Partition // those that waited for a schema were paused
-	for p := range c.seeks {
+	for _, p := range c.consumer.Seek(c.seeks) {
 		c.parts[p].rereading = false
 		if !c.parts[p].stopped {
 			resume = append(resume, p)
 		}
+		delete(c.seeks, p)
 	}
 	c.consumer.Resume(resume)
-	clear(c.seeks)
 }
 
 // giveUp parts work from partitions that go. A job that is noted beside its offsets

@@ -99,11 +99,9 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(),
 		// A group without offsets starts at the earliest record; offsets that are
-		// gone are an error and never a silent reset. Without the epoch, which
-		// would let the client move to the log's end on its own.
+		// gone are an error and never a silent reset.
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.AdjustFetchOffsetsFn(withoutEpochs),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
 		// A dead letter may be as large as any record, and a request of brokers that are not
@@ -136,17 +134,6 @@ func (q quiet) Level() kgo.LogLevel {
 		return l
 	}
 	return kgo.LogLevelWarn
-}
-
-func withoutEpochs(_ context.Context, m map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	for _, parts := range m {
-		for p, o := range parts {
-			if o.EpochOffset().Offset >= 0 {
-				parts[p] = o.WithEpoch(-1)
-			}
-		}
-	}
-	return m, nil
 }
 
 // Reach asks the cluster for its topics, which shows that brokers, TLS, and

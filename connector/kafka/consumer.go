@@ -62,6 +62,7 @@ type Consumer struct {
 	interrupt func() // ends the poll under way; of whoever asks
 
 	member member
+	starts starts
 	affine *affine
 	writes writes
 
@@ -71,7 +72,7 @@ type Consumer struct {
 // NewConsumer makes a client, which joins the group on its own as soon as it knows the
 // topics: go on to read Events.
 func NewConsumer(opt Options) (*Consumer, error) {
-	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan ask), member: member{partitions: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
+	c := &Consumer{opt: opt, events: make(chan Event), asks: make(chan ask), member: member{partitions: map[Partition]bool{}}, starts: starts{told: map[Partition]bool{}}, affine: newAffine(opt.TableOf)}
 	var err error
 	if c.metrics, err = newMetrics(&opt); err != nil {
 		return nil, err
@@ -80,6 +81,7 @@ func NewConsumer(opt Options) (*Consumer, error) {
 		kgo.WithHooks(&c.member, &c.writes, c.metrics),
 		kgo.Balancers(opt.balancers(c.affine, &c.member)...),
 		kgo.OnPartitionsAssigned(c.assigned),
+		kgo.AdjustFetchOffsetsFn(c.starts.adjust),
 		kgo.OnPartitionsRevoked(c.revoked(false)),
 		kgo.OnPartitionsLost(c.revoked(true)),
 	)
@@ -218,6 +220,7 @@ func list(m map[string][]int32) (all []Partition) {
 
 func (c *Consumer) assigned(_ context.Context, cl *kgo.Client, m map[string][]int32) {
 	c.member.assigned(list(m))
+	c.starts.assigned(list(m))
 	cl.PauseFetchPartitions(m) // until it is known where they stand
 	done := make(chan struct{})
 	c.events <- Assigned{list(m), c.member.balancer(), done}
@@ -266,17 +269,25 @@ func (c *Consumer) Confirm(ctx context.Context) (until time.Time, err error) {
 	return sent.Add(c.opt.SessionTimeout), nil
 }
 
-// Seek makes the partitions be read again from the given offsets. Call it only while no
-// Ask is unanswered: its records might be from before.
-func (c *Consumer) Seek(offsets map[Partition]int64) {
+// Seek makes partitions be read again from the given offsets, and returns those that are:
+// Seek the others once more, for the client has not been told yet where the group stands in
+// them. Call it only while no Ask is unanswered: its records might be from before.
+func (c *Consumer) Seek(offsets map[Partition]int64) (sought []Partition) {
+	known := c.cl.CommittedOffsets() // also of what has been polled without
 	to := map[string]map[int32]kgo.EpochOffset{}
 	for p, o := range offsets {
-		if to[p.Topic] == nil {
-			to[p.Topic] = map[int32]kgo.EpochOffset{}
+		if _, ok := known[p.Topic][p.ID]; ok {
+			if to[p.Topic] == nil {
+				to[p.Topic] = map[int32]kgo.EpochOffset{}
+			}
+			to[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
+		} else if !c.starts.first(p) { // there is nothing before its first record, of which none was polled
+			continue
 		}
-		to[p.Topic][p.ID] = kgo.EpochOffset{Epoch: -1, Offset: o}
+		sought = append(sought, p)
 	}
 	c.cl.SetOffsets(to)
+	return sought
 }
 
 // Pause stops fetching a partition, until Resume.
