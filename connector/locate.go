@@ -199,8 +199,9 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		}
 		c.log.Warn("a partition is read again from its earliest record, for the target does not have what the group's offset says", "partition", p.String(), "reason", lost, "committed", committed.At, "from", at.Start)
 		meta, committed.At = intent.Metadata{Topic: meta.Topic, Partitions: meta.Partitions}, at.Start
-		p.rereading, p.void, c.commits.urgent = true, false, true
+		p.rereading, c.commits.urgent = true, true
 	}
+	p.void = false
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
 	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {
 		p.siblings++

@@ -102,6 +102,9 @@ func (c *Connector) inState(state string) bool {
 // loss says why what is before a committed offset is not in the target, and the remedy; ""
 // if it is there. Who puts an offset without metadata there answers for it.
 func (c *Connector) loss(p *partition, committed kafka.Offset, meta intent.Metadata) (reason, remedy string) {
+	if committed.At == 0 && len(meta.Tables) == 0 {
+		return "", "" // nothing is before it, nor on its way
+	}
 	ours := strings.HasPrefix(committed.Metadata, "{") // a client library's default is a member's id
 	switch memory := c.opt.Memory != nil; {
 	case memory && (p.void || meta.Target != "" && meta.Target != c.targetState):

@@ -139,6 +139,13 @@ func TestTargetForgetsHeld(t *testing.T) {
 	stop()
 	c, stop = s.run(s.options(false, false))
 	held(c)
+	s.insert("shop.public.b", 0, 10) // of which nothing was delivered before
+	s.eventually("the other topic is read", func() bool { return s.lag("shop.public.b") == 0 })
+	for _, h := range c.Status().Holds {
+		if h.Topic != "shop.public.a" {
+			t.Errorf("nothing of it is lost, and it is held: %+v", h)
+		}
+	}
 	if n := len(s.pipe.Rows("shop", "public_a")); n > 0 {
 		t.Errorf("%d rows were sent all the same", n)
 	}
