@@ -1,9 +1,9 @@
 package intent
 
 // first returns the offset that a member may commit.
-func (w *modelWorld) first(m *modelMember, p int) int8 {
+func (w *modelWorld) first(x *modelMember, p int) int8 {
 	for o, t := range w.records[p] {
-		if int8(o) >= m.pos[t][p] {
+		if int8(o) >= x.pos[t][p] {
 			return int8(o)
 		}
 	}
@@ -12,99 +12,122 @@ func (w *modelWorld) first(m *modelMember, p int) int8 {
 
 // commit writes what a member would have beside the offsets of the partitions in which.
 // It reports whether the group takes it.
-func (w *modelWorld) commit(n *modelState, m int, which int) bool {
+func (k *walk) commit(n *modelState, m, which int) bool {
 	x := &n.members[m]
-	if x.gen != n.gen {
+	if !x.current || x.stale && k.without != ruleIdentity {
 		return false
 	}
-	for p := range w.records {
+	for p := range k.records {
 		if !x.owns[p] || which&(1<<p) == 0 {
 			continue
 		}
-		if w.without != ruleIdentity && x.under[p] != x.gen {
-			return false
-		}
-		off := w.first(x, p)
+		off := k.first(x, p)
 		c := committedState{off: off}
-		for t := range w.tables {
-			e := x.notes[t][p]
-			if l := &x.lanes[t]; l.phase != idle && l.end[p] > 0 && !l.adopted {
-				e.job, e.end = l.job, l.end[p]
-				if w.without == ruleMark {
-					e.mark = 0
-				}
+		for t := range k.tables {
+			e, intends := x.notes[t][p], false
+			if l := &x.lanes[t]; (l.phase == prepared || l.phase == doubtful) && l.end[p] > 0 {
+				e.job, e.end, intends = l.job, l.end[p], true
 			}
-			if x.pos[t][p] > off && w.without != ruleMark {
+			if x.pos[t][p] > off && k.without != ruleMark && !(intends && k.without == ruleBeside) {
 				e.mark = x.pos[t][p]
-			}
-			if e.mark <= off {
-				e.mark = 0
 			}
 			if e.end <= max(off, e.mark) {
 				e.job, e.end = 0, 0
 			}
 			c.notes[t] = e
 		}
-		if c.off < n.group[p].off {
-			n.broken = 2
+		if n.owner[p] != int8(m+1) {
+			k.breaks(n, brokenI2)
 		}
-		for o := range c.off {
-			if t := w.records[p][o]; n.sees[t][p] < o+1 {
-				n.broken = 1
-			}
+		if c.off < n.group[p].off {
+			k.breaks(n, brokenBack)
+		}
+		if before := uint8(1)<<c.off - 1; n.done[p]&before != before {
+			k.breaks(n, brokenI1)
 		}
 		n.group[p] = c
 	}
 	return true
 }
 
-func (w *modelWorld) commits(s *modelState, m int, add, fault func(string, func(*modelState)), say func(string, ...any) string) {
+// commits sends what a member would commit: of all its partitions, or of some where entries
+// are sent one by one.
+func (k *walk) commits(m int) {
+	x := &k.s.members[m]
+	waits := false
+	for t := range k.tables {
+		l := &x.lanes[t]
+		waits = waits || l.phase == prepared || l.phase == doubtful
+	}
 	took := func(n *modelState, which int) {
-		for t := range w.tables {
-			l := &n.members[m].lanes[t]
-			if l.adopted || l.phase == idle || l.phase == bound {
+		y := &n.members[m]
+		for t := range k.tables {
+			l := &y.lanes[t]
+			if l.phase != prepared && l.phase != doubtful {
 				continue
 			}
 			whole := true
-			for p := range w.records {
+			for p := range k.records {
 				l.noted[p] = l.noted[p] || which&(1<<p) != 0
 				whole = whole && (l.end[p] == 0 || l.noted[p])
 			}
-			if whole {
-				l.phase, l.noted = bound, [maxP]bool{}
+			if !whole {
+				continue
+			}
+			for p := range k.records {
+				if l.end[p] > 0 {
+					y.notes[t][p] = note{job: l.job, end: l.end[p]}
+				}
+			}
+			l.phase, l.noted = bound, [maxP]bool{}
+		}
+	}
+	lost := func(n *modelState) {
+		for t := range k.tables {
+			if l := &n.members[m].lanes[t]; l.phase == prepared {
+				if l.phase = doubtful; k.without == ruleDoubt {
+					*l = lane{} // taken for a refusal: another job is made
+				}
 			}
 		}
 	}
 	choices := []int{3}
-	if w.without == ruleWhole {
+	if k.without == ruleWhole {
 		choices = []int{1, 2}
 	}
 	for _, which := range choices {
-		try := *s
-		if !w.commit(&try, m, which) {
-			continue // refused: the broker or the process itself knows better
+		what := ""
+		if which != 3 {
+			what = k.say(" %v only", bits(which))
 		}
-		if try.group == s.group && try.broken == 0 {
-			quiet := true
-			for t := range w.tables {
-				l := s.members[m].lanes[t]
-				quiet = quiet && (l.phase == idle || l.phase == bound)
-			}
-			if quiet {
-				continue
-			}
-		}
-		add(say("commits %02b", which), func(n *modelState) { w.commit(n, m, which); took(n, which) })
-		lost := func(n *modelState) {
-			for t := range w.tables {
-				if l := &n.members[m].lanes[t]; l.phase == prepared && !l.adopted {
-					if l.phase = doubtful; w.without == ruleDoubt {
-						*l = lane{} // taken for a refusal: another job is made
-					}
+		k.n = k.s
+		if !k.commit(&k.n, m, which) {
+			k.reached[refuses] = k.reached[refuses] || x.current && waits
+			for t := range k.tables {
+				if l := &x.lanes[t]; l.phase == doubtful && k.without == ruleKeep {
+					k.add(k.say("member %d is refused, and deletes job %d", m, l.job), func(n *modelState) {
+						n.jobs[l.job].state = vanished
+						n.members[m].lanes[t] = lane{}
+					})
 				}
 			}
+			continue // refused: the broker or the process itself knows better
 		}
-		fault(say("commits %02b, and the answer is lost", which), func(n *modelState) { w.commit(n, m, which); lost(n) })
-		fault(say("commits %02b, and it is lost", which), lost)
+		if k.n.group == k.s.group && k.n.broken == 0 && !waits {
+			continue
+		}
+		k.add(k.say("member %d commits%s", m, what), func(n *modelState) { k.commit(n, m, which); took(n, which) })
+		if !waits { // an answer that nobody waits for may as well be lost
+			continue
+		}
+		k.fault(k.say("member %d commits%s, and the answer is lost", m, what), func(n *modelState) {
+			k.commit(n, m, which)
+			lost(n)
+			k.reached[answerLost] = true
+		})
+		k.fault(k.say("member %d commits%s, and it is lost", m, what), func(n *modelState) {
+			lost(n)
+			k.reached[requestLost] = true
+		})
 	}
 }

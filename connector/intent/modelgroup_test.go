@@ -2,121 +2,223 @@ package intent
 
 import "fmt"
 
-type step struct {
-	what string
-	s    modelState
+// walk takes the steps that are possible from a state.
+type walk struct {
+	*modelWorld
+	s       modelState // where they begin
+	n       modelState // where one leads
+	visit   func(what string)
+	naming  bool // steps are told in words
+	reached *[kinds]bool
 }
 
-// apply lets readers see a job's rows in some partitions. Of a batch of several jobs the
-// last one carries the rows that are looked at here.
-func (w *modelWorld) apply(s *modelState, j *job, which int) {
-	for p := range maxP {
-		if j.end[p] == 0 || which&(1<<p) == 0 || j.part < w.parts {
-			continue
-		}
-		if s.sees[j.table][p] > j.end[p] {
-			s.broken = 4
-		}
-		s.sees[j.table][p] = j.end[p]
+func (k *walk) say(format string, args ...any) string {
+	if !k.naming {
+		return ""
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+func (k *walk) add(what string, f func(*modelState)) {
+	k.n = k.s
+	f(&k.n)
+	k.visit(what)
+}
+
+func (k *walk) fault(what string, f func(*modelState)) {
+	if k.s.faults < k.faults {
+		k.add(what, func(n *modelState) { n.faults++; f(n) })
 	}
 }
 
-func (w *modelWorld) next(s modelState) (all []step) {
-	add := func(what string, f func(*modelState)) {
-		n := s
-		f(&n)
-		all = append(all, step{what, n})
+// breaks notes an invariant that a step breaks.
+func (k *walk) breaks(n *modelState, what int8) {
+	if n.broken == 0 && (k.only == 0 || k.only == what) {
+		n.broken = what
 	}
-	fault := func(what string, f func(*modelState)) {
-		if s.faults < w.faults {
-			add(what, func(n *modelState) { n.faults++; f(n) })
-		}
-	}
-	for i := 1; i <= int(s.made); i++ {
-		w.target(&s, i, add, fault)
+}
+
+func (k *walk) steps() {
+	for i := int8(1); i <= k.s.made; i++ {
+		k.target(i)
 	}
 	for m := range maxM {
-		w.member(&s, m, add, fault)
+		k.member(m)
 	}
-	for p := range w.records {
-		if s.owner[p] != 0 {
-			continue
+	for m := range maxM {
+		k.assignments(m)
+	}
+}
+
+// apart reports whether the partitions of a table may be with several members. Else they go
+// together (of the worlds' partitions, any two share a table).
+func (w *modelWorld) apart() bool { return w.spreads || w.without == ruleOwner }
+
+// assignments gives a member what nobody has.
+func (k *walk) assignments(m int) {
+	// A member that was thrown out is told so before it is given anything.
+	if k.s.full || !k.s.members[m].good() {
+		return
+	}
+	if !k.apart() {
+		if k.s.owner == [maxP]int8{} {
+			k.add(k.say("all partitions go to member %d", m), func(n *modelState) {
+				for p := range k.records {
+					k.assign(n, m, p)
+				}
+			})
 		}
-		for m := range maxM {
-			// A member that was thrown out is told so before it is given anything.
-			if x := &s.members[m]; x.alive && x.gen == s.gen && !x.stale() {
-				add(fmt.Sprintf("partition %d goes to member %d", p, m), func(n *modelState) { w.assign(n, m, p) })
-			}
+		return
+	}
+	for p := range k.records {
+		if k.s.owner[p] == 0 {
+			k.add(k.say("partition %d goes to member %d", p, m), func(n *modelState) { k.assign(n, m, p) })
 		}
 	}
-	return all
+}
+
+// parallel reports whether another job of the same table runs.
+func (s *modelState) parallel(i int8) bool {
+	for o := int8(1); o <= s.made; o++ {
+		if o != i && s.jobs[o].state == running && s.jobs[o].table == s.jobs[i].table {
+			return true
+		}
+	}
+	return false
 }
 
 // target moves a job on.
-func (w *modelWorld) target(s *modelState, i int, add, fault func(string, func(*modelState))) {
-	j := s.jobs[i]
-	busy := false
-	for o := 1; o <= int(s.made); o++ {
-		busy = busy || s.jobs[o].state == running && s.jobs[o].table == j.table
+func (k *walk) target(i int8) {
+	j := k.s.jobs[i]
+	// Where partitions of a table are spread over members, only the target's 409 keeps their
+	// jobs apart: what lands then is as if it had not been sent. Elsewhere it takes them.
+	refused := k.spreads && k.without != ruleConflict && k.s.parallel(i)
+	if j.state == isNew && j.late && !refused {
+		k.add(k.say("job %d is executed", i), func(n *modelState) { k.land(n, i) })
 	}
-	if j.state == isNew && j.late && !busy {
-		add(fmt.Sprintf("job %d is executed", i), func(n *modelState) {
-			x := &n.jobs[i]
-			x.state, x.late = running, false
-			for p := range maxP {
-				if x.end[p] > 0 && x.from[p] < n.sent[x.table][p] {
-					n.broken = 5
-				}
-			}
-		})
+	if j.state == isNew {
+		k.fault(k.say("job %d expires", i), func(n *modelState) { n.jobs[i].state = vanished; k.reached[expires] = true })
 	}
-	switch j.state {
-	case running:
-		add(fmt.Sprintf("job %d is DONE", i), func(n *modelState) {
-			x := &n.jobs[i]
-			x.state = done
-			w.apply(n, x, 3)
-			if x.part == w.parts {
-				for p := range maxP {
-					n.sent[x.table][p] = max(n.sent[x.table][p], x.end[p])
-				}
+	if (j.state == isNew || j.state == running) && !j.hidden {
+		k.fault(k.say("a gateway hides job %d", i), func(n *modelState) { n.jobs[i].hidden = true; k.reached[hides] = true })
+	}
+	if j.state != running {
+		return
+	}
+	k.add(k.say("job %d is DONE", i), func(n *modelState) {
+		k.apply(n, i, 3)
+		if n.jobs[i].state = done; j.part == k.parts {
+			for p := range k.records {
+				n.done[p] |= k.rows(&j, p)
 			}
-		})
-		for which := range 4 {
-			fault(fmt.Sprintf("job %d fails, applied in partitions %02b", i, which), func(n *modelState) {
-				n.jobs[i].state = failed
-				w.apply(n, &n.jobs[i], which)
-			})
 		}
-		fault(fmt.Sprintf("job %d vanishes half applied", i), func(n *modelState) {
-			w.apply(n, &n.jobs[i], 1)
+	})
+	has := 0
+	for p := range k.records {
+		if j.end[p] > 0 {
+			has |= 1 << p
+		}
+	}
+	for which := range 4 {
+		if which&^has != 0 {
+			continue
+		}
+		k.fault(k.say("job %d fails, applied in %v", i, bits(which)), func(n *modelState) {
+			k.apply(n, i, which)
+			n.jobs[i].state = failed
+			k.reached[fails] = k.reached[fails] || which == 0
+			k.reached[failsApplied] = k.reached[failsApplied] || which == has
+			k.reached[failsHalf] = k.reached[failsHalf] || which != 0 && which != has
+		})
+		k.fault(k.say("job %d vanishes, applied in %v", i, bits(which)), func(n *modelState) {
+			k.apply(n, i, which)
 			n.jobs[i].state = vanished
+			k.reached[vanishes] = k.reached[vanishes] || which == 0
+			k.reached[vanishesApplied] = k.reached[vanishesApplied] || which == has
+			k.reached[vanishesHalf] = k.reached[vanishesHalf] || which != 0 && which != has
 		})
-		if !j.hidden {
-			fault(fmt.Sprintf("a gateway hides job %d", i), func(n *modelState) { n.jobs[i].hidden = true })
+	}
+}
+
+// bits are partitions.
+type bits int
+
+func (b bits) String() string {
+	return [...]string{"none", "partition 0", "partition 1", "both partitions"}[b]
+}
+
+// rows are the offsets of a job's rows, as bits.
+func (w *modelWorld) rows(j *job, p int) (offsets uint8) {
+	for o := j.from[p]; o < j.end[p]; o++ {
+		if w.records[p][o] == j.table {
+			offsets |= 1 << o
 		}
-	case isNew:
-		if !j.hidden {
-			fault(fmt.Sprintf("a gateway hides job %d", i), func(n *modelState) { n.jobs[i].hidden = true })
+	}
+	return offsets
+}
+
+// land begins a job, and holds it against what ran and runs.
+func (k *walk) land(n *modelState, i int8) {
+	j := &n.jobs[i]
+	j.state, j.late = running, false
+	if n.parallel(i) {
+		k.breaks(n, brokenI3)
+	}
+	alone := true
+	for m := range maxM {
+		alone = alone && n.members[m].lanes[j.table].job != i
+	}
+	k.reached[landsLate] = k.reached[landsLate] || alone
+	k.reached[secondPart] = k.reached[secondPart] || j.part == 2
+	for p := range k.records {
+		if j.end[p] == 0 {
+			continue
 		}
+		if n.done[p]&k.rows(j, p) != 0 {
+			k.breaks(n, brokenAgain)
+		}
+		before := k.rows(&job{table: j.table, end: j.from}, p)
+		if n.done[p]&before != before {
+			k.breaks(n, brokenOrder)
+		}
+	}
+}
+
+// apply lets readers see a job's rows in some partitions. The jobs of a batch carry
+// different rows.
+func (k *walk) apply(n *modelState, i int8, which int) {
+	j := &n.jobs[i]
+	for p := range k.records {
+		if j.end[p] == 0 || which&(1<<p) == 0 {
+			continue
+		}
+		sees := &n.sees[j.part-1][j.table][p]
+		if *sees > j.end[p] {
+			k.breaks(n, brokenI8)
+		}
+		*sees = j.end[p]
 	}
 }
 
 // assign gives a partition to a member, which reads what is beside its offset.
-func (w *modelWorld) assign(n *modelState, m, p int) {
+func (k *walk) assign(n *modelState, m, p int) {
 	x := &n.members[m]
-	n.owner[p] = int8(m + 1)
-	x.owns[p], x.under[p] = true, x.gen
-	for t := range w.tables {
+	n.owner[p], x.owns[p] = int8(m+1), true
+	for t := range k.tables {
 		e := n.group[p].notes[t]
 		x.pos[t][p] = max(n.group[p].off, e.mark)
-		x.notes[t][p] = e
-		x.cover[t][p], x.queue[t][p] = 0, 0
-		if e.job != 0 && e.end > n.group[p].off {
-			x.queue[t][p] = e.job
-			if w.without == ruleAdopt {
-				x.queue[t][p] = 0
-			}
+		x.notes[t][p] = note{job: e.job, end: e.end}
+		x.queue[t][p] = e.job != 0 && k.without != ruleAdopt
+		k.reached[marked] = k.reached[marked] || e.mark != 0
+	}
+}
+
+// disown takes from a member what the group had given it.
+func (s *modelState) disown(m int) {
+	for p := range s.owner {
+		if s.owner[p] == int8(m+1) {
+			s.owner[p] = 0
 		}
 	}
+	s.full = s.full && s.owner != [maxP]int8{}
 }

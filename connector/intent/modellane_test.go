@@ -1,101 +1,114 @@
 package intent
 
-func (w *modelWorld) lane(s *modelState, m, t int, add, fault func(string, func(*modelState)), say func(string, ...any) string) {
-	x := &s.members[m]
-	l := x.lanes[t]
+// lane goes on with a table.
+func (k *walk) lane(m, t int) {
+	x := &k.s.members[m]
+	l := &x.lanes[t]
 	if l.phase == idle {
-		for p := range w.records {
-			if j := x.queue[t][p]; j != 0 {
-				add(say("takes over job %d of table %d", j, t), func(n *modelState) {
-					y := &n.members[m]
-					a := lane{phase: bound, job: j, part: n.jobs[j].part, adopted: true}
-					for q := range w.records {
-						if y.queue[t][q] == j {
-							a.end[q], y.queue[t][q] = y.notes[t][q].end, 0
-						}
-					}
-					y.lanes[t] = a
-				})
+		for p := range k.records {
+			if x.queue[t][p] {
+				k.adopt(m, t, x.notes[t][p].job)
 				return
 			}
 		}
-		w.prepare(s, m, t, add, say)
+		k.prepare(m, t)
 		return
 	}
-	if l.phase != bound && !(l.phase == prepared && w.without == ruleIntent) {
+	if l.phase != bound && !(l.phase == prepared && k.without == ruleIntent) {
 		return
 	}
-	j := s.jobs[l.job]
+	j := &k.s.jobs[l.job]
 	if j.state == isNew && !j.late {
-		add(say("executes job %d", l.job), func(n *modelState) { n.jobs[l.job].late = true })
+		k.add(k.say("member %d executes job %d", m, l.job), func(n *modelState) {
+			n.jobs[l.job].late = true
+			k.reached[zombieExecutes] = k.reached[zombieExecutes] || !x.good()
+		})
 	}
-	over := func(n *modelState, delivered bool) { w.settled(n, m, t, delivered) }
+	over := func(delivered bool) func(*modelState) {
+		return func(n *modelState) { k.settled(n, m, t, delivered) }
+	}
+	again := func(part int8) func(*modelState) {
+		return func(n *modelState) {
+			y := &n.members[m].lanes[t]
+			y.job = n.make(job{state: isNew, table: int8(t), part: part, from: j.from, end: j.end})
+			y.part, y.phase, y.noted = part, prepared, [maxP]bool{}
+			if y.given && part == l.part { // without the rule nobody asks whether the rest may know of it
+				y.phase = bound
+			}
+		}
+	}
 	switch {
-	case j.hidden && w.without == ruleGone:
-		add(say("takes job %d for gone", l.job), func(n *modelState) { over(n, false) })
+	case j.hidden && k.without == ruleGone:
+		k.add(k.say("member %d takes job %d for gone", m, l.job), over(false))
 	case j.hidden: // asked again, until the API itself answers
-		add(say("asks again for job %d", l.job), func(n *modelState) { n.jobs[l.job].hidden = false })
-	case j.state == done && (l.part == w.parts || w.without == ruleParts):
-		add(say("sees that job %d is DONE", l.job), func(n *modelState) { over(n, true) })
+		k.add(k.say("member %d asks again for job %d", m, l.job), func(n *modelState) { n.jobs[l.job].hidden = false })
+	case j.state == done && (l.part == k.parts || k.without == ruleParts):
+		k.add(k.say("member %d sees that job %d is DONE", m, l.job), over(true))
 	case j.state == done && l.adopted:
-		add(say("sees that job %d is DONE, and a part only", l.job), func(n *modelState) { over(n, false) })
+		k.add(k.say("member %d sees that job %d is DONE, and a part only", m, l.job), over(false))
 	case j.state == done && l.given:
-		add(say("sees that job %d is DONE, a part of a batch that it has not whole", l.job), func(n *modelState) { over(n, false) })
+		k.add(k.say("member %d sees that job %d is DONE, a part of a batch that it has not whole", m, l.job), over(false))
 	case j.state == done:
-		if s.made < w.jobs {
-			add(say("makes the next part after job %d", l.job), func(n *modelState) {
-				n.made++
-				n.jobs[n.made] = job{state: isNew, table: int8(t), part: l.part + 1, from: j.from, end: j.end}
-				y := &n.members[m].lanes[t]
-				y.job, y.part, y.phase, y.noted = n.made, l.part+1, prepared, [maxP]bool{}
-			})
+		k.add(k.say("member %d makes the next part after job %d", m, l.job), again(l.part+1))
+	case j.state != failed && j.state != vanished:
+	case l.adopted || l.given && k.without != ruleBinds:
+		k.add(k.say("member %d sees that job %d did not deliver: reads its rows again", m, l.job), over(false))
+	default:
+		k.add(k.say("member %d makes job %d again from its batch", m, l.job), again(l.part))
+	}
+}
+
+// adopt takes over a job that is noted.
+func (k *walk) adopt(m, t int, j int8) {
+	k.add(k.say("member %d takes over job %d of table %d", m, j, t), func(n *modelState) {
+		y := &n.members[m]
+		a := lane{phase: bound, job: j, part: n.jobs[j].part, adopted: true}
+		for p := range k.records {
+			if y.queue[t][p] && y.notes[t][p].job == j {
+				a.end[p], y.queue[t][p] = y.notes[t][p].end, false
+			}
 		}
-	case j.state == failed || j.state == vanished:
-		if l.adopted || l.given && w.without != ruleBinds {
-			add(say("sees that job %d did not deliver: reads its rows again", l.job), func(n *modelState) { over(n, false) })
-		} else if s.made < w.jobs {
-			add(say("makes job %d again from its batch", l.job), func(n *modelState) {
-				n.made++
-				n.jobs[n.made] = job{state: isNew, table: int8(t), part: l.part, from: j.from, end: j.end}
-				y := &n.members[m].lanes[t]
-				y.job, y.phase, y.noted = n.made, prepared, [maxP]bool{}
-				if l.given { // without the rule nobody asks whether the rest may know of it
-					y.phase = bound
-				}
-			})
+		y.lanes[t] = a
+		k.reached[adopts] = true
+	})
+}
+
+// settled has a member draw its conclusion from a job that has ended. What is not delivered
+// stays noted.
+func (k *walk) settled(n *modelState, m, t int, delivered bool) {
+	x := &n.members[m]
+	l := x.lanes[t]
+	x.lanes[t] = lane{}
+	for p := range k.records {
+		if delivered && l.end[p] > 0 {
+			x.pos[t][p], x.notes[t][p] = max(x.pos[t][p], l.end[p]), note{}
 		}
+	}
+	if delivered && !l.adopted && !l.given {
+		x.del = l.job
 	}
 }
 
 // prepare makes a job of the table's next rows, as few or as many as may be.
-func (w *modelWorld) prepare(s *modelState, m, t int, add func(string, func(*modelState)), say func(string, ...any) string) {
-	x := &s.members[m]
-	if s.made >= w.jobs {
-		return
-	}
-	for p := range w.records {
-		for q := range w.records {
-			if x.queue[t][p] != 0 || x.queue[t][q] != 0 {
-				return
-			}
-		}
-	}
+func (k *walk) prepare(m, t int) {
+	x := &k.s.members[m]
+	var buffer [maxP][4]int8
 	var ends [maxP][]int8
 	for p := range maxP {
-		ends[p] = []int8{0}
-		if p >= len(w.records) || !x.owns[p] {
+		ends[p] = append(buffer[p][:0], 0)
+		if p >= len(k.records) || !x.owns[p] {
 			continue
 		}
-		last := int8(0)
-		for o, table := range w.records[p] {
-			if table == int8(t) && int8(o) >= x.pos[t][p] {
-				last = int8(o) + 1
-				if last >= x.cover[t][p] {
-					ends[p] = append(ends[p], last)
-				}
+		cover := x.notes[t][p].end
+		if k.without == ruleCover {
+			cover = 0
+		}
+		for o, table := range k.records[p] {
+			if end := int8(o) + 1; table == int8(t) && int8(o) >= x.pos[t][p] && end >= cover {
+				ends[p] = append(ends[p], end)
 			}
 		}
-		if x.cover[t][p] > x.pos[t][p] && len(ends[p]) > 1 {
+		if cover > x.pos[t][p] && len(ends[p]) > 1 {
 			ends[p] = ends[p][1:] // it must be in
 		}
 	}
@@ -105,36 +118,16 @@ func (w *modelWorld) prepare(s *modelState, m, t int, add func(string, func(*mod
 				continue
 			}
 			end := [maxP]int8{e0, e1}
-			add(say("makes a job of table %d up to %v", t, end[:len(w.records)]), func(n *modelState) {
-				n.made++
+			k.add(k.say("member %d makes a job of table %d up to %v", m, t, end[:len(k.records)]), func(n *modelState) {
 				y := &n.members[m]
-				n.jobs[n.made] = job{state: isNew, table: int8(t), part: 1, from: y.pos[t], end: end}
-				y.lanes[t] = lane{phase: prepared, job: n.made, part: 1, end: end}
+				j := n.make(job{state: isNew, table: int8(t), part: 1, from: y.pos[t], end: end})
+				for p := range maxP {
+					if end[p] == 0 {
+						n.jobs[j].from[p] = 0
+					}
+				}
+				y.lanes[t] = lane{phase: prepared, job: j, part: 1, end: end}
 			})
 		}
-	}
-}
-
-// settled has a member draw its conclusion from a job that has ended.
-func (w *modelWorld) settled(n *modelState, m, t int, delivered bool) {
-	x := &n.members[m]
-	l := x.lanes[t]
-	x.lanes[t] = lane{}
-	for p := range w.records {
-		if l.end[p] == 0 || !x.owns[p] {
-			continue
-		}
-		if delivered {
-			x.pos[t][p], x.notes[t][p] = max(x.pos[t][p], l.end[p]), note{}
-			x.cover[t][p] = 0
-			continue
-		}
-		x.notes[t][p] = note{job: l.job, end: l.end[p]}
-		if w.without != ruleCover {
-			x.cover[t][p] = l.end[p]
-		}
-	}
-	if delivered && !l.adopted && !l.given {
-		x.del = l.job
 	}
 }
