@@ -9,7 +9,10 @@
 // owned by one goroutine at a time and handed over.
 package schema
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Kind is the neutral type of a column. The kinds are those that the targets
 // know; every source type maps to one of them (see package debezium).
@@ -59,6 +62,10 @@ type Type struct {
 	// widen when a later value does not fit; it never narrows.
 	Inferred bool
 }
+
+// Declared is the length that a column of a String is declared with. fallback is that of one
+// whose source tells none.
+func (t *Type) Declared(fallback int) int { return max(cmp.Or(t.Length, fallback), t.Longest) }
 
 // Column is a column of a table.
 type Column struct {

@@ -1,7 +1,6 @@
 package celonis
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -201,7 +200,7 @@ func (s *Sink) document(job *push.Job) *jobDocument {
 		case c.Type.Precision > 0:
 			col.ColumnType = schema.Float.String() // the platform has no DECIMAL
 		case c.Type.Kind == schema.String:
-			col.FieldLength = max(cmp.Or(c.Type.Length, s.opt.FallbackLength), c.Type.Longest)
+			col.FieldLength = c.Type.Declared(s.opt.FallbackLength)
 		}
 		d.TableSchema.Columns = append(d.TableSchema.Columns, col)
 	}

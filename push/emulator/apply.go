@@ -66,7 +66,7 @@ func (e *Emulator) apply(j *job, half bool) error {
 		return err
 	}
 	for _, f := range up {
-		if err := t.grow(f, &j.doc, e.opt.WholeFiles); err != nil {
+		if err := t.grow(f, &j.doc, &e.opt); err != nil {
 			return err
 		}
 	}
@@ -130,9 +130,8 @@ func keyText(f *file, at []int, row int) string {
 	return b.String()
 }
 
-// grow gives the table the columns of an upsert file, under the job's strategy. whole is
-// Options.WholeFiles.
-func (t *Table) grow(f *file, d *document, whole bool) error {
+// grow gives the table the columns of an upsert file, under the job's strategy.
+func (t *Table) grow(f *file, d *document, opt *Options) error {
 	fresh := len(t.Columns) == 0
 	declared := map[string]int{}
 	if d.TableSchema != nil {
@@ -143,10 +142,11 @@ func (t *Table) grow(f *file, d *document, whole bool) error {
 	for _, c := range f.columns {
 		at := t.index(c.name)
 		if at >= 0 {
+			kept := opt.KeepLengths && t.Columns[at].Type == "STRING"
 			if err := t.widen(at, c.typ); err != nil {
 				return fmt.Errorf("column %s of %s is %s, the file has %s", c.name, t.Name, t.Columns[at].Type, c.typ)
 			}
-			if c.typ == "STRING" { // whether the platform lengthens a column that exists is not documented
+			if c.typ == "STRING" && !kept {
 				t.Columns[at].Length = max(t.Columns[at].Length, declared[strings.ToLower(c.name)])
 			}
 			continue
@@ -169,7 +169,7 @@ func (t *Table) grow(f *file, d *document, whole bool) error {
 			t.Rows[k] = append(row, nil)
 		}
 	}
-	if !fresh && whole && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
+	if !fresh && opt.WholeFiles && d.UpsertStrategy == "UPSERT_WITH_UNCHANGED_METADATA" && len(f.columns) != len(t.Columns) {
 		return words("Columns have changed. Table won't be delta loaded. Please perform a full load instead.")
 	}
 	return nil

@@ -39,6 +39,10 @@ type Options struct {
 	// WholeFiles has a job under UPSERT_WITH_UNCHANGED_METADATA fail whose files lack a
 	// column of the table. Otherwise the rows keep what they have there.
 	WholeFiles bool
+	// KeepLengths has the columns of a table keep the lengths that they were made with, so that
+	// longer strings are cut there. Otherwise a job that declares one longer lengthens it: the
+	// documents leave that open.
+	KeepLengths bool
 	// OnChunk is handed each chunk that was taken, under the emulator's lock.
 	OnChunk func(table, kind string, data []byte)
 	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in

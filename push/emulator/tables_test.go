@@ -58,3 +58,21 @@ func TestApply(t *testing.T) {
 		}
 	}
 }
+
+// TestLengths: a job that declares a column longer lengthens it, or does not.
+func TestLengths(t *testing.T) {
+	for keep, want := range map[bool]string{false: "äöüß", true: "äöü"} {
+		e := New(Options{KeepLengths: keep})
+		for _, length := range []int{3, 4} {
+			f := &file{rows: 1, columns: []fileColumn{{name: "id", typ: "INTEGER", values: []any{int64(1)}}, {name: "s", typ: "STRING", values: []any{"äöüß"}}}}
+			j := &job{doc: document{Type: "DELTA", TargetName: "t", Keys: []string{"id"}, TableSchema: &tableTransport{Columns: []columnTransport{{ColumnName: "S", FieldLength: length}}}},
+				chunks: []*chunk{{doc: chunkDocument{Type: "UPSERT"}, file: f}}}
+			if err := e.apply(j, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := e.tables["t"].Rows["int64:1|"][1]; got != want {
+			t.Errorf("keep %v: %v, want %s", keep, got, want)
+		}
+	}
+}
