@@ -31,9 +31,11 @@ const (
 // avroWorld is a world with a registry whose state the test decides.
 type avroWorld struct {
 	*world
-	fake       *srfake.Registry
-	down       atomic.Bool
-	key, value *goavro.Codec
+	fake *srfake.Registry
+	down atomic.Bool
+	// unversioned registries do not say which versions a subject has.
+	unversioned atomic.Bool
+	key, value  *goavro.Codec
 }
 
 func newAvroWorld(t *testing.T, topics ...string) (*avroWorld, Options) {
@@ -44,6 +46,10 @@ func newAvroWorld(t *testing.T, topics ...string) (*avroWorld, Options) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.down.Load() {
 			http.Error(w, "away", http.StatusServiceUnavailable)
+			return
+		}
+		if a.unversioned.Load() && strings.HasSuffix(r.URL.Path, "/versions") {
+			http.NotFound(w, r)
 			return
 		}
 		a.fake.Handler().ServeHTTP(w, r)

@@ -35,6 +35,9 @@ type Options struct {
 	Pusher     *push.Pusher
 	Exclusive  bool // one job at a time, over all tables
 	DeleteJobs bool // delete jobs that are DONE and committed
+	// WholeFiles says that files are to have each column that their table has at the target,
+	// also one that rows no longer have.
+	WholeFiles bool
 
 	// Memory is the target where it may forget what was delivered; nil: it does not. Rewind
 	// then has everything read again from the earliest records; else all tables are held.

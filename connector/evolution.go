@@ -81,10 +81,10 @@ func (c *Connector) changed(l *lane, change ColumnChange) {
 }
 
 // left notes that a column is no longer in the rows, or in their schema. This process still has
-// it in each file, as NULL; the next one will not know that it was there.
+// it in each file, as NULL; the next one may not know that it was there.
 func (c *Connector) left(column debezium.Left) {
 	l := c.lane(column.Table)
-	text := fmt.Sprintf("left the rows and is NULL from now on; a restart forgets it, unless it stands under tables.%s.types in the tables file", column.Table)
+	text := fmt.Sprintf("left the rows and is NULL from now on; a restart forgets it, unless a schema registry tells it or it stands under tables.%s.types in the tables file", column.Table)
 	if l.held != "" || slices.ContainsFunc(l.changes, func(have ColumnChange) bool { return have.Column == column.Column && have.Change == text }) {
 		return // another partition has told it
 	}

@@ -2,18 +2,15 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/schema"
-	"github.com/sluice-cdc/sluice/schema/debezium"
 )
 
 // located says where assigned partitions stand, or why that is not known yet.
@@ -58,49 +55,6 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 		}
 		return located{parts, at, c.recallAll(parts, at), was, state, err, wait}
 	})
-}
-
-// recallAll recalls what rows of partitions look like. It gives up after a while, for not
-// to begin would be worse than to begin without.
-func (c *Connector) recallAll(parts []*partition, at map[kafka.Partition]kafka.Location) (known []*schema.Rows) {
-	ctx, cancel := context.WithTimeout(c.hard, 2*commitTimeout)
-	defer cancel()
-	var failed error
-	for _, p := range parts {
-		if fetch := at[p.Partition].Earlier; fetch != nil {
-			recs, err := fetch(ctx)
-			if err != nil {
-				failed = fmt.Errorf("%v: %w", p.Partition, err)
-			}
-			known = append(known, c.recall(ctx, p, recs)...)
-		}
-	}
-	if failed != nil && c.hard.Err() == nil {
-		c.log.Warn("what was delivered before cannot be looked at; the first files may lack columns that the next rows do not have", "error", failed)
-	}
-	return known
-}
-
-// recall decodes records that were delivered before, so that the columns which a table
-// has at the target are in its files from the first on, though no row of this process has
-// had them yet. It teaches the partition's decoder too. What cannot be decoded, or has a
-// schema that cannot be had now, teaches nothing.
-func (c *Connector) recall(ctx context.Context, p *partition, recs []*kgo.Record) []*schema.Rows {
-	for _, r := range recs {
-		rec := recordOf(r, nil)
-		for range 3 { // its key's schema and its value's may both be lacking
-			_, err := p.decoder.Decode(rec)
-			var need *debezium.NeedSchema
-			if !errors.As(err, &need) || c.opt.Registry.Fetch(ctx, need.ID) != nil {
-				break
-			}
-		}
-	}
-	runs := p.decoder.Take(nil)
-	for _, rows := range runs {
-		rows.Truncate(0) // the columns tell it
-	}
-	return runs
 }
 
 // onLocated begins to read partitions where the group's offsets say, with what the

@@ -48,6 +48,7 @@ func toCelonis(opt *connector.Options, cfg *config.Config, t *telemetry.Telemetr
 		FreeConflicts: !cfg.Celonis.CountConflict,
 		Attempts:      cfg.Celonis.JobAttempts, MinBackoff: time.Second, MaxBackoff: time.Minute,
 	}
+	opt.WholeFiles = true
 	opt.Exclusive, opt.DeleteJobs = cfg.Celonis.ConflictScope != "table", cfg.Celonis.DeleteJobs
 	return nil
 }

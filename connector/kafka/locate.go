@@ -34,6 +34,9 @@ type Location struct {
 	// Earlier fetches the last records before the committed offset, as far as they are
 	// there and have a few megabytes together; nil if there is none.
 	Earlier func(context.Context) ([]*kgo.Record, error)
+	// Oldest fetches the first records that are there, as Earlier the last ones; nil if
+	// Earlier has them.
+	Oldest func(context.Context) ([]*kgo.Record, error)
 }
 
 // Locate asks the brokers where assigned partitions stand. It may be called
@@ -90,6 +93,12 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
 			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
 				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
+			}
+			if l.Start < at.At-lookBack {
+				l.Oldest = func(ctx context.Context) ([]*kgo.Record, error) {
+					recs, _, _, err := fetch(ctx, c.cl, c.opt.FetchBytes, d, p, l.Start)
+					return recs[:min(len(recs), lookBack)], err
+				}
 			}
 		}
 		located[p] = l
