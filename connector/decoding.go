@@ -269,7 +269,7 @@ func (c *Connector) add(p *partition, rows *schema.Rows) {
 	if rows.Ops[from] == schema.Truncate && !c.sole(p, rows.Table) {
 		hold(c.holdTable(rows.Table, Hold{
 			Table: rows.Table, Topic: p.Topic, Partition: new(p.ID), Offset: new(first),
-			Reason: "a TRUNCATE of a table that has more than one partition, which have no order among them",
+			Reason: "a TRUNCATE of a table that has more than one partition: the others may have brought rows of after it, and may still bring some of before",
 			Remedy: fmt.Sprintf("empty the target table by hand, move the group's offset past this record and restart; let the topic have one partition, or set tables.%s.truncate: ignore in the tables file", rows.Table),
 		}))
 		c.pause(p)
