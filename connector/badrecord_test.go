@@ -201,7 +201,7 @@ func header(r *kgo.Record, name string) string {
 // deadLetters reads so many records of the dead-letter topic.
 func (w *world) deadLetters(n int) (all []*kgo.Record) {
 	w.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ConsumeTopics("dead"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.BrokerMaxReadBytes(200_000_000))
 	if err != nil {
 		w.t.Fatal(err)
 	}

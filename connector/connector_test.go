@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -197,50 +195,6 @@ func TestDeadLetterTopicMissing(t *testing.T) {
 	}
 	if lag := w.lag("shop.public.a"); lag != 1 {
 		t.Errorf("lag %d: the record was passed without being written", lag)
-	}
-}
-
-// TestLargeDeadLetter: a record larger than what clients write by default is put aside
-// whole where the topic takes it, and else held with the setting that would.
-func TestLargeDeadLetter(t *testing.T) {
-	t.Parallel()
-	for name, limit := range map[string]string{"taken": "16000000", "refused": "1000000"} {
-		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, emulator.Options{}, "shop.public.other")
-			for topic, most := range map[string]string{"shop.public.a": "16000000", "dead": limit} {
-				if err := w.cluster.CreateTopic(topic, 1, map[string]string{"max.message.bytes": most}); err != nil {
-					t.Fatal(err)
-				}
-			}
-			cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ProducerBatchMaxBytes(16_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer cl.Close()
-			text := make([]byte, 6_000_000)
-			rand.NewChaCha8([32]byte{}).Read(text) // which hardly shrinks
-			_, value := change("shop.public.a", "c", 1, base64.StdEncoding.EncodeToString(text))
-			rec := &kgo.Record{Topic: "shop.public.a", Key: []byte(`{"id":1}`), Value: []byte(value)}
-			if err := cl.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
-				t.Fatal(err)
-			}
-			opt := w.options("shop.public.a")
-			opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
-			opt.Decoder.MaxLength = 16250
-			c, _ := w.run(opt)
-			if name == "taken" {
-				w.eventually("put aside", func() bool { return w.lag("shop.public.a") == 0 && c.Status().Totals.DeadLettered == 1 })
-				got := w.deadLetters(1)[0]
-				if string(got.Value) != value || !strings.Contains(header(got, "exception.message"), "table public_a, column v: a string of 8000000 characters") {
-					t.Errorf("%d bytes, %s", len(got.Value), header(got, "exception.message"))
-				}
-				return
-			}
-			w.eventually("held", func() bool { return len(c.Status().Holds) == 1 })
-			if h := c.Status().Holds[0]; !strings.Contains(h.Remedy, "max.message.bytes") {
-				t.Errorf("the hold says %+v", h)
-			}
-		})
 	}
 }
 

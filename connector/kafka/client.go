@@ -66,11 +66,21 @@ const ClientID = "sluice"
 // Pattern reports whether the topics are given by a pattern.
 func (o *Options) Pattern() bool { return len(o.Topics) == 1 && strings.HasPrefix(o.Topics[0], "^") }
 
+const (
+	// largestAnswer is more than any record makes that brokers take without being told to
+	// (socket.request.max.bytes, 100 MiB), and less than the first bytes of a TLS alert read
+	// as a size, which are so known for one.
+	largestAnswer = 0x15 << 24
+	// largestRecord is the most that the client writes in a batch.
+	largestRecord = 1 << 30
+)
+
 // connection is how to reach the brokers and log in.
 func (o *Options) connection() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(o.Brokers...),
 		kgo.ClientID(ClientID),
+		kgo.BrokerMaxReadBytes(largestAnswer),
 		kgo.WithLogger(quiet{kslog.New(o.Logger)}),
 	}
 	if o.TLS != nil {
@@ -104,9 +114,11 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.SessionTimeout(o.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, o.SessionTimeout/3)),
-		// A dead letter may be as large as any record, and a request of brokers that are not
-		// told otherwise (socket.request.max.bytes); they have the last word.
-		kgo.ProducerBatchMaxBytes(100<<20),
+		// Whatever was read can be written as a dead letter, which has some headers more; the
+		// brokers have the last word.
+		kgo.MaxDecompressBatchBytes(largestRecord-1<<20),
+		kgo.ProducerBatchMaxBytes(largestRecord),
+		kgo.BrokerMaxWriteBytes(largestRecord),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),

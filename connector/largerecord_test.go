@@ -1,0 +1,113 @@
+package connector
+
+import (
+	"encoding/base64"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// TestLargeDeadLetter: a record larger than what clients write by default is put aside
+// whole where the topic takes it, and else held with the setting that would.
+func TestLargeDeadLetter(t *testing.T) {
+	t.Parallel()
+	for name, limit := range map[string]string{"taken": "16000000", "refused": "1000000"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.other")
+			for topic, most := range map[string]string{"shop.public.a": "16000000", "dead": limit} {
+				if err := w.cluster.CreateTopic(topic, 1, map[string]string{"max.message.bytes": most}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.ProducerBatchMaxBytes(16_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer cl.Close()
+			text := make([]byte, 6_000_000)
+			rand.NewChaCha8([32]byte{}).Read(text) // which hardly shrinks
+			_, value := change("shop.public.a", "c", 1, base64.StdEncoding.EncodeToString(text))
+			rec := &kgo.Record{Topic: "shop.public.a", Key: []byte(`{"id":1}`), Value: []byte(value)}
+			if err := cl.ProduceSync(t.Context(), rec).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+			w.insert("shop.public.other", 0, 10)
+			opt := w.options("shop.public.a", "shop.public.other")
+			opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
+			opt.Decoder.MaxLength = 16250
+			c, _ := w.run(opt)
+			if name == "taken" {
+				w.eventually("put aside", func() bool { return w.lag("shop.public.a") == 0 && c.Status().Totals.DeadLettered == 1 })
+				got := w.deadLetters(1)[0]
+				if string(got.Value) != value || !strings.Contains(header(got, "exception.message"), "table public_a, column v: a string of 8000000 characters") {
+					t.Errorf("%d bytes, %s", len(got.Value), header(got, "exception.message"))
+				}
+				return
+			}
+			w.eventually("held", func() bool { return len(c.Status().Holds) == 1 && w.equal() })
+			if h := c.Status().Holds[0]; !strings.Contains(h.Remedy, "max.message.bytes") {
+				t.Errorf("the hold says %+v", h)
+			}
+		})
+	}
+}
+
+// TestHugeRecord: a record of 100 MB, more than brokers take in a request unless they are
+// told otherwise, holds its table; with a dead-letter topic it is put aside whole. Either
+// way all others arrive.
+func TestHugeRecord(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.other")
+	for _, topic := range []string{"shop.public.a", "dead"} {
+		if err := w.cluster.CreateTopic(topic, 2, map[string]string{"max.message.bytes": "200000000"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.BrokerMaxWriteBytes(200_000_000), kgo.ProducerBatchMaxBytes(200_000_000), kgo.ProducerBatchCompression(kgo.NoCompression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	noise := make([]byte, 3<<18)
+	rand.NewChaCha8([32]byte{}).Read(noise) // which hardly shrinks
+	_, value := change("shop.public.a", "c", 2, "TEXT")
+	value = strings.Replace(value, "TEXT", strings.Repeat(base64.StdEncoding.EncodeToString(noise), 100), 1)
+	w.put("shop.public.a", "c", 0, "before")
+	if err := cl.ProduceSync(t.Context(), &kgo.Record{Topic: "shop.public.a", Key: []byte(`{"id":2}`), Value: []byte(value)}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	w.put("shop.public.a", "c", 4, "after")
+	w.put("shop.public.a", "c", 1, "beside")
+	w.insert("shop.public.other", 0, 10)
+
+	opt := w.options("shop.public.a", "shop.public.other")
+	opt.Decoder.MaxLength = 16250
+	const reason = "table public_a, column v: a string of 104857600 characters where 16250 are declared"
+	c, stop := w.run(opt)
+	w.eventually("held", func() bool { return len(c.Status().Holds) == 1 && w.rows("public_other") == 10 })
+	if h := c.Status().Holds[0]; h.Where() != "table public_a, at shop.public.a/0 offset 1" || !strings.HasPrefix(h.Reason, reason) || !strings.Contains(h.Remedy, "SLUICE_DEADLETTER_TOPIC") {
+		t.Errorf("the hold is of %s, says %.300q, and to %q", h.Where(), h.Reason, h.Remedy)
+	}
+	stop()
+	if lag := w.lag("shop.public.a"); lag < 2 {
+		t.Errorf("lag %d: the record was passed", lag)
+	}
+
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
+	c, stop = w.run(opt)
+	w.eventually("put aside", func() bool {
+		return c.Status().Totals.DeadLettered == 1 && w.equal() && w.lag("shop.public.a") == 0
+	})
+	if s := c.Status(); len(s.Holds) > 0 {
+		t.Errorf("on hold: %+v", s.Holds)
+	}
+	stop()
+	w.check()
+	if got := w.deadLetters(1)[0]; string(got.Key) != `{"id":2}` || string(got.Value) != value || !strings.HasPrefix(header(got, "exception.message"), reason) {
+		t.Errorf("%d bytes of %d, %.300q", len(got.Value), len(value), header(got, "exception.message"))
+	}
+}
