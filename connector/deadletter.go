@@ -50,15 +50,24 @@ func (c *Connector) deadLetter(p *partition, b badRecord) {
 	c.deadBytes += size
 	rec, reason := deadLetterRecord(c.opt.DeadLetterTopic, b), b.err.Reason
 	c.worker(func() any {
-		return deadLettered{part, at, id, size, reason, c.writeDeadLetter(rec)}
+		return deadLettered{part, at, id, size, reason, c.writeDeadLetter(rec, time.Minute)}
 	})
 }
 
-// writeDeadLetter tries until the record is written or a try fails for a reason that
-// time does not mend. A broker that is away is none.
-func (c *Connector) writeDeadLetter(rec *kgo.Record) error {
+// maxRequest is what brokers take in a request unless they are told otherwise
+// (socket.request.max.bytes), but for what stands in it beside a record.
+const maxRequest = 100<<20 - 1<<10
+
+// errCutOff is what becomes of a record above maxRequest: brokers do not answer such a request
+// but close the connection, as if they went away.
+var errCutOff = errors.New("the brokers answer, but not to a request of its size")
+
+// writeDeadLetter tries for so long at a time until the record is written or a try fails
+// for a reason that time does not mend. A broker that is away is none.
+func (c *Connector) writeDeadLetter(rec *kgo.Record, try time.Duration) error {
+	size := kafka.Size([]*kgo.Record{rec})
 	for {
-		ctx, cancel := context.WithTimeout(c.hard, time.Minute)
+		ctx, cancel := context.WithTimeout(c.hard, try)
 		done := make(chan error, 1)
 		again := *rec // the client notes in it where it went
 		c.consumer.Produce(ctx, &again, func(err error) { done <- err })
@@ -66,6 +75,9 @@ func (c *Connector) writeDeadLetter(rec *kgo.Record) error {
 		cancel()
 		if err == nil || c.hard.Err() != nil || !(kerr.IsRetriable(err) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kgo.ErrRecordTimeout)) || errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return err
+		}
+		if size > maxRequest && c.consumer.Ping(c.hard) == nil {
+			return fmt.Errorf("%w, %d bytes: %w", errCutOff, size, err)
 		}
 		c.log.Warn("a bad record cannot be written to the dead-letter topic; trying again", "deadletter", rec.Topic, "error", err)
 	}
@@ -110,8 +122,11 @@ func (c *Connector) onDeadLettered(d deadLettered) {
 	// The offset stays held, unless the partition was given away.
 	if _, held := c.ledger.First(d.part, d.holder); held && c.hard.Err() == nil {
 		remedy := fmt.Sprintf("create the topic %s (SLUICE_DEADLETTER_TOPIC) and allow this client to write to it, then restart", c.opt.DeadLetterTopic)
-		if errors.Is(d.err, kerr.MessageTooLarge) {
+		switch {
+		case errors.Is(d.err, kerr.MessageTooLarge):
 			remedy = fmt.Sprintf("raise max.message.bytes of the topic %s (SLUICE_DEADLETTER_TOPIC) above the size of the record with its headers, then restart", c.opt.DeadLetterTopic)
+		case errors.Is(d.err, errCutOff):
+			remedy = fmt.Sprintf("raise socket.request.max.bytes of the brokers, and max.message.bytes of the topic %s (SLUICE_DEADLETTER_TOPIC), above the size of the record with its headers, then restart", c.opt.DeadLetterTopic)
 		}
 		c.holdTopic(Hold{Topic: d.part.Topic, Partition: new(d.part.ID), Offset: &d.offset, Remedy: remedy,
 			Reason: "a bad record could not be written to the dead-letter topic: " + d.err.Error()})

@@ -2,12 +2,17 @@ package connector
 
 import (
 	"encoding/base64"
+	"errors"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -109,5 +114,35 @@ func TestHugeRecord(t *testing.T) {
 	w.check()
 	if got := w.deadLetters(1)[0]; string(got.Key) != `{"id":2}` || string(got.Value) != value || !strings.HasPrefix(header(got, "exception.message"), reason) {
 		t.Errorf("%d bytes of %d, %.300q", len(got.Value), len(value), header(got, "exception.message"))
+	}
+}
+
+// TestDeadLetterCutOff: a request that the brokers hang up on is tried again, for they may
+// be away; one that is so large that it is the reason is given up, with the remedy.
+func TestDeadLetterCutOff(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "dead")
+	var produced atomic.Int64
+	w.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		if produced.Add(1) > 3 {
+			return nil, nil, false
+		}
+		return nil, errors.New("larger than socket.request.max.bytes"), true
+	})
+	opt := w.options("shop.public.a")
+	opt.DeadLetterTopic, opt.DeadLetterLimit = "dead", 5
+	c := w.idle(opt)
+	if err := c.writeDeadLetter(&kgo.Record{Topic: "dead", Value: []byte("small")}, 50*time.Millisecond); err != nil {
+		t.Errorf("a small one: %v", err)
+	}
+	produced.Store(-1_000_000)
+	p := &partition{Partition: kafka.Partition{Topic: "shop.public.a"}}
+	c.parts[p.Partition] = p
+	c.ledger.Assign(p.Partition)
+	c.ledger.Hold(p.Partition, 0, 1)
+	err := c.writeDeadLetter(&kgo.Record{Topic: "dead", Value: make([]byte, 100<<20)}, 50*time.Millisecond)
+	c.onDeadLettered(deadLettered{part: p.Partition, holder: 1, err: err})
+	if h := c.holds; len(h) != 1 || h[0].Where() != "topic shop.public.a, at shop.public.a/0 offset 0" || !strings.Contains(h[0].Remedy, "socket.request.max.bytes") {
+		t.Errorf("%v: the holds say %+v", err, h)
 	}
 }

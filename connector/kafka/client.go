@@ -119,6 +119,8 @@ func (o *Options) kgo() []kgo.Opt {
 		kgo.MaxDecompressBatchBytes(largestRecord-1<<20),
 		kgo.ProducerBatchMaxBytes(largestRecord),
 		kgo.BrokerMaxWriteBytes(largestRecord),
+		// A try to write one ends when it is told to, though the brokers may have got it.
+		kgo.AllowIdempotentProduceCancellation(),
 		kgo.RebalanceTimeout(o.RebalanceTimeout),
 		kgo.MetadataMaxAge(o.MetadataAge),
 		kgo.MetadataMinAge(min(o.MetadataAge, time.Second)),

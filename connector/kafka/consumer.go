@@ -304,6 +304,9 @@ func (c *Consumer) Resume(parts []Partition) {
 	c.cl.ResumeFetchPartitions(m)
 }
 
+// Ping asks for a sign of life of any broker.
+func (c *Consumer) Ping(ctx context.Context) error { return c.cl.Ping(ctx) }
+
 // Produce writes a record and calls done when it is acknowledged by all in-sync
 // replicas, or has failed.
 func (c *Consumer) Produce(ctx context.Context, r *kgo.Record, done func(error)) {
