@@ -83,6 +83,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 func (c *Connector) fetched(e kafka.Fetched) {
 	for id, err := range e.Errors {
 		p := c.parts[id]
+		var bomb *kgo.ErrDecompressTooLarge
 		switch {
 		case id.Topic == "": // the client as a whole
 			if c.brokers.fail(c.now, err.Error()) {
@@ -102,6 +103,10 @@ func (c *Connector) fetched(e kafka.Fetched) {
 				Reason: "the topic was deleted while Sluice read it; a topic that was made anew under its name is another one: " + err.Error(),
 				Remedy: anew(p.Topic)})
 			c.awaitSuccessor(p.Topic)
+		case errors.As(err, &bomb): // the client does not fetch the partition any more
+			c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: new(bomb.Offset),
+				Reason: "a batch of records that decompresses to more than 1 GiB: " + err.Error(),
+				Remedy: fmt.Sprintf("mend the source, and move the group's offset of this partition to %d, behind the batch; then restart", bomb.NextOffset)})
 		default:
 			if c.brokers.fail(c.now, fmt.Sprintf("%v: %v", id, err)) {
 				c.log.Warn("fetch failed; trying again", "partition", id.String(), "error", err)

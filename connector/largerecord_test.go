@@ -146,3 +146,17 @@ func TestDeadLetterCutOff(t *testing.T) {
 		t.Errorf("%v: the holds say %+v", err, h)
 	}
 }
+
+// TestDecompressionBomb: a batch that the client does not unpack stops its topic by name,
+// for the client does not fetch its partition again.
+func TestDecompressionBomb(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	p := &partition{Partition: kafka.Partition{Topic: "shop.public.a", ID: 1}}
+	c.parts[p.Partition] = p
+	c.ledger.Assign(p.Partition)
+	c.fetched(kafka.Fetched{Errors: map[kafka.Partition]error{p.Partition: &kgo.ErrDecompressTooLarge{Topic: p.Topic, Partition: 1, Offset: 7, NextOffset: 9}}})
+	if h := c.holds; len(h) != 1 || h[0].Where() != "topic shop.public.a, at shop.public.a/1 offset 7" || !strings.Contains(h[0].Reason, "1 GiB") || !strings.Contains(h[0].Remedy, "to 9, behind the batch") {
+		t.Errorf("the holds say %+v", h)
+	}
+}
