@@ -56,6 +56,7 @@ var badRecords = []struct {
 	{name: "an unknown schema", key: badAvroKey, value: framed(77, []byte{0}), want: "schema 77 is not in the registry"},
 	{name: "a schema of no id", key: badAvroKey, value: "\x00\xff\xff\xff\xff\x00", want: "not in the frame of a registry"},
 	{name: "Avro cut short", key: badAvroKey, value: framed(2, []byte{0, 2, 2}), want: "do not fit their Avro schema"},
+	{name: "broken UTF-8 in Avro", key: badAvroKey, value: framed(2, bytes.Replace(badAvroRow, []byte("x"), []byte{0xff}, 1)), want: "not valid UTF-8", column: "v"},
 	{name: "a union's branch below zero", key: badAvroKey, value: framed(2, []byte{0, 1, 2, 0}), want: "do not fit their Avro schema"},
 	{name: "a length beyond the record", key: badAvroKey, value: framed(2, []byte{0, 2, 2, 0xfe, 0xff, 0xff, 0xff, 0x0f}), want: "do not fit their Avro schema"},
 	{name: "an array's block of a negative size", key: badAvroKey, value: framed(3, []byte{1, 1}), want: "do not fit their Avro schema"},
