@@ -34,6 +34,7 @@ func TestImports(t *testing.T) {
 		"schema/jsonschema":             {},
 		"schema/protobuf":               {},
 		"schema/frame":                  {"schema/avro", "schema/protobuf"},
+		"schema/schematest":             {},
 		"schema/debezium":               {"schema", "schema/avro", "schema/frame", "schema/protobuf"},
 		"batcher":                       {"schema"},
 		"push":                          {"schema"},

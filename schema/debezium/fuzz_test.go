@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,25 +14,8 @@ import (
 	"github.com/sluice-cdc/sluice/schema"
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/frame"
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
-
-// within fails if decoding allocates more than a record's size allows: so many bytes,
-// and so many more for each of the record's. What is counted is the whole process's, so
-// it is counted again where it is too much; the least is the decoder's.
-func within(t *testing.T, fixed, perByte, size int, decode func()) {
-	t.Helper()
-	limit, least := uint64(fixed+perByte*size), uint64(1<<62)
-	for range 5 {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		decode()
-		runtime.ReadMemStats(&after)
-		if least = min(least, after.TotalAlloc-before.TotalAlloc); least <= limit {
-			return
-		}
-	}
-	t.Fatalf("%d bytes of input took %d bytes of memory, more than %d", size, least, limit)
-}
 
 // refused checks the error of a record that is not decoded: it names the table if it is
 // told, it is short, and no row is left behind.
@@ -92,7 +74,7 @@ func FuzzRecord(f *testing.F) {
 		}
 		var d *Decoder
 		var spoilt, err error
-		within(t, 1<<16, 512, len(key)+len(value), func() {
+		schematest.Within(t, 1<<16, 512, len(key)+len(value), func() {
 			d = NewDecoder("p.public.t", opt)
 			_, spoilt = d.Decode(good)
 			d.Take(nil)
@@ -180,7 +162,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, row []byte) {
 		var d *Decoder
 		var err error
-		within(t, 1<<16, 512, len(first)+len(row), func() {
+		schematest.Within(t, 1<<16, 512, len(first)+len(row), func() {
 			d = NewDecoder("p.public.t", opt)
 			if _, err = d.Decode(Record{Value: []byte(event("c", "null", string(first)))}); err != nil {
 				return
@@ -290,7 +272,7 @@ func TestHugeString(t *testing.T) {
 	value = append(value, tail...)
 	opt := testOptions()
 	opt.MaxLength = 16250
-	within(t, 1<<16, 0, 0, func() {
+	schematest.Within(t, 1<<16, 0, 0, func() {
 		d := NewDecoder("p.public.t", opt)
 		if _, err := d.Decode(Record{Key: []byte(`{"id":1}`), Value: []byte(head + tail)}); err != nil {
 			t.Fatal(err)

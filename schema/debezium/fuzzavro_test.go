@@ -8,6 +8,7 @@ import (
 	"github.com/linkedin/goavro/v2"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // FuzzAvro reads any bytes as an envelope whose row has a column of every type, nullable
@@ -36,7 +37,7 @@ func FuzzAvro(f *testing.F) {
 		var d *Decoder
 		var class Class
 		var err error
-		within(t, 1<<18, 512, len(data), func() {
+		schematest.Within(t, 1<<18, 512, len(data), func() {
 			d = NewDecoder("p.public.t", r.options())
 			class, err = d.Decode(Record{Key: rec.Key, Value: framedAs(2, data)})
 		})

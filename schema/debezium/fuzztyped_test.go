@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-cdc/sluice/schema"
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // typedColumns are a column of every type that JSON with schema has. read turns what
@@ -269,7 +270,7 @@ func FuzzTyped(f *testing.F) {
 		var d *Decoder
 		var err error
 		// A decimal of a few bytes, 1e9999, is text of ten thousand.
-		within(t, 1<<18, 512, len(head)+len(row)+len(tail), func() {
+		schematest.Within(t, 1<<18, 512, len(head)+len(row)+len(tail), func() {
 			d = NewDecoder("p.public.t", opt)
 			_, err = d.Decode(Record{Value: []byte(head + string(row) + tail)})
 		})

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-cdc/sluice/schema/avro"
 	"github.com/sluice-cdc/sluice/schema/frame"
 	"github.com/sluice-cdc/sluice/schema/protobuf"
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // avroTree holds itself twice.
@@ -116,7 +117,7 @@ func FuzzAvroSchema(f *testing.F) {
 		}
 		opt := testOptions()
 		for _, isKey := range []bool{false, true} {
-			within(t, 100<<20, 1<<14, len(schema), func() { opt.compileAvro(typ, isKey) })
+			schematest.Within(t, 100<<20, 1<<14, len(schema), func() { opt.compileAvro(typ, isKey) })
 		}
 	})
 }
