@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // framings are all that can be set.
@@ -71,14 +73,14 @@ func TestHash(t *testing.T) {
 	}
 }
 
-// FuzzPrefix: what a frame is read as, written again, is what was there.
+// FuzzPrefix: what a frame is read as, written again, is what was there; and reading
+// allocates nothing.
 func FuzzPrefix(f *testing.F) {
-	f.Add([]byte{0, 0, 0, 0, 7, 1})
-	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 0, 7, 1})
-	f.Add(append([]byte{1}, make([]byte, 20)...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for name, framing := range framings {
-			id, rest := framing.Prefix(data)
+			var id ID
+			var rest []byte
+			schematest.Within(t, 0, 0, len(data), func() { id, rest = framing.Prefix(data) })
 			var again []byte
 			switch n := len(data) - len(rest); {
 			case id == (ID{}):
@@ -93,6 +95,24 @@ func FuzzPrefix(f *testing.F) {
 			if !bytes.Equal(again, data) {
 				t.Errorf("%s: %x is read as %v and %x", name, data, id, rest)
 			}
+		}
+	})
+}
+
+// FuzzHash holds the reader of content hashes against encoding/hex.
+func FuzzHash(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var id ID
+		schematest.Within(t, 0, 0, len(text), func() { id = Hash(text) })
+		want, err := hex.DecodeString(string(text))
+		if err != nil || len(want) != 32 {
+			if id != (ID{}) {
+				t.Errorf("%q is taken for %v", text, id)
+			}
+			return
+		}
+		if id.Space != ContentHash || !bytes.Equal(id.Hash[:], want) {
+			t.Errorf("%q is read as %v", text, id)
 		}
 	})
 }

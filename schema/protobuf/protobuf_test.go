@@ -3,11 +3,14 @@ package protobuf
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 const text = `syntax = "proto3";
@@ -172,15 +175,23 @@ func TestItems(t *testing.T) {
 }
 
 // FuzzReader holds the reader against protowire's: both find the same last value of each
-// field, where neither refuses the bytes.
+// field and the same items of the list, where neither refuses the bytes. It allocates
+// nothing but a Value for each item.
 func FuzzReader(f *testing.F) {
 	m := parse(f).Messages[1]
-	f.Add([]byte("\x08\x05\x12\x01x\x1a\x01l\x20\x09"))
-	f.Add([]byte("\x2a\x02\x01\x02\x3a\x00\xa1\x06\x00\x00\x00\x00\x00\x00\xf0\x3f"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		values := make([]Value, len(m.Fields))
-		ok := m.Split(data, values)
-		want := make([]Value, len(m.Fields))
+		values, items := make([]Value, len(m.Fields)), make([]uint64, 0, len(data))
+		var ok, fit bool
+		each := func(v *Value) error {
+			items = append(items, v.Number)
+			return nil
+		}
+		schematest.Within(t, 0, 0, len(data), func() { ok = m.Split(data, values) })
+		schematest.Within(t, 0, 48, len(data), func() {
+			items = items[:0]
+			fit, _ = m.Fields[4].Items(values[4].Bytes, each)
+		})
+		want, listed := make([]Value, len(m.Fields)), []uint64{}
 		for rest := data; len(rest) > 0; {
 			number, typ, n := protowire.ConsumeField(rest)
 			if n < 0 {
@@ -191,6 +202,9 @@ func FuzzReader(f *testing.F) {
 			}
 			_, _, tag := protowire.ConsumeTag(rest)
 			body := rest[tag:n]
+			if number == 5 {
+				listed = append(listed, itemsOf(typ, body)...)
+			}
 			rest = rest[n:]
 			for i := range m.Fields {
 				f := &m.Fields[i]
@@ -221,10 +235,63 @@ func FuzzReader(f *testing.F) {
 		if !ok {
 			return
 		}
+		if fit && !slices.Equal(items, listed) {
+			t.Errorf("%x, a list of %v, protowire has %v", data, items, listed)
+		}
 		for i := range want {
 			if got := values[i]; got.Set != want[i].Set || got.Number != want[i].Number || !bytes.Equal(got.Bytes, want[i].Bytes) {
 				t.Errorf("%x, field %s: %+v, protowire has %+v", data, m.Fields[i].Name, got, want[i])
 			}
+		}
+	})
+}
+
+// itemsOf are the varints of a field of a list, which may be packed.
+func itemsOf(typ protowire.Type, body []byte) (items []uint64) {
+	if typ == protowire.BytesType {
+		body, _ = protowire.ConsumeBytes(body)
+	}
+	for len(body) > 0 {
+		v, n := protowire.ConsumeVarint(body)
+		if n < 0 {
+			break
+		}
+		items, body = append(items, v), body[n:]
+	}
+	return items
+}
+
+// FuzzMessage holds the reader of the indexes in a frame against protowire's: both come to
+// the same message and leave the same bytes, or there is none. It allocates nothing.
+func FuzzMessage(f *testing.F) {
+	file := parse(f)
+	names := map[string]string{"[]": "p.First", "[0]": "p.First", "[1]": "p.M", "[1 0]": "p.M.PairsEntry", "[1 1]": "p.M.In", "[1 1 0]": "p.M.In.Deep"}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m *Message
+		var rest []byte
+		schematest.Within(t, 0, 0, len(data), func() { m, rest = file.Message(data) })
+		left, whole := data, true
+		number := func() int64 {
+			u, n := protowire.ConsumeVarint(left)
+			if whole = whole && n > 0; whole {
+				left = left[n:]
+			}
+			return protowire.DecodeZigZag(u)
+		}
+		path := []int64{}
+		n := number()
+		for whole = whole && n >= 0; whole && n > 0 && len(path) < 4; n-- {
+			path = append(path, number())
+		}
+		got, want := "", ""
+		if m != nil {
+			got = m.Name
+		}
+		if whole {
+			want = names[fmt.Sprint(path)]
+		}
+		if got != want || m != nil && !bytes.Equal(rest, left) {
+			t.Errorf("%x is of message %q with %x, protowire has %v, %q with %x", data, got, rest, path, want, left)
 		}
 	})
 }
