@@ -8,6 +8,8 @@ import (
 
 	"github.com/linkedin/goavro/v2"
 	"pgregory.net/rapid"
+
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // draw makes a random schema and a value of it as goavro wants it.
@@ -170,6 +172,23 @@ func TestParseErrors(t *testing.T) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
+}
+
+// TestParseNested: a schema nested deeper than any value that is read is refused before
+// parsing it takes memory by the square of its depth.
+func TestParseNested(t *testing.T) {
+	nested := func(levels int) string {
+		return strings.Repeat(`{"type":"array","items":`, levels-1) + `"long"` + strings.Repeat("}", levels-1)
+	}
+	if _, err := Parse(nested(200)); err != nil {
+		t.Error(err)
+	}
+	text := nested(5000)
+	schematest.Within(t, 0, 64, len(text), func() {
+		if _, err := Parse(text); err == nil || !strings.Contains(err.Error(), "nested deeper than 200 levels") {
+			t.Error(err)
+		}
+	})
 }
 
 // TestEmptyRecords: a schema of records within records that hold nothing is walked

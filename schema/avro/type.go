@@ -167,12 +167,20 @@ func plainName(name string) string {
 	return b.String()
 }
 
-type parser struct{ names map[string]*Type }
+type parser struct {
+	names map[string]*Type
+	depth int // of the schema at hand in others
+}
 
 var primitives = map[string]Kind{"null": Null, "boolean": Boolean, "int": Int, "long": Long, "float": Float, "double": Double, "bytes": Bytes, "string": String}
 
 // parse makes the type of a schema's JSON form in an enclosing namespace.
 func (p *parser) parse(v any, namespace string) (*Type, error) {
+	// No value would be read under a deeper one; and goavro copies what is inside at each level.
+	if p.depth++; p.depth > maxDepth {
+		return nil, fmt.Errorf("nested deeper than %d levels", maxDepth)
+	}
+	defer func() { p.depth-- }()
 	switch v := v.(type) {
 	case string:
 		if k, ok := primitives[v]; ok {
