@@ -23,16 +23,25 @@ type node struct {
 	Version    json.Number       `json:"version,omitempty"`
 	Field      string            `json:"field,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
-	Default    any               `json:"default,omitempty"`
+	Default    json.RawMessage   `json:"default,omitempty"`
 	Fields     []*node           `json:"fields,omitempty"`
 	Items      *node             `json:"items,omitempty"`
 	Keys       *node             `json:"keys,omitempty"`
 	Values     *node             `json:"values,omitempty"`
 }
 
+// own is about how many bytes a node has by itself.
+func (n *node) own() int {
+	size := len(n.Type) + len(n.Name) + len(n.Default)
+	for k, v := range n.Parameters {
+		size += len(k) + len(v)
+	}
+	return size
+}
+
 const (
-	maxSteps = 64 // from one $ref to the next
-	maxNodes = 100_000
+	maxSteps = 64       // from one $ref to the next
+	maxSize  = 10 << 20 // of the schema that is made, about
 )
 
 // Connect returns the Connect schema that a JSON Schema was made of, in the form in which
@@ -68,18 +77,19 @@ type reader struct {
 	references map[string]string
 	documents  map[string]any   // those that were parsed
 	open       map[uintptr]bool // the types that the one at hand is inside of
-	nodes      int
+	size       int              // of the schema so far
 }
 
 // read makes the node of a schema.
 func (r *reader) read(s at) (*node, error) {
-	if r.nodes++; r.nodes > maxNodes {
-		return nil, errors.New("too many types in it")
+	if r.size += 100; r.size > maxSize {
+		return nil, errors.New("too many types in it") // by $ref, one may be there many times
 	}
 	optional := false
 	for range maxSteps {
 		m, _ := s.value.(map[string]any)
 		branches, null := alternatives(m)
+		r.size += 16 * len(branches)
 		optional = optional || null
 		switch ref, isRef := m["$ref"].(string); {
 		case isRef:
@@ -94,9 +104,10 @@ func (r *reader) read(s at) (*node, error) {
 		case len(branches) > 1:
 			return &node{Type: fmt.Sprintf("one of %d types", len(branches)), Optional: optional}, nil
 		}
-		n := &node{Type: typeOf(m, &optional), Name: str(m["title"]), Default: m["default"], Parameters: parameters(m["connect.parameters"])}
+		n := &node{Type: typeOf(m, &optional), Name: str(m["title"]), Default: written(m["default"]), Parameters: parameters(m["connect.parameters"])}
 		n.Optional = optional
 		n.Version, _ = m["connect.version"].(json.Number)
+		r.size += n.own()
 		return n, r.inside(n, s.document, m)
 	}
 	return nil, errors.New("a $ref that leads nowhere")
@@ -125,6 +136,7 @@ func (r *reader) inside(n *node, document any, m map[string]any) (err error) {
 		for _, name := range names {
 			if c := child(properties[name]); c != nil {
 				c.Field = name
+				r.size += len(name)
 				n.Fields = append(n.Fields, c)
 			}
 		}
@@ -194,6 +206,15 @@ func typeOf(m map[string]any, optional *bool) string {
 		return "anything"
 	}
 	return name
+}
+
+// written is a default as JSON, nil where there is none.
+func written(v any) json.RawMessage {
+	if v == nil {
+		return nil
+	}
+	text, _ := json.Marshal(v) // as it was read
+	return text
 }
 
 func parameters(v any) map[string]string {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/sluice-cdc/sluice/schema/schematest"
 )
 
 // TestConnect: keywords as the documentation of Confluent's converter has them, against
@@ -37,13 +39,19 @@ func TestConnect(t *testing.T) {
 			t.Errorf("%s: %v, got\n%s, want\n%s", tc.name, err, got, tc.want)
 		}
 	}
+	// Few types with a long name, each of which holds the next twice.
+	named := `{"$ref":"#/d/a","d":{`
+	for c := 'a'; c < 'n'; c++ {
+		named += fmt.Sprintf(`"%c":{"type":"object","properties":{"x":{"$ref":"#/d/%c"},"y":{"$ref":"#/d/%c"}}},`, c, c+1, c+1)
+	}
+	named += `"n":{"title":"` + strings.Repeat("long", 1000) + `"}}}`
 	doubling := `{"$ref":"#/d/a","d":{`
-	for c := 'a'; c < 'z'; c++ { // each holds the next twice
+	for c := 'a'; c < 'z'; c++ { // the same of many
 		doubling += fmt.Sprintf(`"%c":{"type":"object","properties":{"x":{"$ref":"#/d/%c"},"y":{"$ref":"#/d/%c"}}},`, c, c+1, c+1)
 	}
 	for _, tc := range []struct{ schema, want string }{
 		{`{`, "JSON schema"}, {`{"$ref":"#"}`, "leads nowhere"}, {`{"$ref":"gone.json"}`, "names none of the schema's references"},
-		{`{"$ref":"#/nowhere"}`, "names nothing"}, {`{"$ref":"#anchor"}`, "not supported"}, {doubling + `"z":{"type":"string"}}}`, "too many types"},
+		{`{"$ref":"#/nowhere"}`, "names nothing"}, {`{"$ref":"#anchor"}`, "not supported"}, {doubling + `"z":{"type":"string"}}}`, "too many types"}, {named, "too many types"},
 	} {
 		if got, err := Connect(tc.schema, nil); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%.80s: %s, %v, want %q", tc.schema, got, err, tc.want)
@@ -51,12 +59,12 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// FuzzConnect: no text makes it fail but in an error.
+// FuzzConnect: no text makes it fail but in an error, nor take memory out of proportion.
 func FuzzConnect(f *testing.F) {
-	f.Add(`{"type":"object","properties":{"a":{"oneOf":[{"type":"null"},{"$ref":"#/d"}]}},"d":{"type":"array","items":{"$ref":"#"}}}`)
-	f.Add(`{"$ref":"other.json#/x"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := Connect(text, map[string]string{"other.json": text})
+		var got []byte
+		var err error
+		schematest.Within(t, 64<<20, 1<<12, len(text), func() { got, err = Connect(text, map[string]string{"other.json": text}) })
 		if err == nil && len(got) == 0 {
 			t.Error("neither a schema nor an error")
 		}
