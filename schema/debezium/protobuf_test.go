@@ -459,35 +459,3 @@ func TestProtobufNoAllocation(t *testing.T) {
 		t.Errorf("%v allocations an event", n)
 	}
 }
-
-// FuzzProtobuf reads arbitrary bytes as an envelope: what the decoder makes of them, Google's
-// library does, which may refuse what the decoder does not look into.
-func FuzzProtobuf(f *testing.F) {
-	r := newProtobufRig(f, protobufText(`int64 id = 1; optional string s = 2; google.protobuf.Int64Value n = 3; google.type.Date day = 4; double d = 5;
-		confluent.type.Decimal dec = 6 [(confluent.field_meta) = {params: [{key: "scale", value: "2"}]}]; repeated int32 list = 7; map<string, string> attrs = 8;
-		message SparseDoubleVector { int32 dimensions = 1; map<int32, double> vector = 2; } SparseDoubleVector v = 9; repeated SparseDoubleVector vs = 10;`))
-	row := r.message("Value")
-	setField(row, "id", int64(7))
-	setField(row, "s", "x")
-	for _, op := range []string{"c", "d"} {
-		f.Add(r.record(f, op, row).Value[6:])
-	}
-	key := r.record(f, "c", nil).Key
-	f.Fuzz(func(t *testing.T, data []byte) {
-		d := NewDecoder("p.public.t", r.opt)
-		class, err := d.Decode(Record{Key: key, Value: framedAs(1, append([]byte{0}, data...))})
-		m := r.message("Envelope")
-		reference := proto.Unmarshal(data, m)
-		if err != nil || class != Row || reference != nil {
-			return
-		}
-		rows := d.Take(nil)[0]
-		if rows.Ops[0] == schema.Delete {
-			return
-		}
-		after := m.Get(m.Descriptor().Fields().ByName("after")).Message()
-		if s := after.Descriptor().Fields().ByName("s"); after.Has(s) != (rows.Values[1].States[0] == schema.Present) || after.Has(s) && cell(&rows.Values[1], 0) != strconv.Quote(after.Get(s).String()) {
-			t.Errorf("s is %s, the library has %q", cell(&rows.Values[1], 0), after.Get(s).String())
-		}
-	})
-}
