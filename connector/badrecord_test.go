@@ -57,6 +57,7 @@ var badRecords = []struct {
 	{name: "a schema of no id", key: badAvroKey, value: "\x00\xff\xff\xff\xff\x00", want: "not in the frame of a registry"},
 	{name: "Avro cut short", key: badAvroKey, value: framed(2, []byte{0, 2, 2}), want: "do not fit their Avro schema"},
 	{name: "broken UTF-8 in Avro", key: badAvroKey, value: framed(2, bytes.Replace(badAvroRow, []byte("x"), []byte{0xff}, 1)), want: "not valid UTF-8", column: "v"},
+	{name: "an integer of 33 bits in Avro", key: badAvroKey, value: framed(4, bytes.Replace(badAvroRow, []byte("x"), []byte("x\x80\x80\x80\x80\x20"), 1)), want: "does not fit into 32 bits", column: "n"},
 	{name: "a union's branch below zero", key: badAvroKey, value: framed(2, []byte{0, 1, 2, 0}), want: "do not fit their Avro schema"},
 	{name: "a length beyond the record", key: badAvroKey, value: framed(2, []byte{0, 2, 2, 0xfe, 0xff, 0xff, 0xff, 0x0f}), want: "do not fit their Avro schema"},
 	{name: "an array's block of a negative size", key: badAvroKey, value: framed(3, []byte{1, 1}), want: "do not fit their Avro schema"},
@@ -91,6 +92,7 @@ func TestBadRecords(t *testing.T) {
 	}
 	a, opt := newAvroWorld(t, topics...)
 	a.fake.SeedSchema("list", 1, 3, sr.Schema{Schema: strings.Replace(avroEnvelope, `[{"name":"before"`, `[{"name":"list","type":{"type":"array","items":"string"}},{"name":"before"`, 1)})
+	a.fake.SeedSchema("int", 1, 4, sr.Schema{Schema: strings.Replace(avroEnvelope, `"type":"string"}]}]`, `"type":"string"},{"name":"n","type":"int"}]}]`, 1)})
 	opt.Kafka.Topics = slices.Delete(slices.Clone(topics), 1, 2)
 	opt.Decoder.MaxLength = 16250
 	var log lockedBuffer
