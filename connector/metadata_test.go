@@ -68,7 +68,7 @@ func TestBrokersRefuseMetadata(t *testing.T) {
 func TestNoRoomNoJob(t *testing.T) {
 	t.Parallel()
 	const limit = 500
-	w := newWorld(t, emulator.Options{Delay: time.Hour}, "mixed") // until two are noted
+	w := newWorld(t, emulator.Options{Delay: time.Hour}, "mixed")
 	var mu sync.Mutex
 	longest, most := 0, 0
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
@@ -79,9 +79,6 @@ func TestNoRoomNoJob(t *testing.T) {
 			for _, p := range t.Partitions {
 				longest, most = max(longest, len(*p.Metadata)), max(most, strings.Count(*p.Metadata, `"job"`))
 			}
-		}
-		if most >= 2 {
-			w.emu.SetDelay(0)
 		}
 		return nil, nil, false
 	})
@@ -99,7 +96,20 @@ func TestNoRoomNoJob(t *testing.T) {
 		}
 		w.model[name][int64(i)] = "x"
 	}
-	_, stop := w.run(opt)
+	c, stop := w.run(opt)
+	w.eventually("all tables want to note a job, and two have", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		under := 0
+		for _, table := range c.Status().Tables {
+			if table.State == "delivering" && table.Job != "" {
+				under++
+			}
+		}
+		return under == 8 && most >= 2
+	})
+	time.Sleep(300 * time.Millisecond) // for whoever would note one too many
+	w.emu.SetDelay(0)
 	w.eventually("lag zero", func() bool { return w.equal() && w.lag("mixed") == 0 })
 	stop()
 	mu.Lock()
