@@ -34,7 +34,8 @@ func FuzzTraceparent(f *testing.F) {
 		var ok bool
 		schematest.Within(t, 0, 0, len(text), func() { got, ok = ParseTraceparent(raw) })
 		want := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(t.Context(), propagation.MapCarrier{"traceparent": text}))
-		if want.IsValid() && !ok {
+		// OpenTelemetry's takes a dash behind version 00, which has nothing more.
+		if want.IsValid() && !ok && !(text[:2] == "00" && len(text) > parentSize) {
 			t.Fatalf("%q is refused", text)
 		}
 		if ok && want.IsValid() && (got.TraceID != want.TraceID() || got.SpanID != want.SpanID()) {
