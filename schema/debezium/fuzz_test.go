@@ -34,8 +34,8 @@ func refused(t *testing.T, d *Decoder, err error) *BadRecord {
 	return bad
 }
 
-// FuzzRecord decodes any bytes as key and value, under any settings and after a good
-// record: it neither panics, nor takes memory out of proportion, nor leaves half rows; and
+// FuzzRecord decodes any bytes as key and value, under any settings and framing and after a
+// good record: it neither panics, nor takes memory out of proportion, nor leaves half rows; and
 // where it refuses, it spoils nothing for the good record.
 func FuzzRecord(f *testing.F) {
 	rig := newAvroRig(f, keySchema, imagesSchema)
@@ -69,6 +69,9 @@ func FuzzRecord(f *testing.F) {
 			return nil, errors.New("the registry does not know it")
 		}
 		opt.Events, opt.BareKeys, opt.KeepMetadata = Events(setting%3), BareKeys(setting/3%4), setting&64 > 0
+		if setting&32 > 0 {
+			opt.Framing = apicurioMixed
+		}
 		if setting >= 128 {
 			opt.Keys = func(string) []string { return []string{"id"} }
 		}
