@@ -36,18 +36,12 @@ func TestSimulation(t *testing.T) {
 	if os.Getenv("SLUICE_MUTANT") != "" && *seeds <= 10 {
 		t.Skip("inside a mutant that is for another test")
 	}
-	race := false
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == "-tags" && strings.Contains(s.Value, "synctests") {
-				simulate(t)
-				return
-			}
-			race = race || s.Key == "-race" && s.Value == "true"
-		}
+	if strings.Contains(builtWith("-tags"), "synctests") {
+		simulate(t)
+		return
 	}
 	args := []string{"test", "-tags", "synctests", "-count=1", "-timeout", "30m", "-run", "^TestSimulation$"}
-	if race {
+	if builtWith("-race") == "true" {
 		args = append(args, "-race")
 	}
 	args = append(args, ".", "-args", fmt.Sprintf("-seeds=%d", *seeds), fmt.Sprintf("-seed=%d", *oneSeed), "-script="+*oneFault)
@@ -56,6 +50,18 @@ func TestSimulation(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
+}
+
+// builtWith is what this binary was built with under a flag of the go command.
+func builtWith(flag string) string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == flag {
+				return s.Value
+			}
+		}
+	}
+	return ""
 }
 
 func simulate(t *testing.T) {
