@@ -59,8 +59,8 @@ type world struct {
 // group's timeouts and take no time of theirs.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 8 {
-		n.Value.Set("8")
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 12 {
+		n.Value.Set("12")
 	}
 	os.Exit(m.Run())
 }
