@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"sync"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -14,7 +13,9 @@ import (
 // checkpoints are those of the pipeline, shared by all tables: one at a time is under way.
 // They are numbered from 0 in each of its lives.
 type checkpoints struct {
-	mu          sync.Mutex
+	// turn is had by whoever asks the pipeline and changes the rest. No mutex, for the
+	// pipeline may take its time, and who waits for a turn may be told to stop.
+	turn        chan struct{}
 	incarnation string
 	asked       int64 // the last one that was asked for
 	done        int64 // the last one that succeeded
@@ -39,8 +40,12 @@ type checkpointStatus struct {
 // for after they were.
 func (s *Sink) checkpoint(ctx context.Context, j *job) (push.Status, error) {
 	c := &s.points
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return push.Status{}, ctx.Err()
+	}
 	if !j.ready {
 		trace.SpanFromContext(ctx).AddEvent("complete") // what follows is the wait for the checkpoint
 		j.ready = true

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 )
@@ -58,6 +59,39 @@ func TestCheckpointFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestCheckpointUnanswered: while one table's request for a checkpoint is not answered, another
+// table that waits behind it can be stopped.
+func TestCheckpointUnanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true}, func(o *feldera.Options) { o.Checkpoint = true })
+		first, err := r.post(t, "t", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := r.post(t, "u", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute) // both are complete
+		r.emu.Inject("checkpoint", script.Ambiguous[pipeline.Fault](script.AtOnce, script.Silence), 0, 1)
+		beside := make(chan error, 1)
+		go func() {
+			_, err := r.sink.Status(t.Context(), first)
+			beside <- err
+		}()
+		synctest.Wait() // it is asked
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := r.sink.Status(ctx, second); err == nil || time.Since(began) > time.Second {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+		if err := <-beside; err == nil {
+			t.Error("a request without an answer is no error")
+		}
+	})
 }
 
 // TestCheckpointFailureIsTold: while checkpoints fail the batch waits, and says why.

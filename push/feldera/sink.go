@@ -66,7 +66,7 @@ type body struct {
 // New returns the sink for opt. transport is nil but in tests.
 func New(opt Options, transport http.RoundTripper) (*Sink, error) {
 	s := &Sink{opt: opt, jobs: map[string]*job{}, lanes: map[string]*lane{}, forms: map[written]batcher.JSONForm{}}
-	s.points.asked, s.points.done = none, none
+	s.points = checkpoints{turn: make(chan struct{}, 1), asked: none, done: none}
 	var err error
 	s.c, err = newClient(&s.opt, transport)
 	return s, err
