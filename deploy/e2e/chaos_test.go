@@ -123,17 +123,12 @@ func (w *witness) as(replica string) http.Handler {
 			w.api.ServeHTTP(rw, r)
 			return
 		}
-		rec := httptest.NewRecorder()
-		w.api.ServeHTTP(rec, r)
-		var made struct{ ID string }
-		json.Unmarshal(rec.Body.Bytes(), &made)
-		w.mu.Lock()
-		w.made[made.ID], w.madeAt[made.ID] = replica, time.Now()
-		w.jobs++
-		w.mu.Unlock()
-		maps.Copy(rw.Header(), rec.Header())
-		rw.WriteHeader(rec.Code)
-		rw.Write(rec.Body.Bytes())
+		makeJob(w.api, rw, r, func(id string) {
+			w.mu.Lock()
+			w.made[id], w.madeAt[id] = replica, time.Now()
+			w.jobs++
+			w.mu.Unlock()
+		})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -49,18 +50,11 @@ func (s *turns) as(replica string, next http.Handler) http.Handler {
 			var want struct{ TargetName string }
 			json.Unmarshal(body, &want)
 			defer s.begin(replica, want.TargetName)()
-			rec := httptest.NewRecorder()
-			next.ServeHTTP(rec, r)
-			var made struct{ ID string }
-			json.Unmarshal(rec.Body.Bytes(), &made)
-			s.mu.Lock()
-			s.table[made.ID] = want.TargetName
-			s.mu.Unlock()
-			for name, values := range rec.Header() {
-				rw.Header()[name] = values
-			}
-			rw.WriteHeader(rec.Code)
-			rw.Write(rec.Body.Bytes())
+			makeJob(next, rw, r, func(id string) {
+				s.mu.Lock()
+				s.table[id] = want.TargetName
+				s.mu.Unlock()
+			})
 			return
 		}
 		s.mu.Lock()
@@ -100,4 +94,17 @@ func (s *turns) begin(replica, table string) (end func()) {
 		defer s.mu.Unlock()
 		now.open--
 	}
+}
+
+// makeJob passes a request on that makes a job, and tells the job's id, "" if none was made,
+// before it answers.
+func makeJob(next http.Handler, rw http.ResponseWriter, r *http.Request, made func(id string)) {
+	rec := httptest.NewRecorder()
+	next.ServeHTTP(rec, r)
+	var job struct{ ID string }
+	json.Unmarshal(rec.Body.Bytes(), &job)
+	made(job.ID)
+	maps.Copy(rw.Header(), rec.Header())
+	rw.WriteHeader(rec.Code)
+	rw.Write(rec.Body.Bytes())
 }
