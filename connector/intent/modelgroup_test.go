@@ -123,20 +123,19 @@ func (k *walk) target(i int8) {
 		if which&^has != 0 {
 			continue
 		}
-		k.fault(k.say("job %d fails, applied in %v", i, bits(which)), func(n *modelState) {
-			k.apply(n, i, which)
-			n.jobs[i].state = failed
-			k.reached[fails] = k.reached[fails] || which == 0
-			k.reached[failsApplied] = k.reached[failsApplied] || which == has
-			k.reached[failsHalf] = k.reached[failsHalf] || which != 0 && which != has
-		})
-		k.fault(k.say("job %d vanishes, applied in %v", i, bits(which)), func(n *modelState) {
-			k.apply(n, i, which)
-			n.jobs[i].state = vanished
-			k.reached[vanishes] = k.reached[vanishes] || which == 0
-			k.reached[vanishesApplied] = k.reached[vanishesApplied] || which == has
-			k.reached[vanishesHalf] = k.reached[vanishesHalf] || which != 0 && which != has
-		})
+		for _, end := range []struct {
+			how             string
+			state           int8
+			none, all, half int
+		}{{"fails", failed, fails, failsApplied, failsHalf}, {"vanishes", vanished, vanishes, vanishesApplied, vanishesHalf}} {
+			k.fault(k.say("job %d %s, applied in %v", i, end.how, bits(which)), func(n *modelState) {
+				k.apply(n, i, which)
+				n.jobs[i].state = end.state
+				k.reached[end.none] = k.reached[end.none] || which == 0
+				k.reached[end.all] = k.reached[end.all] || which == has
+				k.reached[end.half] = k.reached[end.half] || which != 0 && which != has
+			})
+		}
 	}
 }
 
