@@ -79,18 +79,8 @@ func parseScript(text string) (script []fault, err error) {
 // and what becomes of jobs. (A job that vanishes after it was DONE must be sent again.)
 var apiFaults = func() map[string][]emulator.Fault {
 	all := map[string][]emulator.Fault{}
-	for _, reply := range script.Replies {
-		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
-			for _, effect := range script.Effects {
-				all[op] = append(all[op], script.Ambiguous[emulator.Fault](effect, reply))
-			}
-		}
-		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
-			all[op] = append(all[op], script.Ambiguous[emulator.Fault](script.AtOnce, reply))
-		}
-	}
-	for op := range all {
-		all[op] = append(all[op], emulator.Slow)
+	for op, effect := range map[string]bool{"create": true, "upload": true, "execute": true, "cancel": true, "delete": true, "chunks": false, "get": false, "list": false} {
+		all[op] = append(script.All[emulator.Fault](effect), emulator.Slow)
 	}
 	all["execute"] = append(all["execute"], emulator.JobError, emulator.JobError, emulator.JobCancel, emulator.JobCancel, emulator.Vanish, emulator.Vanish)
 	all["get"] = append(all["get"], emulator.Vanish)

@@ -32,16 +32,8 @@ var pipeFaults = func() map[string][]pipeline.Fault {
 		"checkpoint":        {pipeline.Unreachable, pipeline.Fails, pipeline.FailsLost},
 		"checkpoint_status": {pipeline.Unreachable},
 	}
-	for _, reply := range script.Replies {
-		for op := range all {
-			if op != "ingress" && op != "checkpoint" { // the others have no effect
-				all[op] = append(all[op], script.Ambiguous[pipeline.Fault](script.AtOnce, reply))
-				continue
-			}
-			for _, effect := range script.Effects {
-				all[op] = append(all[op], script.Ambiguous[pipeline.Fault](effect, reply))
-			}
-		}
+	for op := range all {
+		all[op] = append(all[op], script.All[pipeline.Fault](op == "ingress" || op == "checkpoint")...)
 	}
 	return all
 }()

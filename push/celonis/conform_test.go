@@ -21,22 +21,11 @@ func TestConform(t *testing.T) {
 			o.Auth = celonis.Key{Scheme: "Bearer", Value: func() (string, error) { return secret, nil }}
 		})
 		faults := map[string]func(){}
-		inject := func(op string, f emulator.Fault) {
-			faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
-			faults[op+" "+string(f)+" twice"] = func() { r.emu.Inject(op, f, 0, 2) }
-		}
-		for _, reply := range script.Replies {
-			for _, op := range []string{"create", "upload", "execute"} {
-				for _, effect := range script.Effects {
-					inject(op, script.Ambiguous[emulator.Fault](effect, reply))
-				}
+		for op, effect := range map[string]bool{"create": true, "upload": true, "execute": true, "chunks": false, "get": false} {
+			for _, f := range append(script.All[emulator.Fault](effect), emulator.Slow) {
+				faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
+				faults[op+" "+string(f)+" twice"] = func() { r.emu.Inject(op, f, 0, 2) }
 			}
-			for _, op := range []string{"chunks", "get"} { // which have no effect
-				inject(op, script.Ambiguous[emulator.Fault](script.AtOnce, reply))
-			}
-		}
-		for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
-			inject(op, emulator.Slow)
 		}
 		for _, f := range []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish} {
 			faults["execute "+string(f)] = func() { r.emu.Inject("execute", f, 0, 1) }

@@ -149,14 +149,9 @@ func TestEveryFault(t *testing.T) {
 		fault emulator.Fault
 	}
 	var cases []tc
-	for _, reply := range script.Replies {
-		for _, op := range []string{"create", "upload", "execute", "cancel", "delete"} {
-			for _, effect := range script.Effects {
-				cases = append(cases, tc{op, script.Ambiguous[emulator.Fault](effect, reply)})
-			}
-		}
-		for _, op := range []string{"chunks", "get", "list"} { // which have no effect
-			cases = append(cases, tc{op, script.Ambiguous[emulator.Fault](script.AtOnce, reply)})
+	for op, effect := range map[string]bool{"create": true, "upload": true, "execute": true, "cancel": true, "delete": true, "chunks": false, "get": false, "list": false} {
+		for _, f := range script.All[emulator.Fault](effect) {
+			cases = append(cases, tc{op, f})
 		}
 	}
 	cases = append(cases, tc{"execute", emulator.JobError}, tc{"execute", emulator.JobCancel},
@@ -212,12 +207,7 @@ func TestEveryFault(t *testing.T) {
 // each row is there once. What may have delivered half of them is not sent again.
 func TestEveryFaultAppend(t *testing.T) {
 	open := map[emulator.Fault]bool{emulator.JobError: true, emulator.JobCancel: true, emulator.Vanish: true}
-	faults := []emulator.Fault{emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow}
-	for _, effect := range script.Effects {
-		for _, reply := range script.Replies {
-			faults = append(faults, script.Ambiguous[emulator.Fault](effect, reply))
-		}
-	}
+	faults := append(script.All[emulator.Fault](true), emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow)
 	for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
 		for _, fault := range faults {
 			if open[fault] && op != "execute" && (op != "get" || fault != emulator.Vanish) {

@@ -240,12 +240,7 @@ func (e *Emulator) api(op string, call func(r *http.Request, body []byte) answer
 			e.Stats.Conflicts++
 		}
 		e.mu.Unlock()
-		if reply == script.BreaksOff { // behind the headers
-			for k, v := range a.header {
-				w.Header().Set(k, v)
-			}
-		}
-		if reply.Write(w, r, a.status, a.body) {
+		if reply.Write(w, r, a.status, a.header, a.body) {
 			return
 		}
 		switch reply {

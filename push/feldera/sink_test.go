@@ -55,14 +55,9 @@ func TestConform(t *testing.T) {
 						}
 					}
 				}
-				for _, reply := range script.Replies {
-					for _, op := range []string{"ingress", "checkpoint"} {
-						for _, effect := range script.Effects {
-							faults[op+" "+string(effect)+" "+string(reply)] = func() { r.emu.Inject(op, script.Ambiguous[pipeline.Fault](effect, reply), 0, 1) }
-						}
-					}
-					for _, op := range []string{"completion", "get", "config", "stats", "checkpoint_status"} { // which have no effect
-						faults[op+" "+string(reply)] = func() { r.emu.Inject(op, script.Ambiguous[pipeline.Fault](script.AtOnce, reply), 0, 1) }
+				for op, effect := range map[string]bool{"ingress": true, "checkpoint": true, "completion": false, "get": false, "config": false, "stats": false, "checkpoint_status": false} {
+					for _, f := range script.All[pipeline.Fault](effect) {
+						faults[op+" "+string(f)] = func() { r.emu.Inject(op, f, 0, 1) }
 					}
 				}
 				return pushtest.Target{Sink: r.sink,

@@ -30,6 +30,11 @@ const (
 	FailsLost   Fault = "fails-lost" // the same, and the connection breaks before the answer
 )
 
+var named = map[Fault]Fault{
+	LostBefore: script.Ambiguous[Fault](script.Never, script.Reset), LostAfter: script.Ambiguous[Fault](script.AtOnce, script.Reset),
+	Answer500: script.Ambiguous[Fault](script.Never, script.Says500), Answer401: script.Ambiguous[Fault](script.Never, script.Says401),
+}
+
 // Inject makes the next calls of an operation fail: ingress, completion, get, config,
 // events, stats, checkpoint or checkpoint_status. The first skip calls pass, then times fail.
 func (e *Emulator) Inject(op string, f Fault, skip, times int) {
@@ -72,7 +77,6 @@ func (f Fault) later() bool {
 // if that is.
 func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer) (answer, script.Reply) {
 	unauthorized := answer{401, map[string]any{"message": "Unauthorized API key", "error_code": "AuthenticationFailed"}, false}
-	failed := refuse(500, "ControllerPanic", map[string]any{}, "something went wrong")
 	if key := r.Header.Get("Authorization"); e.opt.Key != "" && key != "Bearer "+e.opt.Key {
 		return unauthorized, ""
 	}
@@ -83,6 +87,9 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 	if fault != "" {
 		e.Stats.Faults++
 	}
+	if f, ok := named[fault]; ok {
+		fault = f
+	}
 	if effect, reply, ok := script.Parts(fault); ok {
 		a := answer{}
 		if effect != script.Never {
@@ -90,7 +97,7 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 		}
 		switch reply {
 		case script.Says500:
-			return failed, ""
+			return refuse(500, "ControllerPanic", map[string]any{}, "something went wrong"), ""
 		case script.Says401:
 			return unauthorized, ""
 		case script.Says404:
@@ -99,17 +106,11 @@ func (e *Emulator) dispatch(op string, r *http.Request, call func(Fault) answer)
 		return a, reply
 	}
 	switch fault {
-	case LostBefore:
-		return answer{}, script.Reset
-	case LostAfter, Cut:
+	case Cut:
 		call(fault)
 		return answer{}, script.Reset
-	case Answer500:
-		return failed, ""
 	case AnswerHTML:
 		return answer{status: 502, body: "<html><body>Bad gateway</body></html>"}, ""
-	case Answer401:
-		return unauthorized, ""
 	case Answer429:
 		return refuse(429, "ApiConnectionLimit", map[string]any{}, "too many connections"), ""
 	case Unreachable:

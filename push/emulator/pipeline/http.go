@@ -19,6 +19,13 @@ type answer struct {
 	retry  bool // with Retry-After
 }
 
+func (a answer) header() map[string]string {
+	if a.retry {
+		return map[string]string{"Retry-After": "5"}
+	}
+	return nil
+}
+
 func refuse(status int, code string, details any, format string, args ...any) answer {
 	return answer{status: status, body: map[string]any{"message": fmt.Sprintf(format, args...), "error_code": code, "details": details}}
 }
@@ -162,15 +169,15 @@ func (e *Emulator) api(op string, call func(*http.Request, []byte) answer) http.
 			return answer{}
 		})
 		e.mu.Unlock()
-		if !reply.Write(w, r, a.status, a.body) {
+		if !reply.Write(w, r, a.status, a.header(), a.body) {
 			write(w, a)
 		}
 	})
 }
 
 func write(w http.ResponseWriter, a answer) {
-	if a.retry {
-		w.Header().Set("Retry-After", "5")
+	for k, v := range a.header() {
+		w.Header().Set(k, v)
 	}
 	if text, ok := a.body.(string); ok {
 		w.WriteHeader(a.status)

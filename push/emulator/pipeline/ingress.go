@@ -230,7 +230,7 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		return e.take(p, q)
 	})
 	e.mu.Unlock()
-	if !reply.Write(w, r, a.status, a.body) {
+	if !reply.Write(w, r, a.status, a.header(), a.body) {
 		write(w, a)
 	}
 }

@@ -31,14 +31,24 @@ const (
 	Silence     Reply = "silence" // none until the caller gives up
 )
 
-// Effects and Replies are all that leave open what happened.
-var (
-	Effects = []Effect{Never, AtOnce, Later}
-	Replies = []Reply{Reset, Says500, Says401, Says404, Gateway503, GatewaySays, BreaksOff, Silence}
-)
+// Replies are all that leave open what happened.
+var Replies = []Reply{Reset, Says500, Says401, Says404, Gateway503, GatewaySays, BreaksOff, Silence}
 
 // Ambiguous is the fault of an effect and a reply that does not tell it.
 func Ambiguous[F ~string](e Effect, r Reply) F { return F(string(e) + "/" + string(r)) }
+
+// All are the faults that leave open what a call did: each effect by each reply; of a call that
+// has no effect, each reply.
+func All[F ~string](effect bool) (all []F) {
+	for _, r := range Replies {
+		for _, e := range []Effect{Never, AtOnce, Later} {
+			if effect || e == AtOnce {
+				all = append(all, Ambiguous[F](e, r))
+			}
+		}
+	}
+	return all
+}
 
 // Parts returns the effect and the reply of such a fault; it reports false of another one.
 func Parts[F ~string](f F) (Effect, Reply, bool) {
@@ -46,10 +56,10 @@ func Parts[F ~string](f F) (Effect, Reply, bool) {
 	return Effect(e), Reply(r), ok
 }
 
-// Write answers instead of an API, whose status and body these were to be, if the reply is
-// none of the API's own: what a gateway says, what breaks off, or nothing. It reports whether
-// it is.
-func (r Reply) Write(w http.ResponseWriter, req *http.Request, status int, body any) bool {
+// Write answers instead of an API, whose status, headers and body these were to be, if the
+// reply is none of the API's own: what a gateway says, what breaks off, or nothing. It reports
+// whether it is.
+func (r Reply) Write(w http.ResponseWriter, req *http.Request, status int, header map[string]string, body any) bool {
 	switch r {
 	case Silence:
 		<-req.Context().Done()
@@ -62,6 +72,9 @@ func (r Reply) Write(w http.ResponseWriter, req *http.Request, status int, body 
 		writeHTML(w, http.StatusNotFound)
 	case BreaksOff:
 		text, _ := json.Marshal(body)
+		for k, v := range header {
+			w.Header().Set(k, v)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)+1))
 		w.WriteHeader(max(status, http.StatusOK))
