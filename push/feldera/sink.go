@@ -51,6 +51,7 @@ type job struct {
 	rows   int
 	source []push.Span
 	flight bool // rows of it were posted, or may have been, and are not known to be complete
+	life   int  // the one that they were posted to
 
 	// Of checkpoints, under its lock.
 	ready bool  // to be in the next one
@@ -242,6 +243,7 @@ func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
 			if _, err := s.complete(ctx, j.first); err != nil {
 				return push.Status{}, err
 			}
+			s.renew(j)
 		}
 		return push.Status{State: push.New}, nil
 	}

@@ -1,11 +1,7 @@
 package feldera
 
 import (
-	"cmp"
-	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/sluice-cdc/sluice/push"
@@ -17,23 +13,6 @@ import (
 // all that was under way when the pipeline died is suspect, and a suspect is sent with
 // nothing else under way until it has passed; what kills the pipeline then is known.
 
-// lives is what is known of the deployments of the pipeline. The sink's lock guards it.
-type lives struct {
-	now     string // the deployment that runs, as it was last read
-	before  string // an answer that was under way may still tell of the one before
-	failure string // the code that it was seen to have failed with
-	down    bool   // it was seen to be over
-	known   bool   // how the one before has ended
-	alone   *job   // a suspect's, beside which nothing is posted
-}
-
-func (l *lives) with() string {
-	if l.failure == "" {
-		return ""
-	}
-	return " with " + l.failure
-}
-
 // suspect is a table with a batch that was under way when the pipeline died.
 type suspect struct {
 	ends map[partition]int64 // it is none any more when all before them has passed
@@ -43,91 +22,6 @@ type suspect struct {
 type partition struct {
 	topic string
 	id    int32
-}
-
-// ended notes that a deployment is over, and what it has failed with, "" if somebody has
-// stopped it.
-func (s *Sink) ended(code string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lives.down, s.lives.failure = true, cmp.Or(push.Clip(code), s.lives.failure)
-}
-
-// alive takes notice of the deployment that runs, before anything is posted to it.
-func (s *Sink) alive(ctx context.Context, deployment string) error {
-	s.mu.Lock()
-	was := s.lives
-	s.mu.Unlock()
-	if deployment == "" || deployment == was.now || deployment == was.before {
-		return nil
-	}
-	died, told := false, true
-	if was.now != "" {
-		died, told = s.crashed(ctx, was)
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lives.now != was.now { // another table has seen it too
-		return nil
-	}
-	s.over(died)
-	s.lives.now, s.lives.before, s.lives.failure, s.lives.down, s.lives.known = deployment, was.now, "", false, told
-	return nil
-}
-
-// crashed reports whether the deployment before this one ended by a failure, and not
-// because somebody stopped it. A pipeline that runs again does not say so any more, but its
-// monitor events do (https://docs.feldera.com/tutorials/rest_api/pipeline-monitoring/). Where
-// there are none, what was seen of it counts, and told is false if that was nothing.
-func (s *Sink) crashed(ctx context.Context, was lives) (died, told bool) {
-	if p := s.pipe.Load(); p == nil || !p.events {
-		return was.failure != "", was.down
-	}
-	var events []struct { // the latest first
-		Desired string `json:"deployment_resources_desired_status"`
-		Failed  bool   `json:"deployment_has_error"`
-	}
-	if s.c.call(ctx, "read events", http.MethodGet, s.c.pipeline+"/events?selector=status", "/pipelines/{pipeline}/events", nil, &events) != nil {
-		return was.failure != "", was.down
-	}
-	stopped := false
-	for _, e := range events {
-		switch {
-		case e.Desired != "Stopped" && stopped: // it ran until then
-			return false, true
-		case e.Desired != "Stopped": // it runs now
-		case e.Failed:
-			return true, true
-		default:
-			stopped = true
-		}
-	}
-	return false, true
-}
-
-// restarted is told of a job whose token is void, and gives the error another kind: what has
-// killed the pipeline is found among the suspects, and who stops it has nobody to blame. Only
-// where nothing tells which of the two it was, it stays the job's. If the deployment is still
-// the same, the pipeline died within it: whoever stops it makes a new one.
-func (s *Sink) restarted(ctx context.Context, j *job, void error) error {
-	if _, err := s.open(ctx); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if j.flight {
-		s.over(true)
-	} else if !s.lives.known {
-		return void
-	}
-	var e *push.Error
-	if errors.As(void, &e) {
-		e.Kind = push.Restarted
-	}
-	return void
 }
 
 // over ends a life of the pipeline, under the lock. What was under way is suspect if it
@@ -141,6 +35,7 @@ func (s *Sink) over(died bool) {
 		}
 	}
 	s.lives.alone = nil
+	s.lives.n++
 	if !died {
 		return
 	}
@@ -198,6 +93,8 @@ func (s *Sink) turn(j *job) error {
 		return nil
 	case x != nil && x.held != nil:
 		return x.held
+	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
+		return &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew after the first of them"}
 	case s.lives.alone != nil && s.lives.alone != j:
 		return wait("table %s was under way when the pipeline died; its batch is sent alone, and this one after it", s.lives.alone.lane.table)
 	case x != nil:
@@ -208,7 +105,7 @@ func (s *Sink) turn(j *job) error {
 			}
 		}
 	}
-	j.flight = true
+	j.flight, j.life = true, s.lives.n
 	return nil
 }
 

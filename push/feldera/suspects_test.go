@@ -3,7 +3,6 @@ package feldera_test
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -211,122 +210,6 @@ func TestSuspectUntil(t *testing.T) {
 	})
 }
 
-// TestOrderlyRestarts: whoever stops a pipeline, and starts it again, has nobody suspected:
-// a crash afterwards is the first one.
-func TestOrderlyRestarts(t *testing.T) {
-	for _, force := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
-			r.emu.Crash("shop") // of what is not ours
-			r.emu.Start("shop")
-			for i := range 3 {
-				time.AfterFunc(time.Duration(i+1)*40*time.Second, func() {
-					if r.emu.Stop("shop", force); i == 2 {
-						r.emu.Start("shop")
-						time.AfterFunc(20*time.Second, func() {
-							r.emu.Crash("shop")
-							r.emu.Start("shop")
-						})
-						return
-					}
-					r.emu.Start("shop")
-				})
-			}
-			if err := r.send(t, "t", 0); err != nil {
-				t.Errorf("force %v: %v", force, err)
-			}
-		})
-	}
-}
-
-// TestRestartsAreNoAttempts: a batch is delivered however often the pipeline is stopped and
-// started while it is under way, though one attempt is all that it has.
-func TestRestartsAreNoAttempts(t *testing.T) {
-	for _, version := range []string{"0.337.0", "0.291.0"} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, pipeline.Options{Enterprise: true, Version: version, Lag: time.Minute}, nil)
-			ask := time.NewTicker(5 * time.Second)
-			done := make(chan bool)
-			go func() { // as the connector asks, so that it is seen down
-				for {
-					select {
-					case <-ask.C:
-						r.sink.State(t.Context())
-					case <-done:
-						return
-					}
-				}
-			}()
-			defer close(done)
-			for i := range time.Duration(5) {
-				time.AfterFunc((i+1)*40*time.Second, func() { r.emu.Stop("shop", true) })
-				time.AfterFunc((i+1)*40*time.Second+10*time.Second, func() { r.emu.Start("shop") })
-			}
-			p := r.pusher()
-			p.Attempts = 1
-			if err := p.Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), one)); err != nil {
-				t.Fatalf("%s: %v", version, err)
-			}
-			if got := r.rows("t"); got[1] != "a" {
-				t.Errorf("%s: it has %v", version, got)
-			}
-		})
-	}
-}
-
-// TestUntoldEnds: where nothing tells that rows have killed the pipeline, they do so as often
-// as a batch may be tried, and no more.
-func TestUntoldEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := watch{under: map[string]bool{}}
-		r := newRig(t, pipeline.Options{Enterprise: true, Version: "0.291.0", Lag: 2500 * time.Millisecond, Revive: time.Nanosecond, OnEvent: w.see,
-			Panic: func(string, []any) bool { return true }}, nil)
-		if err := r.send(t, "t", 0); push.KindOf(err) != push.Rejected || w.crashes != 3 {
-			t.Errorf("%d crashes, and then %v", w.crashes, err)
-		}
-	})
-}
-
-// TestLateAnswer: an answer that tells of the deployment before is no news.
-func TestLateAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
-		late := false
-		sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }},
-			&pushtest.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				wait := late
-				late = false
-				r.emu.ServeHTTP(w, req)
-				if wait {
-					time.Sleep(20 * time.Second)
-				}
-			})})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.sink = sink
-		state, err := sink.State(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		sink.Accept(state)
-		late = true
-		go sink.State(t.Context())
-		time.Sleep(time.Second)
-		r.emu.Crash("shop")
-		r.emu.Start("shop")
-		for range 2 { // before it comes, and after
-			if _, err := r.post(t, "t", 0, one); err != nil {
-				t.Error(err)
-			}
-			time.Sleep(30 * time.Second)
-		}
-		if _, err := r.post(t, "u", 0, one); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
 // TestBegun: a batch that is there in part comes to its end, though a suspect waits for it.
 func TestBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -347,19 +230,6 @@ func TestBegun(t *testing.T) {
 		}
 		if _, err := r.sink.Execute(t.Context(), u); err != nil {
 			t.Errorf("it does not go on: %v", err)
-		}
-	})
-}
-
-// TestRespawn: a new process of the same deployment is nobody's wish.
-func TestRespawn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
-		for i := range 2 {
-			time.AfterFunc(time.Duration(i+1)*40*time.Second, func() { r.emu.Respawn("shop") })
-		}
-		if err := r.send(t, "t", 0); err == nil || !strings.Contains(err.Error(), "table t has killed the pipeline") {
-			t.Errorf("it ends with %v", err)
 		}
 	})
 }
