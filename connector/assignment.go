@@ -24,17 +24,18 @@ type partition struct {
 	waiting bool          // for a schema, which is being fetched
 	// cancelFetch ends that fetch, nil if there is none.
 	cancelFetch func()
-	stopped     bool        // on hold: nothing more is taken
-	known       bool        // where it stands has been read
-	start       int64       // its earliest record, when that was read
-	end         int64       // the high watermark, as far as it is known
-	rereading   bool        // what is fetched is from before a seek
-	probing     bool        // its leader is asked whether anything follows
-	moved       time.Time   // when its records last came
-	plain       bool        // the brokers take no metadata
-	proof       kafka.Proof // what explains its holes without asking: that the topic is compacted, or cannot be known not to be
-	saidUnread  bool        // the latter was told
-	unbalanced  bool        // its records are not all accounted for: nothing more of it is committed
+	stopped     bool            // on hold: nothing more is taken
+	known       bool            // where it stands has been read
+	start       int64           // its earliest record, when that was read
+	end         int64           // the high watermark, as far as it is known
+	rereading   bool            // what is fetched is from before a seek
+	probing     bool            // its leader is asked whether anything follows
+	moved       time.Time       // when its records last came
+	plain       bool            // the brokers take no metadata
+	settled     map[string]bool // then: the tables of which an earlier owner's jobs are known to be over
+	proof       kafka.Proof     // what explains its holes without asking: that the topic is compacted, or cannot be known not to be
+	saidUnread  bool            // the latter was told
+	unbalanced  bool            // its records are not all accounted for: nothing more of it is committed
 	topicID     string
 	void        bool          // what was delivered of it is not at the target any more
 	orphan      bool          // its topic was deleted, and no other one has its name yet
@@ -55,7 +56,7 @@ type partition struct {
 
 func (c *Connector) newPartition(p kafka.Partition) *partition {
 	c.sources++
-	return &partition{Partition: p, source: c.sources, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), taken: map[string]int64{}, entries: map[string]intent.Entry{}}
+	return &partition{Partition: p, source: c.sources, decoder: debezium.NewDecoder(p.Topic, c.opt.Decoder), settled: map[string]bool{}, taken: map[string]int64{}, entries: map[string]intent.Entry{}}
 }
 
 func (c *Connector) assign(e kafka.Assigned) {

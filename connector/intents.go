@@ -22,6 +22,7 @@ type bind struct {
 	job, token  string
 	part, parts int
 	since       time.Time
+	settled     bool       // no job that nobody knows can land after it
 	admitted    bool       // it is in what is committed from now on
 	reply       chan error // of one
 }
@@ -34,7 +35,7 @@ func (b *bind) entry(old intent.Entry, end int64) intent.Entry {
 // binder returns what a delivery calls before it executes a job.
 func (c *Connector) binder(w *work) func(context.Context, push.Ticket, int, int) error {
 	return func(ctx context.Context, t push.Ticket, part, parts int) error {
-		b := &bind{work: w, job: t.ID, token: t.Token, part: part, parts: parts, since: time.Now(), reply: make(chan error, 1)}
+		b := &bind{work: w, job: t.ID, token: t.Token, part: part, parts: parts, settled: w.delivery.Jobs[part-1].Settle, since: time.Now(), reply: make(chan error, 1)}
 		c.results <- b
 		select {
 		case err := <-b.reply:
@@ -185,8 +186,13 @@ func (c *Connector) bound() {
 			left = append(left, b)
 			continue
 		}
+		if c.unsettled(b) {
+			b.reply <- push.ErrUnsettled
+			continue
+		}
 		for p, end := range b.work.ends {
 			part := c.parts[p]
+			part.settled[b.work.lane.table] = part.settled[b.work.lane.table] || b.settled
 			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
 		}
 		b.work.bound, b.work.token = true, b.token != ""
@@ -194,6 +200,22 @@ func (c *Connector) bound() {
 	}
 	clear(c.binds[len(left):])
 	c.binds = left
+}
+
+// unsettled reports whether a bind's job could be overtaken by one that an earlier owner of
+// its partitions has executed, and whose intent the brokers did not take. Rows that must not be
+// there twice do without: another member that has some of the table's partitions could not
+// tell a job of its own that is deleted from one that may have added its rows.
+func (c *Connector) unsettled(b *bind) bool {
+	if c.once(b.work.lane.table) {
+		return false
+	}
+	for p := range b.work.ends {
+		if part := c.parts[p]; part.plain && !part.settled[b.work.lane.table] && !b.settled && b.token == "" {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Connector) acknowledged(b *bind) bool {

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -190,6 +191,40 @@ func TestUnnotedJobIsNotGivenAway(t *testing.T) {
 		if batch.abandoned != plain || batch.given == plain {
 			t.Errorf("without metadata %v: abandoned %v, given away %v", plain, batch.abandoned, batch.given)
 		}
+	}
+}
+
+// TestUnnotedJobOfAnother: where there is no metadata, nobody finds the job of a process that
+// has died. Its execution may still be on the way: it must not come after newer rows.
+func TestUnnotedJobOfAnother(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		resp := tooLarge(q.(*kmsg.OffsetCommitRequest), 20)
+		return resp, nil, resp != nil
+	})
+	opt := w.options("shop.public.a")
+	key, value := change("shop.public.a", "c", 1, "old")
+	w.put("shop.public.a", "c", 1, "old")
+	ticket := w.prepare(opt, "shop.public.a", [][2]string{{key, value}})
+	w.put("shop.public.a", "u", 1, "new")
+	_, stop := w.run(opt)
+	arrived := func() bool { return w.equal() && w.lag("shop.public.a") == 0 }
+	w.eventually("the newer row", arrived)
+	if _, err := opt.Pusher.Sink.Execute(t.Context(), ticket); push.KindOf(err) != push.Lost {
+		t.Errorf("what was on its way is answered %v", err)
+	}
+	other := w.prepare(opt, "shop.public.a", [][2]string{{key, value}})
+	w.put("shop.public.a", "u", 1, "newer")
+	w.eventually("a newer row", arrived)
+	stop()
+	w.check()
+	if n := w.emu.Counts().Submitted; n != 2 {
+		t.Errorf("%d jobs submitted, want 2", n)
+	}
+	if st, err := opt.Pusher.Sink.Status(t.Context(), other); err != nil || st.State != push.New {
+		t.Errorf("who knows its own jobs looks for others again: %v %v", st.State, err)
 	}
 }
 

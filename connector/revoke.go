@@ -131,7 +131,8 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		old.forgetSchema()
 		c.dequeue(old)
 		fresh := c.newPartition(p)
-		fresh.stopped, fresh.known, fresh.plain, fresh.said, fresh.moved = old.stopped, old.known, old.plain, old.said, c.now
+		fresh.stopped, fresh.known, fresh.said, fresh.moved = old.stopped, old.known, old.said, c.now
+		fresh.plain, fresh.settled = old.plain, old.settled
 		fresh.unbalanced, fresh.successor, fresh.start, fresh.end = old.unbalanced, old.successor, old.start, old.end
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
 		fresh.source, fresh.verdicts, fresh.proof, fresh.saidUnread = old.source, old.verdicts, old.proof, old.saidUnread

@@ -34,6 +34,7 @@ type Delivery struct {
 	// From then on the job may be executed by others as well, so that nothing takes its
 	// place before it has ended or is gone for good. An error of kind Lost ends Run. Bind is
 	// called once more when the job was executed and has a token, which may be left unnoted.
+	// After ErrUnsettled the job is made again, with Settle.
 	Bind func(ctx context.Context, t Ticket, part, parts int) error
 
 	// Ended is told of each job that came to an end, and how long it took from its
@@ -63,6 +64,9 @@ type Delivery struct {
 	old                             []Ticket // jobs that are over, to be discarded after the commit
 	progress                        atomic.Pointer[Progress]
 }
+
+// ErrUnsettled is what Bind answers where jobs of the table may be under way that nobody knows.
+var ErrUnsettled = &Error{Op: "commit intent", Message: "jobs that an earlier owner may have left behind are ended first; then it is made again"}
 
 // Outcome is how a job ended.
 type Outcome string

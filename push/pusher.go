@@ -144,7 +144,10 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		if d.Bind != nil {
 			ctx, span := p.span(ctx, "commit intent", d)
 			err = d.Bind(ctx, d.ticket, d.part+1, len(d.Jobs))
-			if End(span, err); err != nil {
+			if End(span, err); errors.Is(err, ErrUnsettled) {
+				job.Settle = true
+				return d.again(err)
+			} else if err != nil {
 				return err
 			}
 		}

@@ -92,6 +92,29 @@ func TestTokenIsNoted(t *testing.T) {
 	}
 }
 
+// TestUnsettled: a job beside which others may be under way that nobody knows is made again
+// when those are over, and the next one of the batch is not.
+func TestUnsettled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{execute: func(int) error { return nil }, status: func(int) (Status, error) { return Status{State: Done}, nil }}
+		d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}}, []schema.Chunk{{}})
+		var settled []bool
+		d.Bind = func(_ context.Context, _ Ticket, part, _ int) error {
+			if settled = append(settled, d.Jobs[part-1].Settle); len(settled) == 1 {
+				return ErrUnsettled
+			}
+			return nil
+		}
+		p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 1, MinBackoff: time.Second, MaxBackoff: time.Minute}
+		if err := p.Run(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		if want := []bool{false, true, false}; !slices.Equal(settled, want) || s.executes != 2 {
+			t.Errorf("settled %v, %d executions", settled, s.executes)
+		}
+	})
+}
+
 // TestSubmissionsAreNotBurnt: whatever a target keeps answering, a delivery may not
 // eat the hour's submissions.
 func TestSubmissionsAreNotBurnt(t *testing.T) {

@@ -17,6 +17,10 @@ type Job struct {
 	Table  *schema.Table
 	Chunks []schema.Chunk
 	Source []Span // where its rows come from, for people and for a sink that knows a batch again
+	// Settle says that an earlier process may have left a job of the table that nobody
+	// knows, and whose execution may still be on its way: Prepare sees to it that it does
+	// not land after this one.
+	Settle bool
 }
 
 // Span is a part of a partition: the offsets from First up to, and without, End.

@@ -87,7 +87,8 @@ type chunkDocument struct {
 
 // Prepare creates a job, uploads its chunks and compares what the API lists with
 // what was sent. A job of which any of that failed is discarded: an upload whose
-// answer was lost may still land after the list was read.
+// answer was lost may still land after the list was read. Under Settle, jobs of the table
+// that were not executed are deleted before.
 func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) {
 	if err := s.checkNames(job.Table); err != nil {
 		return push.Ticket{}, err
@@ -95,6 +96,11 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 	b, err := jsonBody(s.document(job))
 	if err != nil {
 		return push.Ticket{}, &push.Error{Op: "create job", Kind: push.Rejected, Err: err}
+	}
+	if job.Settle {
+		if err := s.settle(ctx, job.Table.Name); err != nil {
+			return push.Ticket{}, err
+		}
 	}
 	path := ""
 	if s.opt.Validate {
@@ -113,7 +119,7 @@ func (s *Sink) Prepare(ctx context.Context, job *push.Job) (push.Ticket, error) 
 	t := push.Ticket{ID: made.ID, Table: job.Table.Name, DeletesOnly: len(job.Chunks) > 0 && !slices.ContainsFunc(job.Chunks, func(c schema.Chunk) bool { return c.Op == schema.Upsert })}
 	if err := s.upload(ctx, t, job); err != nil {
 		if ctx.Err() == nil {
-			s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil) // it expires if this fails
+			s.remove(ctx, t.ID) // it expires if this fails
 		}
 		return push.Ticket{}, err
 	}
@@ -265,7 +271,7 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 		return doubt("not found, though it is listed")
 	}
 	// A DELETE that finds it after all makes it gone as well.
-	if err := s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil); err != nil && push.KindOf(err) != push.Lost {
+	if err := s.remove(ctx, t.ID); err != nil {
 		return doubt("not found, and it cannot be told whether it is gone: %v", err)
 	}
 	return push.Status{}, err
@@ -281,29 +287,6 @@ func (s *Sink) status(ctx context.Context, t push.Ticket) (push.Status, error) {
 		return push.Status{}, &push.Error{Op: "read job", Kind: push.Unavailable, Message: fmt.Sprintf("unknown status %.80q", d.Status)}
 	}
 	return push.Status{State: state, Logs: d.Logs}, nil
-}
-
-// Discard cancels the job if it is not final, and deletes it. One that turns out to be DONE
-// by then stays, for it has delivered; so does one that is not over yet, which may still
-// deliver.
-func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
-	st, err := s.status(ctx, t)
-	if err == nil && (st.State == push.Queued || st.State == push.Running) {
-		err = s.c.call(ctx, "cancel job", http.MethodPost, url.PathEscape(t.ID)+"/cancel", nil, nil)
-		if err == nil || push.KindOf(err) == push.Rejected { // it ended in between
-			st, err = s.status(ctx, t)
-		}
-		if err == nil && st.State != push.Canceled && st.State != push.Failed {
-			err = &push.Error{Op: "cancel job", Kind: push.Unavailable, Message: fmt.Sprintf("it is %v after that", st.State)}
-		}
-	}
-	if err == nil {
-		err = s.c.call(ctx, "delete job", http.MethodDelete, url.PathEscape(t.ID), nil, nil)
-	}
-	if err != nil && push.KindOf(err) == push.Lost {
-		return nil
-	}
-	return err
 }
 
 // Reserved reports whether the platform keeps the name of a column or table for itself:

@@ -445,52 +445,6 @@ func TestConflict(t *testing.T) {
 	})
 }
 
-func TestDiscard(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, emulator.Options{Delay: time.Hour}, nil)
-		table, chunks := batch(t, map[int64]string{1: "a"})
-		ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: table, Chunks: chunks})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.sink.Execute(t.Context(), ticket); err != nil {
-			t.Fatal(err)
-		}
-		for range 2 { // a job that is gone is no error
-			if err := r.sink.Discard(t.Context(), ticket); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := r.sink.Status(t.Context(), ticket); push.KindOf(err) != push.Lost {
-			t.Errorf("the job is still there: %v", err)
-		}
-		r.want(map[int64]string{})
-		r.done()
-	})
-}
-
-// TestDoneBeforeItIsCancelled: a job past its deadline is DONE when its cancellation
-// arrives. It has delivered, so it is not deleted and made again.
-func TestDoneBeforeItIsCancelled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var r *rig
-		r = newRig(t, emulator.Options{Delay: 3 * time.Hour, OnRequest: func(req *http.Request) {
-			if strings.HasSuffix(req.URL.Path, "/cancel") {
-				r.emu.SetDelay(0)
-			}
-		}}, nil)
-		r.pusher.Deadline, r.pusher.Overdue = time.Hour, push.OverdueCancel
-		if err := r.deliver(map[int64]string{1: "a"}); err != nil {
-			t.Fatal(err)
-		}
-		if n := r.emu.Counts().Submitted; n != 1 {
-			t.Errorf("%d jobs submitted for one batch", n)
-		}
-		r.want(map[int64]string{1: "a"})
-		r.done()
-	})
-}
-
 // TestFlavours delivers under every form of the API that the documents name.
 func TestFlavours(t *testing.T) {
 	for name, change := range map[string]func(*celonis.Options){
