@@ -125,7 +125,7 @@ func (d *Delivery) Progress() Progress {
 	return Progress{Step: Preparing}
 }
 
-// Tickets returns the jobs made for the delivery that have ended, for Discard.
+// Tickets returns the jobs made for the delivery that are DONE, for Discard.
 // Call it after Run.
 func (d *Delivery) Tickets() []Ticket { return d.old }
 

@@ -320,6 +320,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 				return d.again(&Error{Op: "job " + d.ticket.ID, Message: "it is DONE, and carries only a part of its batch"})
 			}
 			p.done(batch, d)
+			d.ticket.Done = true
 			d.old = append(d.old, d.ticket)
 			d.part++
 			d.attempts, d.prepared, d.executions = 0, 0, 0

@@ -43,6 +43,8 @@ type Ticket struct {
 	// Token is what Execute gave, "" before: with it any process may ask for a job that its
 	// ID alone says nothing of.
 	Token string
+	// Done says that the job is known to have delivered.
+	Done bool
 }
 
 // State is where a job stands.
@@ -90,6 +92,6 @@ type Sink interface {
 	Status(ctx context.Context, t Ticket) (Status, error)
 	// Discard removes a job, which is cancelled first if it is not final. A job
 	// that is gone is no error; one that cannot be cancelled any more, or not yet, is of
-	// kind Unavailable and stays.
+	// kind Unavailable and stays, as one does that has delivered unknown to the ticket.
 	Discard(ctx context.Context, t Ticket) error
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 )
 
-// Discard cancels the job if it is not final, and deletes it. One that turns out to be DONE
-// by then stays, for it has delivered; so does one that is not over yet, which may still
-// deliver.
+// Discard cancels the job if it is not final, and deletes it. One that turns out to be DONE,
+// though it is not known for that, stays: it has delivered. So does one that is not over yet,
+// which may still deliver.
 func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 	st, err := s.status(ctx, t)
 	if err == nil && (st.State == push.Queued || st.State == push.Running) {
@@ -25,6 +25,8 @@ func (s *Sink) Discard(ctx context.Context, t push.Ticket) error {
 		}
 	}
 	switch {
+	case err == nil && st.State == push.Done && !t.Done:
+		return &push.Error{Op: "delete job", Kind: push.Unavailable, Message: "it is DONE, and stays for who asks what became of it"}
 	case err == nil:
 		return s.remove(ctx, t.ID)
 	case push.KindOf(err) == push.Lost:

@@ -58,6 +58,57 @@ func TestDoneBeforeItIsCancelled(t *testing.T) {
 	})
 }
 
+// TestDoneBeforeItIsLookedAt: the same, where it is DONE before anybody asks to cancel it.
+func TestDoneBeforeItIsLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r *rig
+		began, asked := time.Now(), 0
+		r = newRig(t, emulator.Options{Delay: 3 * time.Hour, OnRequest: func(req *http.Request) {
+			if req.Method == http.MethodGet && time.Since(began) > time.Hour+time.Minute {
+				if asked++; asked == 2 { // after the one that finds it overdue
+					r.emu.SetDelay(0)
+				}
+			}
+		}}, nil)
+		r.pusher.Deadline, r.pusher.Overdue = time.Hour+time.Minute, push.OverdueCancel
+		if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		if n := r.emu.Counts().Submitted; n != 1 || asked < 2 {
+			t.Errorf("%d jobs submitted for one batch, asked %d times", n, asked)
+		}
+		r.want(map[int64]string{1: "a"})
+		r.done()
+	})
+}
+
+// TestDiscardDone: a job that has delivered is deleted by who knows that it has.
+func TestDiscardDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, emulator.Options{}, nil)
+		table, chunks := batch(t, map[int64]string{1: "a"})
+		d := push.NewDelivery(table, chunks)
+		if err := r.pusher.Run(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		known := d.Tickets()[0]
+		unknown := known
+		unknown.Done = false
+		if err := r.sink.Discard(t.Context(), unknown); push.KindOf(err) != push.Unavailable || err == nil {
+			t.Errorf("by who takes it for unfinished: %v", err)
+		}
+		if st, err := r.sink.Status(t.Context(), known); err != nil || st.State != push.Done {
+			t.Errorf("then it is %v: %v", st.State, err)
+		}
+		if err := r.sink.Discard(t.Context(), known); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.sink.Status(t.Context(), known); push.KindOf(err) != push.Lost {
+			t.Errorf("it is still there: %v", err)
+		}
+	})
+}
+
 // TestSettle: an execution of another process that is still on its way finds its job no more
 // where one is prepared that must not come before it; no other job goes.
 func TestSettle(t *testing.T) {
