@@ -192,7 +192,9 @@ func (c *Connector) bound() {
 		}
 		for p, end := range b.work.ends {
 			part := c.parts[p]
-			part.settled[b.work.lane.table] = part.settled[b.work.lane.table] || b.settled
+			if b.settled {
+				part.settled[b.work.lane.table] = true
+			}
 			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
 		}
 		b.work.bound, b.work.token = true, b.token != ""
@@ -207,11 +209,12 @@ func (c *Connector) bound() {
 // there twice do without: another member that has some of the table's partitions could not
 // tell a job of its own that is deleted from one that may have added its rows.
 func (c *Connector) unsettled(b *bind) bool {
-	if c.once(b.work.lane.table) {
+	executed := b.token != ""
+	if b.settled || executed || c.once(b.work.lane.table) {
 		return false
 	}
 	for p := range b.work.ends {
-		if part := c.parts[p]; part.plain && !part.settled[b.work.lane.table] && !b.settled && b.token == "" {
+		if part := c.parts[p]; part.plain && !part.settled[b.work.lane.table] {
 			return true
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
-	"github.com/sluice-cdc/sluice/push/feldera"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 )
 
@@ -94,26 +93,16 @@ func TestLateAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
 		late := false
-		sink, err := feldera.New(feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }},
-			&pushtest.Transport{Handler: http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-				wait := late
-				late = false
-				r.emu.ServeHTTP(w, req)
-				if wait {
-					time.Sleep(20 * time.Second)
-				}
-			})})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.sink = sink
-		state, err := sink.State(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		sink.Accept(state)
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			wait := late
+			late = false
+			r.emu.ServeHTTP(w, req)
+			if wait {
+				time.Sleep(20 * time.Second)
+			}
+		}), nil)
 		late = true
-		go sink.State(t.Context())
+		go r.sink.State(t.Context())
 		time.Sleep(time.Second)
 		r.emu.Crash("shop")
 		r.emu.Start("shop")
