@@ -18,7 +18,10 @@ type commits struct {
 	acked map[kafka.Partition]content // by the broker
 	// doubt is what was sent and may have been accepted. The same goes out again until
 	// that is known, and nothing else of these partitions.
-	doubt   map[kafka.Partition]content
+	doubt map[kafka.Partition]content
+	// denied are partitions of which the broker refused what it took of others in the same
+	// request, until it takes theirs: no job is noted beside their offsets before.
+	denied  map[kafka.Partition]bool
 	busy    bool
 	urgent  bool // a batch was delivered, or a job waits to be bound
 	last    time.Time
@@ -33,6 +36,7 @@ type content struct {
 	at   int64
 	meta intent.Metadata
 	text string
+	from uint32 // the source that the partition was when it was sent
 }
 
 type committed struct {
@@ -61,12 +65,12 @@ func (c *Connector) news() map[kafka.Partition]content {
 			continue
 		}
 		have, was := c.commits.acked[id]
-		n := content{at: max(at, have.at)}
+		n := content{at: max(at, have.at), from: p.source}
 		if !p.plain {
 			n.meta = c.metadata(p).At(n.at)
 			n.text = n.meta.String()
 		}
-		if !was || n.at > have.at || n.text != have.text {
+		if !was || n.at > have.at || n.text != have.text || c.commits.denied[id] {
 			news[id] = n
 		}
 	}
@@ -116,7 +120,9 @@ func (c *Connector) startCommit() {
 	})
 }
 
-// onCommitted books what the broker acknowledged, partition by partition.
+// onCommitted books what the broker acknowledged, partition by partition. What was sent for
+// a partition that was given up since, and may be here again, says nothing of where that
+// stands now: it may have come further under others.
 func (c *Connector) onCommitted(r committed) {
 	c.commits.busy = false
 	if r.epoch != c.epoch { // of what the target has forgotten
@@ -124,15 +130,21 @@ func (c *Connector) onCommitted(r committed) {
 		return
 	}
 	var failed error
+	var took bool
+	var denied []kafka.Partition
 	for id, n := range r.contents {
 		err := r.errs[id]
 		p := c.parts[id]
+		if p != nil && p.source != n.from {
+			p = nil
+		}
 		var doubt *kafka.InDoubtError
 		switch {
 		case err == nil:
 			c.metrics.commits(id.Topic, "ok")
-			c.commits.done = c.now
+			c.commits.done, took = c.now, true
 			if p != nil {
+				delete(c.commits.denied, id)
 				c.commits.acked[id] = n
 				delete(c.commits.doubt, id)
 				p.passed(n.at)
@@ -144,12 +156,17 @@ func (c *Connector) onCommitted(r committed) {
 			delete(c.commits.doubt, id)
 		case errors.As(err, &doubt):
 			c.commits.doubt[id] = n
+		default:
+			denied = append(denied, id)
 		}
 		failed = err
 		c.metrics.commits(id.Topic, "refused")
 		if kafka.NotOwner(err) {
 			c.metrics.fenced()
 		}
+	}
+	if took {
+		c.withdraw(denied)
 	}
 	c.commits.fenced = kafka.Fenced(failed)
 	if failed != nil {

@@ -94,16 +94,30 @@ func (c *Connector) admit() {
 	c.binds = live
 }
 
-// certain reports whether what is committed of a bind's partitions is known. Only then can
-// its entries go out in one commit, which the group takes as a whole: half of them would
-// let the owner of some partitions execute a job that the others know nothing of.
+// certain reports whether what is committed of a bind's partitions is known, and all of them
+// are taken. Only then can its entries go out in one commit: half of them would let the owner
+// of some partitions execute a job that the others know nothing of.
 func (c *Connector) certain(b *bind) bool {
 	for p := range b.work.ends {
-		if _, doubt := c.commits.doubt[p]; doubt {
+		if _, doubt := c.commits.doubt[p]; doubt || c.commits.denied[p] && !c.parts[p].plain {
 			return false
 		}
 	}
 	return true
+}
+
+// withdraw takes jobs from beside the offsets of other partitions where the broker did not
+// take them of these. It takes what it appends as a whole, but leaves out before that what
+// it does not accept of a topic, as where an ACL lacks.
+func (c *Connector) withdraw(denied []kafka.Partition) {
+	for _, id := range denied {
+		c.commits.denied[id] = true
+		for _, b := range c.binds {
+			if _, in := b.work.ends[id]; in && !c.parts[id].plain {
+				b.admitted = false
+			}
+		}
+	}
 }
 
 // slot is what is kept free in a partition's metadata for the table that holds its

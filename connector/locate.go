@@ -146,7 +146,7 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 	case has && committed.At < at.Start:
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
-	acked := content{committed.At, meta, committed.Metadata}
+	acked := content{at: committed.At, meta: meta, text: committed.Metadata}
 	if lost, remedy := c.loss(p, committed, meta); has && lost != "" {
 		if !c.opt.Rewind {
 			return hold(lost, remedy)
@@ -213,7 +213,10 @@ func (c *Connector) keep(p *partition, at kafka.Location) {
 	p.orphan = false
 	p.known, p.topicID, p.successor = true, c.read[p.Topic], at.TopicID
 	c.ledger.Advance(p.Partition, at.Start)
+	c.sources++
+	p.source = c.sources // and what is under way is the other topic's
 	delete(c.commits.acked, p.Partition)
+	delete(c.commits.doubt, p.Partition)
 	c.commits.urgent = true
 }
 

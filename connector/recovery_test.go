@@ -705,41 +705,6 @@ func TestReplaysTakeTurns(t *testing.T) {
 	}
 }
 
-// TestOffsetsDoNotGoBack: whatever is held below what the group has, nothing below that is
-// committed (I2).
-func TestOffsetsDoNotGoBack(t *testing.T) {
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	c := w.idle(w.options("shop.public.a"))
-	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
-	p.plain = true
-	c.commits.acked = map[kafka.Partition]content{p.Partition: {at: 7, text: "job"}} // and the batch holds 0
-	if n, ok := c.news()[p.Partition]; !ok || n.at != 7 {
-		t.Errorf("what is committed goes back from 7 to %d", n.at)
-	}
-}
-
-// TestDoubtIsSentAgain: it is not known whether the group has a commit. More is done by now,
-// and yet the same goes out again until it is acknowledged.
-func TestDoubtIsSentAgain(t *testing.T) {
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	c := w.idle(w.options("shop.public.a"))
-	c.now = time.Now()
-	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
-	p.plain = true
-	c.ledger.Done(1, Delivered)
-	c.ledger.Advance(p.Partition, 5)
-	sent := c.news()
-	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: &kafka.InDoubtError{Err: kerr.RequestTimedOut}}})
-	c.ledger.Advance(p.Partition, 9)
-	if n := c.news()[p.Partition]; n.at != 5 {
-		t.Errorf("%d is committed after a doubt about 5", n.at)
-	}
-	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: nil}})
-	if n := c.news()[p.Partition]; n.at != 9 {
-		t.Errorf("%d is committed when 5 is acknowledged, want 9", n.at)
-	}
-}
-
 // TestAdoptedGoesFirst: a batch is due while there is no room to read the range of a lost
 // job of its table again. Those rows are older, so the batch waits.
 func TestAdoptedGoesFirst(t *testing.T) {
@@ -803,20 +768,5 @@ func TestGivenBatchEndsWithItsJob(t *testing.T) {
 		}
 	default:
 		t.Error("the second job waits for ever")
-	}
-}
-
-// TestLostOffsetsKeepTheirJob: a commit's answer comes when the partitions of a batch that
-// is DONE have been lost. Their offsets may name its job, which must stay for their next
-// owner to find.
-func TestLostOffsetsKeepTheirJob(t *testing.T) {
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	c := w.idle(w.options("shop.public.a"))
-	batch := w.batch(c, "public_a", 1)
-	batch.delivery, batch.ends[kafka.Partition{Topic: "shop.public.a"}] = push.NewDelivery(nil), 5
-	c.commits.settle = []*work{batch}
-	c.onCommitted(committed{})
-	if c.discarding > 0 || len(c.commits.settle) > 0 {
-		t.Errorf("%d jobs deleted, %d batches still wait", c.discarding, len(c.commits.settle))
 	}
 }

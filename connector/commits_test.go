@@ -1,0 +1,166 @@
+package connector
+
+import (
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// TestOffsetsDoNotGoBack: whatever is held below what the group has, nothing below that is
+// committed (I2).
+func TestOffsetsDoNotGoBack(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	p.plain = true
+	c.commits.acked = map[kafka.Partition]content{p.Partition: {at: 7, text: "job"}} // and the batch holds 0
+	if n, ok := c.news()[p.Partition]; !ok || n.at != 7 {
+		t.Errorf("what is committed goes back from 7 to %d", n.at)
+	}
+}
+
+// TestDoubtIsSentAgain: it is not known whether the group has a commit. More is done by now,
+// and yet the same goes out again until it is acknowledged.
+func TestDoubtIsSentAgain(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	c.now = time.Now()
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	p.plain = true
+	c.ledger.Done(1, Delivered)
+	c.ledger.Advance(p.Partition, 5)
+	sent := c.news()
+	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: &kafka.InDoubtError{Err: kerr.RequestTimedOut}}})
+	c.ledger.Advance(p.Partition, 9)
+	if n := c.news()[p.Partition]; n.at != 5 {
+		t.Errorf("%d is committed after a doubt about 5", n.at)
+	}
+	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: nil}})
+	if n := c.news()[p.Partition]; n.at != 9 {
+		t.Errorf("%d is committed when 5 is acknowledged, want 9", n.at)
+	}
+}
+
+// TestAnswerOfAnEarlierAssignment: a commit is under way when its partition is lost, and
+// answered when the partition is back, further on than the commit. What it was told is of
+// the assignment before: nothing goes back to it (I2).
+func TestAnswerOfAnEarlierAssignment(t *testing.T) {
+	for name, answer := range map[string]error{
+		"in doubt":     &kafka.InDoubtError{Err: kerr.RequestTimedOut},
+		"acknowledged": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			c := w.idle(w.options("shop.public.a"))
+			c.now = time.Now()
+			id := kafka.Partition{Topic: "shop.public.a"}
+			before := w.hold(c, id, w.batch(c, "public_a", 1), 5)
+			before.plain = true
+			c.ledger.Done(1, Delivered)
+			c.ledger.Advance(id, 5)
+			sent := c.news()
+			c.release(kafka.Revoked{Partitions: []kafka.Partition{id}, Lost: true, Done: make(chan struct{})})
+
+			back := w.hold(c, id, w.batch(c, "public_a", 2), 9)
+			back.plain = true
+			c.ledger.Done(2, Delivered)
+			c.ledger.Advance(id, 9)
+			c.commits.acked[id] = content{at: 9}
+			c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{id: answer}})
+			c.ledger.Advance(id, 12)
+			if n := c.news()[id]; n.at != 12 {
+				t.Errorf("%d is committed next, want 12", n.at)
+			}
+			if have := c.commits.acked[id]; have.at != 9 {
+				t.Errorf("%d counts as acknowledged, want 9", have.at)
+			}
+		})
+	}
+}
+
+// TestOffsetOfADeletedTopic: a commit is under way when its topic is deleted and made anew.
+// Whatever it is answered, beside the new one's offset nothing stands yet.
+func TestOffsetOfADeletedTopic(t *testing.T) {
+	for name, answer := range map[string]error{
+		"in doubt":     &kafka.InDoubtError{Err: kerr.RequestTimedOut},
+		"acknowledged": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			c := w.idle(w.options("shop.public.a"))
+			id := kafka.Partition{Topic: "shop.public.a"}
+			p := w.hold(c, id, w.batch(c, "public_a", 1), 5)
+			c.ledger.Done(1, Delivered)
+			c.ledger.Advance(id, 5)
+			sent := c.news()
+			c.keep(p, kafka.Location{TopicID: "other"})
+			c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{id: answer}})
+			if n, ok := c.news()[id]; !ok || n.from == sent[id].from {
+				t.Errorf("what is to be committed for the new topic: %+v", n)
+			}
+		})
+	}
+}
+
+// TestLostOffsetsKeepTheirJob: a commit's answer comes when the partitions of a batch that
+// is DONE have been lost. Their offsets may name its job, which must stay for their next
+// owner to find.
+func TestLostOffsetsKeepTheirJob(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	batch := w.batch(c, "public_a", 1)
+	batch.delivery, batch.ends[kafka.Partition{Topic: "shop.public.a"}] = push.NewDelivery(nil), 5
+	c.commits.settle = []*work{batch}
+	c.onCommitted(committed{})
+	if c.discarding > 0 || len(c.commits.settle) > 0 {
+		t.Errorf("%d jobs deleted, %d batches still wait", c.discarding, len(c.commits.settle))
+	}
+}
+
+// TestJobRefusedBesideOneOffset: the brokers take a commit of one of a table's topics and not
+// of the other. The job is noted nowhere then: the owner of the one would execute it, of
+// which the other's knows nothing. It is noted once both are taken.
+func TestJobRefusedBesideOneOffset(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	c := w.idle(w.options("shop.public.a", "shop.public.b"))
+	batch := w.batch(c, "t", 1)
+	a, b := kafka.Partition{Topic: "shop.public.a"}, kafka.Partition{Topic: "shop.public.b"}
+	for _, id := range []kafka.Partition{a, b} {
+		w.hold(c, id, batch, 5)
+	}
+	wish := &bind{work: batch, job: "job", part: 1, parts: 1, reply: make(chan error, 1)}
+	c.onBind(wish)
+	noted := func() (n int) {
+		c.admit()
+		for _, n2 := range c.news() {
+			if n2.meta.Tables["t"].Job != "" {
+				n++
+			}
+		}
+		return n
+	}
+	if n := noted(); n != 2 {
+		t.Fatalf("the job is to be noted beside %d offsets, want 2", n)
+	}
+	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: kerr.TopicAuthorizationFailed}})
+	if n, news := noted(), c.news(); n != 0 || len(news) != 2 {
+		t.Errorf("after a refusal %d of %d offsets are to name the job, want 0 of 2", n, len(news))
+	}
+	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: kerr.TopicAuthorizationFailed}})
+	if n := noted(); n != 0 || len(wish.reply) > 0 {
+		t.Errorf("after another one %d offsets are to name the job, answers %d", n, len(wish.reply))
+	}
+	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: nil}})
+	if n := noted(); n != 2 {
+		t.Errorf("when all is taken %d offsets are to name the job, want 2", n)
+	}
+	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: nil}})
+	if len(wish.reply) != 1 || !batch.bound {
+		t.Errorf("when the job is noted: answers %d, bound %v", len(wish.reply), batch.bound)
+	}
+}
