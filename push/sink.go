@@ -19,7 +19,8 @@ type Job struct {
 	Source []Span // where its rows come from, for people and for a sink that knows a batch again
 	// Settle says that an earlier process may have left a job of the table that nobody
 	// knows, and whose execution may still be on its way: Prepare sees to it that it does
-	// not land after this one, as far as the target lets it (connector/DESIGN.md).
+	// not land after this one, as far as the target lets it (connector/DESIGN.md). It may be
+	// set between two calls of Prepare, and stays.
 	Settle bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"weak"
 
 	"go.opentelemetry.io/otel/attribute"
 
@@ -23,6 +24,10 @@ type lane struct {
 	most    int      // rows of a request, since one has taken too long; 0: as the files are
 	quick   int      // requests in a row that were taken since
 	suspect *suspect // under the sink's lock; nil: it is none
+
+	// asked is the job whose Settle was heeded last: once, for each time gives up the barrier.
+	// Weak, for a job has the rows of its batch.
+	asked weak.Pointer[push.Job]
 }
 
 func (s *Sink) lane(r *relation, table string) *lane {

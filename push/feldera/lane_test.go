@@ -101,6 +101,47 @@ func TestTakenBack(t *testing.T) {
 	})
 }
 
+// TestTakenBackUnknown: the same where nothing beside the offsets names what the other process
+// has posted, so that the connector asks for it to be over. It is waited for once, however often
+// the table is looked at meanwhile.
+func TestTakenBackUnknown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Lag: time.Minute}, nil)
+		if err := r.deliver(t, map[int64]string{1: "a"}); err != nil {
+			t.Fatal(err)
+		}
+		ours := r.sink
+		r.restart(t, nil)
+		if err := r.deliver(t, map[int64]string{1: "a"}); err != nil { // so that it is settled there
+			t.Fatal(err)
+		}
+		r.emu.Inject("get", pipeline.Pausing, 1, 1) // after it has prepared
+		if _, err := r.post(t, "t", 0, chunks(map[int64]string{1: "b"}, nil)); err == nil {
+			t.Fatal("posted to a paused pipeline")
+		}
+		r.sink = ours
+		r.emu.Resume("shop")
+		job := &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{1: "c"}, nil), Settle: true}
+		ticket, err := r.sink.Prepare(t.Context(), job)
+		for tries := 0; err != nil; ticket, err = r.sink.Prepare(t.Context(), job) {
+			if tries++; tries > 100 || push.KindOf(err) != push.Unavailable {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		if _, err := r.sink.Execute(t.Context(), ticket); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 { // the emulator works when it is asked
+			time.Sleep(time.Hour)
+			r.rows("t")
+		}
+		if got := r.rows("t")[1]; got != "c" {
+			t.Errorf("it has %q", got)
+		}
+	})
+}
+
 // TestPausedBetweenRequests: a pipeline that is paused after the first request of a batch gets
 // the second one when it runs again, and not before.
 func TestPausedBetweenRequests(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
@@ -91,6 +92,10 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	l := s.lane(r, j.Table.Name)
 	if err := s.quarantined(l); err != nil {
 		return push.Ticket{}, err
+	}
+	if asked := weak.Make(j); j.Settle && l.asked != asked {
+		l.asked = asked
+		l.unsettle()
 	}
 	if err := s.settle(ctx, p, l); err != nil {
 		return push.Ticket{}, err
