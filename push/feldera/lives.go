@@ -93,7 +93,8 @@ func (s *Sink) crashed(ctx context.Context, was lives) (died, told bool) {
 // restarted is told of a job whose token is void, and gives the error another kind: what has
 // killed the pipeline is found among the suspects, and who stops it has nobody to blame. Only
 // where nothing tells which of the two it was, it stays the job's. If the deployment is still
-// the same, the pipeline died within it: whoever stops it makes a new one.
+// the same, the pipeline died within it: whoever stops it makes a new one. What else is under
+// way may be in the new process, and stays so until its own token tells.
 func (s *Sink) restarted(ctx context.Context, j *job, void error) error {
 	if _, err := s.open(ctx); err != nil {
 		return err
@@ -101,7 +102,10 @@ func (s *Sink) restarted(ctx context.Context, j *job, void error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j.flight {
-		s.over(true)
+		if j.life == s.lives.n {
+			s.lives.n++
+		}
+		s.fell(j, true)
 	} else if !s.lives.known {
 		return void
 	}

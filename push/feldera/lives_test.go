@@ -1,6 +1,7 @@
 package feldera_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -199,6 +200,73 @@ func TestBegunUnnoticed(t *testing.T) {
 		}
 		if token, err := r.sink.Execute(t.Context(), ticket); err != nil || token == "" {
 			t.Errorf("it does not go on: %q %v", token, err)
+		}
+	})
+}
+
+// TestWholeUnnoticed: the same of one that was posted as a whole. It is under way, which a
+// suspect waits for.
+func TestWholeUnnoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
+		old, err := r.post(t, "u", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Respawn("shop")
+		ticket, err := r.post(t, "t", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.sink.Status(t.Context(), old); push.KindOf(err) != push.Restarted {
+			t.Errorf("what went with the life before: %v", err)
+		}
+		if _, err := r.post(t, "u", 0, one); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "table t still is") {
+			t.Errorf("a suspect beside what is under way: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if st, err := r.sink.Status(t.Context(), ticket); err != nil || st.State != push.Done {
+			t.Errorf("it is %v: %v", st.State, err)
+		}
+		if _, err := r.post(t, "u", 0, one); err != nil {
+			t.Errorf("a suspect alone: %v", err)
+		}
+		if _, err := r.post(t, "t", 10, one); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "sent alone") {
+			t.Errorf("beside it: %v", err)
+		}
+	})
+}
+
+// TestUnanswered: what went with a process of the pipeline, perhaps, and has no token to tell,
+// is suspect when it is sent again.
+func TestUnanswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Second}, nil)
+		other, err := r.post(t, "u", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Inject("ingress", pipeline.After503, 1, 1) // after the barrier
+		ticket, err := r.post(t, "t", 0, one)
+		if err == nil {
+			t.Fatal("it is answered")
+		}
+		r.emu.Respawn("shop")
+		if _, err := r.sink.Status(t.Context(), other); push.KindOf(err) != push.Restarted {
+			t.Errorf("what went with the life before: %v", err)
+		}
+		st, err := r.sink.Status(t.Context(), ticket)
+		for ; err != nil && push.KindOf(err) == push.Unavailable; st, err = r.sink.Status(t.Context(), ticket) {
+			time.Sleep(time.Second)
+		}
+		if err != nil || st.State != push.New {
+			t.Fatalf("it is %v: %v", st.State, err)
+		}
+		if _, err := r.sink.Execute(t.Context(), ticket); err != nil {
+			t.Errorf("it is not sent again: %v", err)
+		}
+		if _, err := r.post(t, "u", 0, one); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "sent alone") {
+			t.Errorf("beside it: %v", err)
 		}
 	})
 }

@@ -24,35 +24,36 @@ type partition struct {
 	id    int32
 }
 
-// over ends a life of the pipeline, under the lock. What was under way is suspect if it
-// died; a suspect that was so alone is known to have killed it.
+// over ends a life of the pipeline with its deployment, under the lock.
 func (s *Sink) over(died bool) {
-	var under []*job
 	for _, j := range s.jobs {
 		if j.flight {
-			under = append(under, j)
-			j.flight = false
+			s.fell(j, died)
 		}
 	}
 	s.lives.alone = nil
 	s.lives.n++
-	if !died {
+}
+
+// fell says that what was under way of a job went with a life of the pipeline, under the lock.
+// It is suspect if that died; a suspect, which went alone, is known to have killed it.
+func (s *Sink) fell(j *job, died bool) {
+	alone := s.lives.alone == j
+	if s.rest(j); !died {
 		return
 	}
-	for _, j := range under {
-		x := j.lane.suspect
-		switch {
-		case x == nil:
-			x = &suspect{ends: map[partition]int64{}}
-			j.lane.suspect = x
-		case len(under) == 1:
-			x.held = &push.Error{Op: "post rows", Kind: push.Rejected, Hint: "the pipeline's log has its own words; change its program, or these rows at the source",
-				Message: fmt.Sprintf("table %s has killed the pipeline, which failed%s for the second time while a batch of the table was under way, and this time nothing else was; that batch has %s", j.lane.table, s.lives.with(), j.describe())}
-		}
-		for _, from := range j.source {
-			at := partition{from.Topic, from.Partition}
-			x.ends[at] = max(x.ends[at], from.End)
-		}
+	x := j.lane.suspect
+	switch {
+	case x == nil:
+		x = &suspect{ends: map[partition]int64{}}
+		j.lane.suspect = x
+	case alone:
+		x.held = &push.Error{Op: "post rows", Kind: push.Rejected, Hint: "the pipeline's log has its own words; change its program, or these rows at the source",
+			Message: fmt.Sprintf("table %s has killed the pipeline, which failed%s for the second time while a batch of the table was under way, and this time nothing else was; that batch has %s", j.lane.table, s.lives.with(), j.describe())}
+	}
+	for _, from := range j.source {
+		at := partition{from.Topic, from.Partition}
+		x.ends[at] = max(x.ends[at], from.End)
 	}
 }
 
@@ -85,16 +86,19 @@ func (s *Sink) quarantined(l *lane) error {
 func (s *Sink) turn(j *job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if j.flight && j.first == "" && j.life != s.lives.n { // no token tells whether it went with that one
+		s.fell(j, true)
+	}
 	x := j.lane.suspect
 	switch {
 	case s.jobs[j.lane.ticket] != j:
 		return &push.Error{Op: "find job", Kind: push.Lost, Message: "it was given up"}
+	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
+		return &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew after the first of them"}
 	case j.flight:
 		return nil
 	case x != nil && x.held != nil:
 		return x.held
-	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
-		return &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew after the first of them"}
 	case s.lives.alone != nil && s.lives.alone != j:
 		return wait("table %s was under way when the pipeline died; its batch is sent alone, and this one after it", s.lives.alone.lane.table)
 	case x != nil:
