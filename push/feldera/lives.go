@@ -11,7 +11,7 @@ import (
 
 // lives is what is known of the deployments of the pipeline. The sink's lock guards it.
 type lives struct {
-	now     string // the deployment that runs, as it was last read
+	now     string // the deployment that runs, as it was last read; "": it is not told
 	before  string // an answer that was under way may still tell of the one before
 	failure string // the code that it was seen to have failed with
 	down    bool   // it was seen to be over
@@ -35,15 +35,20 @@ func (s *Sink) ended(code string) {
 	s.lives.down, s.lives.failure = true, cmp.Or(push.Clip(code), s.lives.failure)
 }
 
-// alive takes notice of the deployment that runs, before anything is posted to it.
+// alive takes notice of the deployment that runs, before anything is posted to it. Where it
+// has no name it is another one if the pipeline was seen down.
 func (s *Sink) alive(ctx context.Context, deployment string) error {
 	s.mu.Lock()
 	was := s.lives
 	s.mu.Unlock()
-	if deployment == "" || deployment == was.now || deployment == was.before {
+	same := deployment == was.now || deployment == was.before
+	if deployment == "" {
+		same = was.now != "" || !was.down
+	}
+	if same {
 		return nil
 	}
-	died, told := false, true
+	died, told := was.failure != "", true
 	if was.now != "" {
 		died, told = s.crashed(ctx, was)
 	}
@@ -52,7 +57,7 @@ func (s *Sink) alive(ctx context.Context, deployment string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.lives.now != was.now { // another table has seen it too
+	if s.lives.now != was.now || deployment == "" && !s.lives.down { // another table has seen it too
 		return nil
 	}
 	s.over(died)
@@ -93,20 +98,24 @@ func (s *Sink) crashed(ctx context.Context, was lives) (died, told bool) {
 // restarted is told of a job whose token is void, and gives the error another kind: what has
 // killed the pipeline is found among the suspects, and who stops it has nobody to blame. Only
 // where nothing tells which of the two it was, it stays the job's. If the deployment is still
-// the same, the pipeline died within it: whoever stops it makes a new one. What else is under
-// way may be in the new process, and stays so until its own token tells.
+// the same, the pipeline died within it: whoever stops it makes a new one. (Of one without a
+// name nothing tells that.) What else is under way may be in the new process, and stays so
+// until its own token tells.
 func (s *Sink) restarted(ctx context.Context, j *job, void error) error {
 	if _, err := s.open(ctx); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	told := s.lives.known
 	if j.flight {
+		told = s.lives.now != ""
 		if j.life == s.lives.n {
 			s.lives.n++
 		}
-		s.fell(j, true)
-	} else if !s.lives.known {
+		s.fell(j, told)
+	}
+	if !told {
 		return void
 	}
 	var e *push.Error

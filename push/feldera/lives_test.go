@@ -3,6 +3,8 @@ package feldera_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,40 +15,71 @@ import (
 	"github.com/sluice-cdc/sluice/push/pushtest"
 )
 
+// unnamed is a pipeline that does not tell one of its deployments from the next: deployment_id
+// may be null.
+func unnamed(next http.Handler) http.Handler {
+	id := regexp.MustCompile(`"deployment_id":"[^"]*"`)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if !strings.HasSuffix(req.URL.Path, "/pipelines/shop") {
+			next.ServeHTTP(w, req)
+			return
+		}
+		seen := httptest.NewRecorder()
+		next.ServeHTTP(seen, req)
+		w.WriteHeader(seen.Code)
+		w.Write(id.ReplaceAll(seen.Body.Bytes(), []byte(`"deployment_id":null`)))
+	})
+}
+
 // TestOrderlyRestarts: whoever stops a pipeline, and starts it again, has nobody suspected:
-// a crash afterwards is the first one.
+// a crash afterwards is the first one. Where nothing tells which of them it was, each is an
+// attempt.
 func TestOrderlyRestarts(t *testing.T) {
 	for _, force := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
-			r.emu.Crash("shop") // of what is not ours
-			r.emu.Start("shop")
-			for i := range 3 {
-				time.AfterFunc(time.Duration(i+1)*40*time.Second, func() {
-					if r.emu.Stop("shop", force); i == 2 {
-						r.emu.Start("shop")
-						time.AfterFunc(20*time.Second, func() {
-							r.emu.Crash("shop")
+		for _, named := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, pipeline.Options{Enterprise: true, Lag: time.Minute}, nil)
+				p := r.pusher()
+				if !named {
+					r.open(t, unnamed(r.emu), nil)
+					p = r.pusher()
+					p.Attempts = 5
+				}
+				r.emu.Crash("shop") // of what is not ours
+				r.emu.Start("shop")
+				for i := range 3 {
+					time.AfterFunc(time.Duration(i+1)*40*time.Second, func() {
+						if r.emu.Stop("shop", force); i == 2 {
 							r.emu.Start("shop")
-						})
-						return
-					}
-					r.emu.Start("shop")
-				})
-			}
-			if err := r.send(t, "t", 0); err != nil {
-				t.Errorf("force %v: %v", force, err)
-			}
-		})
+							time.AfterFunc(20*time.Second, func() {
+								r.emu.Crash("shop")
+								r.emu.Start("shop")
+							})
+							return
+						}
+						r.emu.Start("shop")
+					})
+				}
+				if err := r.sendBy(p, t, "t", 0); err != nil {
+					t.Errorf("force %v, named %v: %v", force, named, err)
+				}
+			})
+		}
 	}
 }
 
 // TestRestartsAreNoAttempts: a batch is delivered however often the pipeline is stopped and
 // started while it is under way, though one attempt is all that it has.
 func TestRestartsAreNoAttempts(t *testing.T) {
-	for _, version := range []string{"0.337.0", "0.291.0"} {
+	for _, tc := range []struct {
+		version string
+		named   bool
+	}{{"0.337.0", true}, {"0.291.0", true}, {"0.291.0", false}} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newRig(t, pipeline.Options{Enterprise: true, Version: version, Lag: time.Minute}, nil)
+			r := newRig(t, pipeline.Options{Enterprise: true, Version: tc.version, Lag: time.Minute}, nil)
+			if !tc.named {
+				r.open(t, unnamed(r.emu), nil)
+			}
 			ask := time.NewTicker(5 * time.Second)
 			done := make(chan bool)
 			go func() { // as the connector asks, so that it is seen down
@@ -67,10 +100,10 @@ func TestRestartsAreNoAttempts(t *testing.T) {
 			p := r.pusher()
 			p.Attempts = 1
 			if err := p.Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), one)); err != nil {
-				t.Fatalf("%s: %v", version, err)
+				t.Fatalf("%+v: %v", tc, err)
 			}
 			if got := r.rows("t"); got[1] != "a" {
-				t.Errorf("%s: it has %v", version, got)
+				t.Errorf("%+v: it has %v", tc, got)
 			}
 		})
 	}
@@ -79,14 +112,19 @@ func TestRestartsAreNoAttempts(t *testing.T) {
 // TestUntoldEnds: where nothing tells that rows have killed the pipeline, they do so as often
 // as a batch may be tried, and no more.
 func TestUntoldEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := watch{under: map[string]bool{}}
-		r := newRig(t, pipeline.Options{Enterprise: true, Version: "0.291.0", Lag: 2500 * time.Millisecond, Revive: time.Nanosecond, OnEvent: w.see,
-			Panic: func(string, []any) bool { return true }}, nil)
-		if err := r.send(t, "t", 0); push.KindOf(err) != push.Rejected || w.crashes != 3 {
-			t.Errorf("%d crashes, and then %v", w.crashes, err)
-		}
-	})
+	for _, named := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := watch{under: map[string]bool{}}
+			r := newRig(t, pipeline.Options{Enterprise: true, Version: "0.291.0", Lag: 2500 * time.Millisecond, Revive: time.Nanosecond, OnEvent: w.see,
+				Panic: func(string, []any) bool { return true }}, nil)
+			if !named {
+				r.open(t, unnamed(r.emu), nil)
+			}
+			if err := r.send(t, "t", 0); push.KindOf(err) != push.Rejected || w.crashes != 3 {
+				t.Errorf("named %v: %d crashes, and then %v", named, w.crashes, err)
+			}
+		})
+	}
 }
 
 // TestLateAnswer: an answer that tells of the deployment before is no news.

@@ -87,7 +87,7 @@ func (s *Sink) turn(j *job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if j.flight && j.first == "" && j.life != s.lives.n { // no token tells whether it went with that one
-		s.fell(j, true)
+		s.fell(j, s.lives.now != "")
 	}
 	x := j.lane.suspect
 	switch {

@@ -76,12 +76,19 @@ var one = chunks(map[int64]string{1: "a"}, nil)
 // then its table is named and nothing of it is sent; all others go on. A new process tries
 // again.
 func TestPoison(t *testing.T) {
-	for version, attempts := range map[string]int{"0.337.0": 1, "0.291.0": 3} { // the latter without events
+	for _, tc := range []struct {
+		version  string
+		attempts int
+		named    bool
+	}{{"0.337.0", 1, true}, {"0.291.0", 3, true}, {"0.291.0", 3, false}} { // the former with events
 		synctest.Test(t, func(t *testing.T) {
 			w := watch{under: map[string]bool{}}
 			poison := true
-			r := newRig(t, pipeline.Options{Enterprise: true, Version: version, Lag: 3 * time.Second, Revive: 20 * time.Second, OnEvent: w.see,
+			r := newRig(t, pipeline.Options{Enterprise: true, Version: tc.version, Lag: 3 * time.Second, Revive: 20 * time.Second, OnEvent: w.see,
 				Panic: func(table string, row []any) bool { return poison && row[0] == int64(13) }}, func(o *feldera.Options) { o.Checkpoint = true })
+			if !tc.named {
+				r.open(t, unnamed(r.emu), func(o *feldera.Options) { o.Checkpoint = true })
+			}
 			var all sync.WaitGroup
 			all.Go(func() {
 				for i := range int64(20) {
@@ -97,7 +104,7 @@ func TestPoison(t *testing.T) {
 				}
 			})
 			p := r.pusher()
-			p.Attempts = attempts
+			p.Attempts = tc.attempts
 			err := r.sendBy(p, t, "t", 12)
 			all.Wait()
 			var e *push.Error
