@@ -193,7 +193,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			// It may have been submitted all the same: by this call, or by an earlier
 			// one whose answer was lost, so that this one was refused as a repeat.
 			d.step = Settling
-			if KindOf(err) == Rejected {
+			if kind := KindOf(err); kind == Rejected || kind == Restarted {
 				return p.settle(ctx, d, err)
 			}
 			// A 404 is as good as no answer: Status tells whether the job is gone.

@@ -67,6 +67,36 @@ func TestRefusedOnce(t *testing.T) {
 	})
 }
 
+// TestRestartedBefore: a job that the target was started anew before, and of which it has
+// nothing, is made again, though its rows must not be there twice, and costs no attempt.
+func TestRestartedBefore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &scripted{
+			execute: func(n int) error {
+				if n == 1 {
+					return &Error{Op: "x", Kind: Restarted}
+				}
+				return nil
+			},
+			status: func(n int) (Status, error) {
+				switch n {
+				case 1:
+					return Status{State: New}, nil
+				case 2: // it was removed
+					return Status{}, &Error{Op: "x", Kind: Lost}
+				}
+				return Status{State: Done}, nil
+			},
+		}
+		p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 1, MinBackoff: time.Second, MaxBackoff: time.Minute}
+		d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})
+		d.Once = true
+		if err := p.Run(t.Context(), d); err != nil || s.prepares != 2 || s.executes != 2 {
+			t.Errorf("%v after it was made %d times and executed %d times", err, s.prepares, s.executes)
+		}
+	})
+}
+
 // TestTokenIsNoted: what an execution has answered is noted like the job itself; where that
 // is not to be had, the delivery goes on.
 func TestTokenIsNoted(t *testing.T) {

@@ -87,7 +87,8 @@ type Sink interface {
 	Prepare(ctx context.Context, job *Job) (Ticket, error)
 	// Execute submits a prepared job. It returns the Token of its ticket, "" where every
 	// process finds the job by its ID. An error of kind Unavailable leaves open whether it
-	// was submitted; Status tells.
+	// was submitted; Status tells. After one of kind Rejected or Restarted a job that is New
+	// will not be taken any more, and is to be made again.
 	Execute(ctx context.Context, t Ticket) (token string, err error)
 	// Status returns where the job stands.
 	Status(ctx context.Context, t Ticket) (Status, error)

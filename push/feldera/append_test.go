@@ -1,7 +1,11 @@
 package feldera_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -76,4 +80,45 @@ func TestAppendedAndRefused(t *testing.T) {
 			t.Errorf("%d rows", n)
 		}
 	})
+}
+
+// TestAppendedToAnotherProgram: a batch whose rows have no key is made again for another
+// program of the pipeline as long as nothing of it was posted, and held if something may have
+// been.
+func TestAppendedToAnotherProgram(t *testing.T) {
+	for posted, want := range []int{1, 0} { // requests; the first one's rows go with the pipeline
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+			r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+			r.emu.Start("shop")
+			other := sync.OnceFunc(func() {
+				r.emu.Stop("shop", true)
+				r.put(t, "CREATE TABLE t (id BIGINT, v VARCHAR); CREATE TABLE u (id BIGINT);")
+				r.emu.Start("shop")
+			})
+			r.restart(t, func(o *feldera.Options) { o.Append = func(string) bool { return true } })
+			d := push.NewDelivery(pushtest.ConformTable("t"), one)
+			d.Once = true
+			d.Bind = func(context.Context, push.Ticket, int, int) error { // prepared, and not executed
+				if posted == 0 {
+					other()
+				}
+				return nil
+			}
+			if posted == 1 {
+				d.Jobs[0].Chunks = append(d.Jobs[0].Chunks, one...)
+				r.emu.Inject("ingress", pipeline.Answer429, 2, 1) // after the barrier and the first request
+				time.AfterFunc(2500*time.Millisecond, other)      // while that is waited for
+			}
+			p := r.pusher()
+			p.Attempts = 1
+			err := p.Run(t.Context(), d)
+			if held := push.KindOf(err) == push.Rejected && strings.Contains(fmt.Sprint(err), "another program") && strings.Contains(fmt.Sprint(err), "is not known"); held != (posted > 0) || !held && err != nil {
+				t.Errorf("%d requests were posted, and it ends with %v", posted, err)
+			}
+			if n := len(r.emu.Rows("shop", "t")); n != want {
+				t.Errorf("%d requests were posted: %d rows", posted, n)
+			}
+		})
+	}
 }

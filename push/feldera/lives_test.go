@@ -230,7 +230,7 @@ func TestBegunUnnoticed(t *testing.T) {
 		if _, err := r.sink.Status(t.Context(), old); push.KindOf(err) != push.Restarted {
 			t.Errorf("what went with the life before: %v", err)
 		}
-		if _, err := r.sink.Execute(t.Context(), ticket); push.KindOf(err) != push.Restarted {
+		if _, err := r.sink.Execute(t.Context(), ticket); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "anew after the first") {
 			t.Errorf("it goes on, and nobody has asked whether it is there: %v", err)
 		}
 		if st, err := r.sink.Status(t.Context(), ticket); err != nil || st.State != push.New {

@@ -238,8 +238,11 @@ func (s *Sink) status(ctx context.Context, j *job) (push.Status, error) {
 		if err != nil {
 			return push.Status{}, err
 		}
-		if p.program != j.program {
+		switch {
+		case p.program != j.program && j.begun:
 			return push.Status{}, errProgram
+		case p.program != j.program:
+			return push.Status{State: push.New}, nil // and Execute refuses it
 		}
 		if err := s.settle(ctx, p, j.lane); err != nil {
 			return push.Status{}, err

@@ -94,7 +94,7 @@ func (s *Sink) turn(j *job) error {
 	case s.jobs[j.lane.ticket] != j:
 		return &push.Error{Op: "find job", Kind: push.Lost, Message: "it was given up"}
 	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
-		return &push.Error{Op: "post rows", Kind: push.Restarted, Message: "the pipeline was started anew after the first of them"}
+		return &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the pipeline was started anew after the first of them"}
 	case j.flight:
 		return nil
 	case x != nil && x.held != nil:
