@@ -66,8 +66,8 @@ func (c *Connector) inState(state string) bool {
 		return false
 	}
 	c.targetState = state
-	c.opt.Memory.Accept(state)
 	if was == "" {
+		c.opt.Memory.Accept(state)
 		return false
 	}
 	c.epoch++
@@ -81,6 +81,7 @@ func (c *Connector) inState(state string) bool {
 		c.dropBatch(b, gone, nil)
 	}
 	c.giveUp(gone, true)
+	c.opt.Memory.Accept(state) // not before: workers of jobs that are to be forgotten run beside this
 	c.disown(slices.Collect(maps.Keys(gone)))
 	parts := map[string][]*partition{} // by topic: one may be away, and the others go on
 	for p := range gone {

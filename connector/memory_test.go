@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net/http"
@@ -152,6 +153,55 @@ func TestTargetForgetsHeld(t *testing.T) {
 	stop()
 	s.run(s.options(true, false))
 	s.eventually("filled anew", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+}
+
+// awaited executes its first job in the moment in which the next state of the target is accepted.
+type awaited struct {
+	*feldera.Sink
+	accepts                   int
+	one                       atomic.Bool
+	begun, accepted, executed chan struct{}
+}
+
+func (s *awaited) Execute(ctx context.Context, t push.Ticket) (string, error) {
+	if s.one.CompareAndSwap(false, true) {
+		close(s.begun)
+		<-s.accepted
+		defer close(s.executed)
+		ctx = context.WithoutCancel(ctx) // it has looked at that before
+	}
+	return s.Sink.Execute(ctx, t)
+}
+
+func (s *awaited) Accept(state string) {
+	s.Sink.Accept(state)
+	if s.accepts++; s.accepts == 2 {
+		close(s.accepted)
+		<-s.executed
+	}
+}
+
+// TestTargetForgetsAJob: a job that was made for what the target has forgotten is not sent to
+// what it is now, also not in the moment in which that is noticed.
+func TestTargetForgetsAJob(t *testing.T) {
+	t.Parallel()
+	var posted atomic.Int64
+	s := newStream(t, pipeline.Options{OnEvent: func(e pipeline.Event) {
+		if e.What == "rows" {
+			posted.Add(int64(e.Rows))
+		}
+	}})
+	opt := s.options(false, false)
+	sink := &awaited{Sink: opt.Memory.(*feldera.Sink), begun: make(chan struct{}), accepted: make(chan struct{}), executed: make(chan struct{})}
+	opt.Pusher.Sink, opt.Memory = sink, sink
+	c, _ := s.run(opt)
+	s.insert("shop.public.a", 0, 10)
+	<-sink.begun
+	s.restart()
+	s.eventually("held", func() bool { return len(c.Status().Holds) > 0 })
+	if n := posted.Load(); n > 0 {
+		t.Errorf("%d rows were sent to a target that has lost what was before them", n)
+	}
 }
 
 // TestRewindBeforeTheClientIsThere: where a partition is to be read again is known before the
