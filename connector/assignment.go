@@ -70,9 +70,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 		c.metrics.assigned(p.Topic)
 		parts = append(parts, part)
 	}
-	if len(parts) > 0 {
-		c.locate(parts, nil)
-	}
+	c.locate(parts, nil)
 	c.brokers.well()
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {
 		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts), "balancer", e.Balancer)

@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -20,12 +22,15 @@ type located struct {
 	known []*schema.Rows // the columns of rows that have been delivered
 	was   string         // the target's state as it was known when they were asked for
 	state string         // and as it is, asked for after the offsets were read
-	err   error
+	err   error          // of all of them
 	wait  *backoff.ExponentialBackOff
 }
 
 // locate finds out where partitions stand before they are read.
 func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff) {
+	if len(parts) == 0 {
+		return
+	}
 	var pause time.Duration
 	if wait == nil {
 		wait = &backoff.ExponentialBackOff{InitialInterval: 100 * time.Millisecond, MaxInterval: 5 * time.Second, RandomizationFactor: 0.3, Multiplier: 2}
@@ -61,27 +66,34 @@ func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff)
 // metadata beside them says of each table: rows before its mark have arrived, and a job
 // that is named is brought to its end first.
 func (c *Connector) onLocated(r located) {
-	var mine []*partition
+	var mine, again []*partition
+	why := map[string]int{} // how many are not located
 	for _, p := range r.parts {
-		if c.parts[p.Partition] == p {
+		err := cmp.Or(r.err, r.at[p.Partition].Err)
+		switch {
+		case c.parts[p.Partition] != p:
+		case err != nil:
+			again = append(again, p)
+			why[err.Error()]++
+		default:
 			mine = append(mine, p)
 		}
 	}
-	if r.err != nil {
-		if c.hard.Err() == nil && len(mine) > 0 {
-			if c.brokers.fail(c.now, r.err.Error()) {
-				c.log.Warn("where partitions stand cannot be read yet; trying again", "partitions", len(mine), "error", r.err)
-			}
-			c.locate(mine, r.wait)
-		}
-		return
+	if len(again) == 0 {
+		c.brokers.well()
 	}
-	c.brokers.well()
-	c.measured = time.Time{}
+	for _, err := range slices.Sorted(maps.Keys(why)) {
+		if c.brokers.fail(c.now, err) {
+			c.log.Warn("where partitions stand cannot be read yet; trying again", "partitions", why[err], "error", err)
+		}
+	}
+	if len(mine) > 0 {
+		c.measured = time.Time{}
+	}
 	if c.opt.Memory != nil && len(mine) > 0 {
 		if r.was != c.targetState { // the answer is from before what was noticed since
 			c.recycle(r.known)
-			c.locate(mine, nil)
+			c.locate(append(mine, again...), nil)
 			return
 		}
 		if c.inState(r.state) { // they are located anew
@@ -96,13 +108,12 @@ func (c *Connector) onLocated(r located) {
 	type job struct{ table, id string }
 	jobs := map[job][]*partition{}
 	var resume []kafka.Partition
-	var orphans []*partition
 	for _, p := range mine {
 		if p.stopped {
 			if at := r.at[p.Partition]; c.isAnother(p.Topic, at.TopicID) {
 				c.keep(p, at)
 			} else if p.orphan { // this broker, or the client, has not heard of it yet
-				orphans = append(orphans, p)
+				again = append(again, p)
 			}
 			continue
 		}
@@ -116,9 +127,7 @@ func (c *Connector) onLocated(r located) {
 			}
 		}
 	}
-	if len(orphans) > 0 {
-		c.locate(orphans, r.wait)
-	}
+	c.locate(again, r.wait)
 	for j, parts := range jobs {
 		c.adopt(j.table, parts[0].entries[j.table], parts)
 	}

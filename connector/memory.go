@@ -83,7 +83,7 @@ func (c *Connector) inState(state string) bool {
 	c.giveUp(gone, true)
 	c.opt.Memory.Accept(state) // not before: workers of jobs that are to be forgotten run beside this
 	c.disown(slices.Collect(maps.Keys(gone)))
-	parts := map[string][]*partition{} // by topic: one may be away, and the others go on
+	var parts []*partition
 	for p := range gone {
 		part := c.newPartition(p)
 		part.stopped = c.topicHeld(p.Topic)
@@ -92,11 +92,9 @@ func (c *Connector) inState(state string) bool {
 		c.parts[p] = part
 		c.ledger.Assign(p)
 		c.consumer.Pause(p)
-		parts[p.Topic] = append(parts[p.Topic], part)
+		parts = append(parts, part)
 	}
-	for _, of := range parts {
-		c.locate(of, nil)
-	}
+	c.locate(parts, nil)
 	return true
 }
 

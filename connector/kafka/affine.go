@@ -179,16 +179,21 @@ type bundle struct {
 // partitionWeight is what a partition weighs in the unit of rates, kilobytes a second.
 const partitionWeight = 64
 
+// bundleOf names the bundle that a topic is in.
+func bundleOf(topic string, table func(string) string) string {
+	if table != nil {
+		if t := table(topic); t != "" {
+			return "table " + t
+		}
+	}
+	return "topic " + topic
+}
+
 // bundles puts the topics of a table together, the heaviest first.
 func bundles(topics map[string]int32, rates map[string]int, table func(string) string) []bundle {
 	of := map[string]*bundle{}
 	for _, topic := range slices.Sorted(maps.Keys(topics)) {
-		name := "topic " + topic
-		if table != nil {
-			if t := table(topic); t != "" {
-				name = "table " + t
-			}
-		}
+		name := bundleOf(topic, table)
 		b := of[name]
 		if b == nil {
 			b = &bundle{}

@@ -1,11 +1,12 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,6 +25,9 @@ type Offset struct {
 
 // Location is where an assigned partition stands.
 type Location struct {
+	// Err is why that is not known yet, which passes: of this partition, or of another one
+	// whose topic feeds the same table. It names the partition.
+	Err     error
 	Start   int64  // the earliest record's offset
 	TopicID string // of the topic that now has the name
 	// Committed is what is committed for the topic's partitions; those without an offset
@@ -39,8 +43,14 @@ type Location struct {
 	Oldest func(context.Context) ([]*kgo.Record, error)
 }
 
+// leaderTimeout is how long Locate waits for partitions' leaders, so that one that does not
+// answer leaves time for the rest.
+const leaderTimeout = 5 * time.Second
+
 // Locate asks the brokers where assigned partitions stand. It may be called
-// concurrently; the error is of the brokers, and passes.
+// concurrently; the error is of the brokers, and passes. Where it is that of a partition, it
+// is in the Locations of all partitions that feed its table: a job that is noted beside one
+// of them goes before whatever the others give.
 func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition]Location, error) {
 	var topics []string
 	for _, p := range parts {
@@ -53,43 +63,38 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	if err != nil {
 		return nil, err
 	}
-	starts, err := adm.ListStartOffsets(ctx, topics...)
-	if err != nil {
-		return nil, err
-	}
-	committed, err := adm.FetchOffsetsForTopics(ctx, c.opt.Group, append(topics, kadm.FetchAllGroupTopics)...)
-	if err != nil {
-		return nil, err
+	starts := listOffsets(ctx, adm.ListStartOffsets, topics)
+	committed, err := adm.FetchOffsets(ctx, c.opt.Group)
+	if err = cmp.Or(err, committed.Error()); err != nil {
+		return nil, fmt.Errorf("the offsets of group %s: %w", c.opt.Group, err)
 	}
 	fresh := true
 	committed.Each(func(o kadm.OffsetResponse) { fresh = fresh && o.At < 0 })
 	byTopic := map[string]map[int32]Offset{}
+	var without []string // an offset
 	for _, topic := range topics {
 		byTopic[topic] = map[int32]Offset{}
 		for id := range details[topic].Partitions {
-			if o, ok := committed.Lookup(topic, id); ok && o.Err == nil && o.At >= 0 {
+			if o, ok := committed.Lookup(topic, id); ok && o.At >= 0 {
 				byTopic[topic][id] = Offset{At: o.At, Metadata: o.Metadata}
 			}
 		}
+		if len(byTopic[topic]) == 0 {
+			without = append(without, topic)
+		}
 	}
-	empty, err := neverFilled(ctx, adm, byTopic)
-	if err != nil {
-		return nil, err
-	}
-	located := map[Partition]Location{}
+	ends := listOffsets(ctx, adm.ListEndOffsets, without)
+	located, failed := map[Partition]Location{}, map[string]error{}
 	for _, p := range parts {
 		d := details[p.Topic]
-		if d.Err != nil {
-			return nil, fmt.Errorf("topic %s: %w", p.Topic, d.Err)
+		l := Location{TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh}
+		if l.Start, err = starts.of(p); err == nil && len(l.Committed) == 0 {
+			l.Empty, err = ends.zero(d)
 		}
-		if o, _ := committed.Lookup(p.Topic, p.ID); o.Err != nil {
-			return nil, fmt.Errorf("%v: %w", p, o.Err)
+		if err = cmp.Or(d.Err, err); err != nil {
+			failed[bundleOf(p.Topic, c.opt.TableOf)] = fmt.Errorf("%v: %w", p, err)
+			continue
 		}
-		start, _ := starts.Lookup(p.Topic, p.ID)
-		if start.Err != nil {
-			return nil, fmt.Errorf("%v: %w", p, start.Err)
-		}
-		l := Location{Start: start.Offset, TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh, Empty: empty[p.Topic]}
 		if at, ok := l.Committed[p.ID]; ok && at.At > l.Start {
 			l.Earlier = func(ctx context.Context) ([]*kgo.Record, error) {
 				return c.earlier(ctx, d, p, max(l.Start, at.At-lookBack), at.At)
@@ -103,23 +108,49 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		}
 		located[p] = l
 	}
+	for _, p := range parts {
+		if err := failed[bundleOf(p.Topic, c.opt.TableOf)]; err != nil {
+			located[p] = Location{Err: err}
+		}
+	}
 	return located, nil
 }
 
-// neverFilled returns which topics have had no record, of those without an offset.
-func neverFilled(ctx context.Context, adm *kadm.Client, committed map[string]map[int32]Offset) (map[string]bool, error) {
-	empty := map[string]bool{}
-	for topic, at := range committed {
-		if len(at) == 0 {
-			empty[topic] = true
+// listed is what partitions' leaders have said of offsets.
+type listed struct {
+	offsets kadm.ListedOffsets
+	err     error // of the leaders that did not answer
+}
+
+func listOffsets(ctx context.Context, ask func(context.Context, ...string) (kadm.ListedOffsets, error), topics []string) (l listed) {
+	if len(topics) == 0 {
+		return l // no topics would be all
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	l.offsets, l.err = ask(ctx, topics...)
+	return l
+}
+
+func (l listed) of(p Partition) (int64, error) {
+	o, ok := l.offsets.Lookup(p.Topic, p.ID)
+	if !ok {
+		return 0, cmp.Or(l.err, error(kerr.UnknownTopicOrPartition))
+	}
+	return o.Offset, o.Err
+}
+
+// zero reports whether all offsets of a topic are, and an error if that is not known.
+func (l listed) zero(d kadm.TopicDetail) (bool, error) {
+	var failed error
+	for id := range d.Partitions {
+		at, err := l.of(Partition{d.Topic, id})
+		if err == nil && at > 0 {
+			return false, nil
 		}
+		failed = cmp.Or(failed, err)
 	}
-	if len(empty) == 0 {
-		return nil, nil
-	}
-	ends, err := adm.ListEndOffsets(ctx, slices.Collect(maps.Keys(empty))...)
-	ends.Each(func(o kadm.ListedOffset) { empty[o.Topic] = empty[o.Topic] && o.Err == nil && o.Offset == 0 })
-	return empty, err
+	return failed == nil, failed
 }
 
 // Ends asks the brokers for the high watermarks of topics' partitions, as far as they
