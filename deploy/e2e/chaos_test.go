@@ -31,19 +31,15 @@ var chaosTables = []table{
 
 // witness sees the target as its readers do, and each replica's submissions.
 type witness struct {
-	mu        sync.Mutex
-	api       http.Handler
-	away      bool
-	seen      map[string]int64 // row → version
-	delivered map[string]int64 // row → version in a job that was DONE
-	applied   map[string]int64 // by the job under way
-	wrong     []string
+	mu   sync.Mutex
+	api  http.Handler
+	away bool
+	*versions
 	submitted map[string]int           // by replica
 	made      map[string]string        // job → the replica that made it
 	barred    map[string]freeze        // replica → since when it may not execute what it made before, nor anything until it is a member again
 	log       map[string]func() string // of a replica
 	madeAt    map[string]time.Time
-	stale     map[string]float64 // table → the worst freshness of a row when it arrived, in seconds
 	jobs      int
 }
 
@@ -61,32 +57,11 @@ func (w *witness) rejoined(replica string, since freeze) bool {
 }
 
 func (w *witness) onRow(table, key string, row []any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if row == nil {
-		return
-	}
-	id, version, at := table+" "+key, row[1].(int64), row[2].(int64)
-	if version < w.seen[id] {
-		w.wrong = append(w.wrong, fmt.Sprintf("%s went from version %d back to %d", id, w.seen[id], version))
-	}
-	w.seen[id] = version
-	w.applied[id] = version
-	w.stale[table] = max(w.stale[table], time.Since(time.UnixMilli(at)).Seconds())
+	w.set(func() { w.versions.onRow(table, key, row) })
 }
 
 func (w *witness) onEvent(e emulator.Event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if e.State == "DONE" {
-		for id, version := range w.applied {
-			if version <= w.delivered[id] {
-				w.wrong = append(w.wrong, fmt.Sprintf("job %s sends version %d of %s again, which was DONE", e.Job, version, id))
-			}
-			w.delivered[id] = version
-		}
-	}
-	clear(w.applied)
+	w.set(func() { w.versions.onEvent(e) })
 }
 
 // tookOver reports whether a replica says that it was given a job.
@@ -149,8 +124,8 @@ type chaos struct {
 }
 
 func newChaos(t *testing.T, prefix string) *chaos {
-	w := &witness{seen: map[string]int64{}, delivered: map[string]int64{}, applied: map[string]int64{}, submitted: map[string]int{},
-		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]freeze{}, stale: map[string]float64{}, log: map[string]func() string{}}
+	w := &witness{versions: newVersions(), submitted: map[string]int{},
+		made: map[string]string{}, madeAt: map[string]time.Time{}, barred: map[string]freeze{}, log: map[string]func() string{}}
 	drop, create := "drop sequence if exists chaos_version;\n", "create sequence chaos_version;\n"
 	for _, tb := range chaosTables {
 		drop += fmt.Sprintf("drop table if exists %s;\n", tb.name)
