@@ -12,10 +12,14 @@ type brokers struct {
 	logged  map[string]time.Time // what the log has told, and when
 }
 
-// fail notes a failure. It reports whether to log it: once a minute, for it is said at
-// each try.
+// fail notes a failure. It reports whether to log it.
 func (b *brokers) fail(now time.Time, text string) bool {
 	b.trouble, b.at = text, now
+	return b.news(now, text)
+}
+
+// news reports whether to log a failure: once a minute, for it is said at each try.
+func (b *brokers) news(now time.Time, text string) bool {
 	maps.DeleteFunc(b.logged, func(_ string, at time.Time) bool { return now.Sub(at) >= repeatEvery })
 	if _, told := b.logged[text]; told {
 		return false

@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -80,6 +82,39 @@ func TestCommitRefused(t *testing.T) {
 	stop()
 	if w.at("DELETED") < 0 {
 		t.Error("the job was not deleted after the commit")
+	}
+}
+
+// TestCommitRefusedForLong: a commit is tried again and again, and the log says why once a
+// minute, and at once where it is something else.
+func TestCommitRefusedForLong(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	var why atomic.Pointer[kerr.Error]
+	var tries, lines atomic.Int64
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		tries.Add(1)
+		return commitAnswer(q.(*kmsg.OffsetCommitRequest), func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return why.Load() }), nil, true
+	})
+	opt := w.options("shop.public.a")
+	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
+		if bytes.Contains(line, []byte("a commit was refused")) {
+			lines.Add(1)
+		}
+		return len(line), nil
+	}), nil))
+	w.insert("shop.public.a", 0, 10)
+	why.Store(kerr.TopicAuthorizationFailed)
+	began := time.Now()
+	w.run(opt)
+	for causes, err := range []*kerr.Error{kerr.TopicAuthorizationFailed, kerr.InvalidCommitOffsetSize} {
+		why.Store(err)
+		before := tries.Load()
+		w.eventually("some tries", func() bool { return tries.Load() >= before+5 })
+		if n, most := lines.Load(), int64(causes+1)*(1+int64(time.Since(began)/time.Minute)); n <= int64(causes) || n > most {
+			t.Errorf("%d lines of %d tries for %d causes", n, tries.Load(), causes+1)
+		}
 	}
 }
 

@@ -171,7 +171,9 @@ func (c *Connector) onCommitted(r committed) {
 	c.commits.fenced = kafka.Fenced(failed)
 	if failed != nil {
 		c.commits.refused, c.commits.urgent = c.now, true
-		c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
+		if c.brokers.news(c.now, "commit: "+failed.Error()) {
+			c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
+		}
 	}
 	c.bound()
 	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(w *work) bool {
