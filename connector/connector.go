@@ -180,8 +180,9 @@ func (c *Connector) Reach(ctx context.Context) (missing []string, err error) {
 }
 
 // Run moves changes until ctx ends. Then it stops polling, finishes what is in
-// flight within DrainTimeout, commits, and leaves the group. Whatever was not
-// DONE by then is read again by the next process.
+// flight within DrainTimeout, commits, and leaves the group, for which it takes
+// twenty seconds more at most. Whatever was not DONE by then is read again by the
+// next process.
 func (c *Connector) Run(ctx context.Context) error {
 	hard, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()

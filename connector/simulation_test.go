@@ -4,9 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime/debug"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -29,39 +26,13 @@ var (
 // record is in the dead-letter topic, and every record is accounted for (I7).
 //
 // Every third schedule has a pipeline as its target.
-//
-// The Kafka client's locks stop virtual time unless it is built with a tag, so the test
-// runs itself again with that.
 func TestSimulation(t *testing.T) {
 	if os.Getenv("SLUICE_MUTANT") != "" && *seeds <= 10 {
 		t.Skip("inside a mutant that is for another test")
 	}
-	if strings.Contains(builtWith("-tags"), "synctests") {
+	if inVirtualTime(t, fmt.Sprintf("-seeds=%d", *seeds), fmt.Sprintf("-seed=%d", *oneSeed), "-script="+*oneFault) {
 		simulate(t)
-		return
 	}
-	args := []string{"test", "-tags", "synctests", "-count=1", "-timeout", "30m", "-run", "^TestSimulation$"}
-	if builtWith("-race") == "true" {
-		args = append(args, "-race")
-	}
-	args = append(args, ".", "-args", fmt.Sprintf("-seeds=%d", *seeds), fmt.Sprintf("-seed=%d", *oneSeed), "-script="+*oneFault)
-	out, err := exec.Command("go", args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	t.Logf("%s", out)
-}
-
-// builtWith is what this binary was built with under a flag of the go command.
-func builtWith(flag string) string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, s := range info.Settings {
-			if s.Key == flag {
-				return s.Value
-			}
-		}
-	}
-	return ""
 }
 
 func simulate(t *testing.T) {

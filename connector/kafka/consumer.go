@@ -138,11 +138,19 @@ func (c *Consumer) Single(topic string) bool {
 	return first >= 0 && second < 0
 }
 
-// Close leaves the group, unless membership is static, and ends the client. The
-// partitions still owned are revoked first.
+// leaveTimeout is how long Close tries to leave the group. Whoever does not manage to is out of
+// it after its session.
+const leaveTimeout = 5 * time.Second
+
+// Close leaves the group, unless membership is static, and ends the client, within some
+// seconds whatever the brokers do. The partitions still owned are revoked first.
 func (c *Consumer) Close() {
 	close(c.asks)
-	c.cl.CloseAllowingRebalance()
+	c.cl.AllowRebalance()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	c.cl.LeaveGroupContext(ctx) // the client's own Close tries for minutes where nobody answers
+	c.cl.Close()
 	c.wg.Wait()
 }
 
