@@ -56,6 +56,7 @@ func TestInVirtualTime(t *testing.T) {
 		return
 	}
 	t.Run("stop without brokers", testStopWithoutBrokers)
+	t.Run("static members", testStaticMembers)
 }
 
 // virtual is brokers and a target in virtual time.
