@@ -54,15 +54,39 @@ func (p *pipeline) table(name string) *relation {
 }
 
 func (r *relation) field(name string) *field {
-	for _, exact := range []bool{true, false} {
-		for i := range r.Fields {
-			f := &r.Fields[i]
-			if f.Name == name || !exact && !f.CaseSensitive && strings.EqualFold(f.Name, name) {
-				return f
-			}
+	for i := range r.Fields {
+		if f := &r.Fields[i]; canonical(name, f.CaseSensitive) == canonical(f.Name, f.CaseSensitive) {
+			return f
 		}
 	}
 	return nil
+}
+
+// twins are two names of which the pipeline would take one for the other: of columns, or else of
+// fields that these would go to; "" if there are none. It finds a field by its name in lower
+// case, and versions differ in what they make of one in quotes
+// (crates/feldera-types/src/serde_with_context/deserialize.rs). Of two values for one field the
+// later one stands, in silence.
+func twins(columns []schema.Column, fields []field) (one, other string, here bool) {
+	sent, found := map[string]string{}, map[string]string{}
+	for i := range columns {
+		name, folded := columns[i].Name, canonical(columns[i].Name, false)
+		if before, twice := sent[folded]; twice {
+			return before, name, true
+		}
+		sent[folded] = name
+	}
+	for i := range fields {
+		name, folded := fields[i].Name, canonical(fields[i].Name, false)
+		if _, any := sent[folded]; !any {
+			continue
+		}
+		if before, twice := found[folded]; twice {
+			return before, name, false
+		}
+		found[folded] = name
+	}
+	return "", "", false
 }
 
 // check compares a table with the pipeline's: what is sent must be taken whole, and a row
@@ -74,6 +98,12 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 	}
 	if r == nil {
 		return refuse("add it to the pipeline's program, or give it another name by SLUICE_TARGET_TABLE or tables.<table>.from in the tables file", "pipeline %s has no such table", s.opt.Pipeline)
+	}
+	switch one, other, here := twins(t.Columns, r.Fields); {
+	case here:
+		return refuse("give one of them another name under tables."+t.Name+".columns in the tables file, or leave it out with tables."+t.Name+".excludeColumns", "columns %q and %q are one to the pipeline, which ignores case", one, other)
+	case one != "":
+		return refuse("give one of them another name in the pipeline's program", "columns %q and %q of the pipeline are one to it when it reads a row, for it ignores case", one, other)
 	}
 	appends := s.opt.Append != nil && s.opt.Append(t.Name)
 	if !appends {
@@ -108,7 +138,7 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 		}
 		f := r.field(c.Name)
 		if f == nil {
-			return refuse("add it to the pipeline's program, or leave it out with tables."+t.Name+".exclude in the tables file", "column %s is not in the pipeline, which would drop its values in silence", c.Name)
+			return refuse("add it to the pipeline's program, or leave it out with tables."+t.Name+".excludeColumns in the tables file", "column %s is not in the pipeline, which would drop its values in silence", c.Name)
 		}
 		if _, ok := s.form(&f.Type, c.Type); !ok {
 			return refuse(misfit(t.Name, &f.Type), "column %s is %s here and %s in the pipeline", c.Name, kindOf(c.Type), &f.Type)

@@ -19,7 +19,8 @@ func TestTables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
 		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, u BIGINT UNSIGNED, iv INTERVAL DAY TO SECOND, l BIGINT ARRAY, def INT NOT NULL DEFAULT 5);
-			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT); CREATE TABLE heap (a INT);`)
+			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT); CREATE TABLE heap (a INT);
+			CREATE TABLE twins (id BIGINT NOT NULL PRIMARY KEY, "K" VARCHAR, "k" VARCHAR, m VARCHAR, "M" VARCHAR, s VARCHAR);`)
 		r.emu.Start("shop")
 		r.restart(t, func(o *feldera.Options) { o.Append = func(table string) bool { return table == "bag" } })
 		col := func(name string, k schema.Kind, key bool) schema.Column {
@@ -39,7 +40,7 @@ func TestTables(t *testing.T) {
 			{"t", []schema.Column{id, col("v", schema.String, false)}, "column v is not in the pipeline"},
 			{"t", []schema.Column{id}, "column V of the pipeline is NOT NULL"},
 			{"t", []schema.Column{id, col("V", schema.Unknown, false)}, ""}, // so far each row has NULL there, and is refused for it
-			{"t", []schema.Column{id, v, col("x", schema.Integer, false)}, "column x is not in the pipeline"},
+			{"t", []schema.Column{id, v, col("x", schema.Integer, false)}, "column x is not in the pipeline, which would drop its values in silence (add it to the pipeline's program, or leave it out with tables.t.excludeColumns"},
 			{"t", []schema.Column{col("id", schema.Integer, false), v}, "its key is ()"},
 			{"t", []schema.Column{id, v, col("d", schema.String, false)}, "column d is STRING here and DECIMAL(10, 2) in the pipeline"},
 			{"t", []schema.Column{id, v, decimal("d", 10, 4)}, "column d is DECIMAL(10, 4) here and DECIMAL(10, 2) in the pipeline"}, // which would cut two digits
@@ -56,6 +57,12 @@ func TestTables(t *testing.T) {
 			{"heap", []schema.Column{col("a", schema.Integer, false)}, "it has no key, neither here nor in the pipeline (a row that is sent again would stand there twice: declare PRIMARY KEY in the pipeline's program and set tables.heap.keys in the tables file; or set tables.heap.append: true there"},
 			{"heap", []schema.Column{col("a", schema.Integer, true)}, "its key is (a), and PRIMARY KEY in the pipeline is ()"},
 			{"nowhere", nil, "no such table"},
+			{"t", []schema.Column{id, v, col("J", schema.String, false), col("j", schema.String, false)}, `table t: columns "J" and "j" are one to the pipeline, which ignores case (give one of them another name under tables.t.columns in the tables file, or leave it out with tables.t.excludeColumns)`},
+			{"t", []schema.Column{id, v, col("J", schema.String, false), col("j", schema.Unknown, false)}, `"J" and "j" are one`}, // its NULLs are sent as well
+			{"twins", []schema.Column{id, col("K", schema.String, false)}, `columns "K" and "k" of the pipeline are one to it when it reads a row, for it ignores case (give one of them another name in the pipeline's program)`},
+			{"twins", []schema.Column{id, col("M", schema.String, false)}, `columns "m" and "M" of the pipeline are one`},
+			{"twins", []schema.Column{id, col("s", schema.String, false)}, ""},                                          // neither is sent
+			{"twins", []schema.Column{id, col("\u017f", schema.String, false)}, "column \u017f is not in the pipeline"}, // a long s, whose lower case is itself
 		} {
 			_, err := r.sink.Prepare(t.Context(), &push.Job{Table: &schema.Table{Name: tc.table, Columns: tc.columns}})
 			switch {

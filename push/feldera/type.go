@@ -156,9 +156,10 @@ func (t *columnType) holds(n *schema.Nested) bool {
 	case n.Map:
 		return !slices.ContainsFunc(t.Fields, func(f field) bool { return !f.Type.takes(*n.Elem) })
 	}
-	// A member that the ROW has not the pipeline would drop in silence.
+	// A member that the ROW has not the pipeline would drop in silence, as one of two twins.
 	r := relation{Fields: t.Fields}
-	return n.Fields != nil && !slices.ContainsFunc(n.Fields, func(m schema.Column) bool {
+	one, _, _ := twins(n.Fields, t.Fields)
+	return n.Fields != nil && one == "" && !slices.ContainsFunc(n.Fields, func(m schema.Column) bool {
 		f := r.field(m.Name)
 		return f == nil || !f.Type.takes(m.Type)
 	})

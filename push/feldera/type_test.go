@@ -22,6 +22,7 @@ const (
 	document  = `"type":"string","name":"io.debezium.data.Json"`
 	pairs     = `"type":"map","keys":{"type":"string"},"values":{"type":"string"}`
 	circle    = `"type":"struct","fields":[{"type":"int32","field":"a"},{"type":"string","field":"b"}]`
+	cases     = `"type":"struct","fields":[{"type":"int32","field":"a"},{"type":"int32","field":"A"}]`
 )
 
 func listOf(items string) string { return `"type":"array","items":{` + items + `}` }
@@ -72,6 +73,9 @@ var types = []struct{ field, value, sql, want string }{
 	{circle, `{"a":1,"b":"x"}`, "ROW(a INT, b VARCHAR, c INT)", `{"a":1,"b":"x","c":null}`},
 	{circle, `{"a":1,"b":"x"}`, "ROW(a INT)", "is ROW(a INTEGER, b STRING) here and ROW(a INTEGER) in the pipeline"},
 	{circle, `{"a":1,"b":"x"}`, "ROW(a INT, b INT)", "is ROW(a INTEGER, b STRING) here and ROW(a INTEGER, b INTEGER) in the pipeline"},
+	{cases, `{"a":1,"A":2}`, "ROW(a INT)", "is ROW(a INTEGER, A INTEGER) here and ROW(a INTEGER) in the pipeline"},
+	{cases, `{"a":1,"A":2}`, `ROW("a" INT, "A" INT)`, "is ROW(a INTEGER, A INTEGER) here and ROW(a INTEGER, A INTEGER) in the pipeline"},
+	{cases, `{"a":1,"A":2}`, "MAP<VARCHAR, INT>", `{"A":2,"a":1}`},
 	{circle, `{"a":1,"b":"x"}`, "MAP<VARCHAR, VARIANT>", `{"a":1,"b":"x"}`},
 	{circle, `{"a":1,"b":"x"}`, "MAP<VARCHAR, INT>", "is ROW(a INTEGER, b STRING) here and MAP<VARCHAR, INTEGER> in the pipeline"},
 	{document, `"{\"a\":1,\"b\":\"x\"}"`, "ROW(a INT, b VARCHAR)", `{"a":1,"b":"x"}`},
