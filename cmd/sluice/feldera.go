@@ -51,7 +51,15 @@ func newFeldera(cfg *config.Config, t *telemetry.Telemetry, warn func(text, reme
 	f := cfg.Feldera
 	opt := feldera.Options{
 		URL: f.URL, Pipeline: f.Pipeline, Checkpoint: f.Checkpoint == "wait", RequestTimeout: f.RequestTimeout,
-		Append:  (&debezium.Options{Mode: cfg.ModeOf}).Appends,
+		Append: (&debezium.Options{Mode: cfg.ModeOf}).Appends,
+		Position: func(table string) string {
+			for _, m := range cfg.MetadataOf(table) {
+				if m.What == debezium.KafkaPosition {
+					return m.Name
+				}
+			}
+			return ""
+		},
 		Hex:     cfg.Binary == "hex",
 		Warn:    warn,
 		Signals: push.Signals{Tracer: t.Tracer(), Meter: t.Meter(), Propagator: t.Propagator()},

@@ -144,6 +144,38 @@ func TestFelderaAppends(t *testing.T) {
 	}
 }
 
+// TestFelderaHistory: versions of a row do not replace each other: a PRIMARY KEY of the pipeline
+// has the column that tells them apart, whatever its name.
+func TestFelderaHistory(t *testing.T) {
+	for key, want := range map[string]string{"id": "those with the same PRIMARY KEY (id) would replace each other", "id, at": ""} {
+		emu, env := felderaRig(t, pipeline.Options{})
+		emu.Stop("shop", true)
+		if err := emu.Create("shop", "CREATE TABLE t (id BIGINT NOT NULL, at VARCHAR NOT NULL, PRIMARY KEY ("+key+"));"); err != nil {
+			t.Fatal(err)
+		}
+		emu.Start("shop")
+		env["SLUICE_TABLES_FILE"] = filepath.Join(t.TempDir(), "tables.yaml")
+		if err := os.WriteFile(env["SLUICE_TABLES_FILE"], []byte("tables: {t: {mode: history, metadataColumns: {kafka_position: at}}}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := wired(t, env)
+		state, err := o.Memory.State(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Memory.Accept(state)
+		o.Pusher.Attempts = 1
+		d := push.NewDelivery(&schema.Table{Name: "t", Columns: []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}}, {Name: "at", Type: schema.Type{Kind: schema.String}}}},
+			[]schema.Chunk{{Rows: 2, Data: []byte(`[{"insert":{"id":1,"at":"t-0@1"}},{"insert":{"id":1,"at":"t-0@2"}}]`)}})
+		switch err := o.Pusher.Run(t.Context(), d); {
+		case want == "" && (err != nil || len(emu.Rows("shop", "t")) != 2):
+			t.Errorf("PRIMARY KEY (%s): %v, and %d rows", key, err, len(emu.Rows("shop", "t")))
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("PRIMARY KEY (%s): %v, and %d rows", key, err, len(emu.Rows("shop", "t")))
+		}
+	}
+}
+
 // TestFelderaSettings: what that target cannot do is said at the start, and the other
 // target's settings are not asked for.
 func TestFelderaSettings(t *testing.T) {

@@ -34,6 +34,10 @@ type Options struct {
 	// Append says that a table need not have a primary key; nil: none may lack it.
 	Append func(table string) bool
 
+	// Position names the column of such a table that says where each row's record stands, so
+	// that no two rows have the same there, "" if it has none; nil: none has.
+	Position func(table string) string
+
 	// Hex says that bytes are texts of hexadecimal digits here, and not of base64.
 	Hex bool
 

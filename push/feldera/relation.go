@@ -62,6 +62,12 @@ func (r *relation) field(name string) *field {
 	return nil
 }
 
+// keyed reports whether a column of that name is in the primary key.
+func (r *relation) keyed(name string) bool {
+	f := r.field(name)
+	return f != nil && slices.ContainsFunc(r.PrimaryKey, func(k string) bool { return r.field(k) == f })
+}
+
 // twins are two names of which the pipeline would take one for the other: of columns, or else of
 // fields that these would go to; "" if there are none. It finds a field by its name in lower
 // case, and versions differ in what they make of one in quotes
@@ -105,8 +111,12 @@ func (s *Sink) check(p *pipeline, t *schema.Table, deletes bool) (*relation, err
 	case one != "":
 		return refuse("give one of them another name in the pipeline's program", "columns %q and %q of the pipeline are one to it when it reads a row, for it ignores case", one, other)
 	}
-	appends := s.opt.Append != nil && s.opt.Append(t.Name)
-	if !appends {
+	if s.opt.Append != nil && s.opt.Append(t.Name) {
+		if len(r.PrimaryKey) > 0 && (s.opt.Position == nil || !r.keyed(s.opt.Position(t.Name))) {
+			return refuse("leave PRIMARY KEY out of the pipeline's program, or add the column of kafka_position to it, which no two rows share: tables."+t.Name+".metadataColumns in the tables file",
+				"its rows are only ever added, and those with the same PRIMARY KEY (%s) would replace each other in the pipeline", strings.Join(r.PrimaryKey, ", "))
+		}
+	} else {
 		var keys, want []string
 		for _, k := range t.Keys() {
 			if f := r.field(k); f != nil {

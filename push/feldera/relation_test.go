@@ -2,6 +2,7 @@ package feldera_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,9 +21,13 @@ func TestTables(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
 		r.emu.Create("shop", `CREATE TABLE t (id BIGINT NOT NULL PRIMARY KEY, "V" VARCHAR NOT NULL, d DECIMAL(10,2), ts TIMESTAMP, b VARBINARY, j VARIANT, u BIGINT UNSIGNED, iv INTERVAL DAY TO SECOND, l BIGINT ARRAY, def INT NOT NULL DEFAULT 5);
 			CREATE TABLE "Ta" (a INT NOT NULL, b INT NOT NULL, PRIMARY KEY (a, b)); CREATE TABLE bag (a INT); CREATE TABLE heap (a INT);
-			CREATE TABLE twins (id BIGINT NOT NULL PRIMARY KEY, "K" VARCHAR, "k" VARCHAR, m VARCHAR, "M" VARCHAR, s VARCHAR);`)
+			CREATE TABLE twins (id BIGINT NOT NULL PRIMARY KEY, "K" VARCHAR, "k" VARCHAR, m VARCHAR, "M" VARCHAR, s VARCHAR);
+			CREATE TABLE log (id INT NOT NULL PRIMARY KEY, pos VARCHAR); CREATE TABLE posted (id INT NOT NULL, "Pos" VARCHAR NOT NULL, PRIMARY KEY (id, "Pos")); CREATE TABLE one (a INT NOT NULL PRIMARY KEY);`)
 		r.emu.Start("shop")
-		r.restart(t, func(o *feldera.Options) { o.Append = func(table string) bool { return table == "bag" } })
+		r.restart(t, func(o *feldera.Options) {
+			o.Append = func(table string) bool { return slices.Contains([]string{"bag", "log", "posted", "one"}, table) }
+			o.Position = func(table string) string { return map[string]string{"log": "pos", "posted": "Pos"}[table] }
+		})
 		col := func(name string, k schema.Kind, key bool) schema.Column {
 			return schema.Column{Name: name, Type: schema.Type{Kind: k}, Key: key}
 		}
@@ -54,6 +59,9 @@ func TestTables(t *testing.T) {
 			{"Ta", []schema.Column{col("b", schema.Integer, false), col("a", schema.Integer, true)}, "(a), and PRIMARY KEY in the pipeline is (a, b)"},
 			{"ta", nil, "no such table"},
 			{"bag", []schema.Column{col("a", schema.Integer, false)}, ""},
+			{"log", []schema.Column{col("id", schema.Integer, false), col("pos", schema.String, false)}, "its rows are only ever added, and those with the same PRIMARY KEY (id) would replace each other in the pipeline (leave PRIMARY KEY out of the pipeline's program, or add the column of kafka_position to it, which no two rows share: tables.log.metadataColumns in the tables file)"},
+			{"one", []schema.Column{col("a", schema.Integer, false)}, "those with the same PRIMARY KEY (a) would replace each other"},
+			{"posted", []schema.Column{col("id", schema.Integer, false), col("Pos", schema.String, false)}, ""},
 			{"heap", []schema.Column{col("a", schema.Integer, false)}, "it has no key, neither here nor in the pipeline (a row that is sent again would stand there twice: declare PRIMARY KEY in the pipeline's program and set tables.heap.keys in the tables file; or set tables.heap.append: true there"},
 			{"heap", []schema.Column{col("a", schema.Integer, true)}, "its key is (a), and PRIMARY KEY in the pipeline is ()"},
 			{"nowhere", nil, "no such table"},
