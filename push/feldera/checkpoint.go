@@ -111,7 +111,8 @@ func (s *Sink) readCheckpoint(ctx context.Context) error {
 	if st.Failure != nil && st.Failure.Sequence >= c.asked && c.done < c.asked {
 		c.asked = c.done
 		s.unclaim(c.done)
-		return &push.Error{Op: "make checkpoint", Kind: push.Unavailable, Message: push.Clip(st.Failure.Error), Hint: "it is made again; look at the pipeline's storage"}
+		words := push.Words(st.Failure.Error, func(word string, quoted bool) bool { return !quoted && !push.Numbered(word) }) // of its storage, not of rows
+		return &push.Error{Op: "make checkpoint", Kind: push.Unavailable, Message: push.Clip(words), Hint: "it is made again; look at the pipeline's storage"}
 	}
 	return nil
 }

@@ -2,10 +2,12 @@ package feldera
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -78,7 +80,7 @@ func (c *client) call(ctx context.Context, op, method, path, template string, bo
 	if resp.StatusCode/100 != 2 {
 		return failure(op, resp, text)
 	}
-	return push.Decode(op, resp.StatusCode, text, err, into, func(text []byte) string { return push.Clip(string(text)) })
+	return push.Decode(op, resp.StatusCode, text, err, into, func(text []byte) string { return foreign(resp, text) })
 }
 
 // hint names the setting behind a request that got no answer.
@@ -90,23 +92,20 @@ func hint(err error) string {
 	return "SLUICE_FELDERA_URL"
 }
 
-// failure says what an answer means, by the codes of the manager and of the pipeline.
+// failure says what an answer means, by the codes of the manager and of the pipeline. Its words
+// are not repeated, for they may quote rows: those of a pipeline that has died over one, say.
 func failure(op string, resp *http.Response, text []byte) error {
 	r := &refusal{}
-	if json.Unmarshal(text, r) != nil || r.Code == "" { // a proxy's, or the framework's
-		r = &refusal{Message: strings.Join(strings.Fields(string(text)), " ")}
-		if bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // the API's own, broken off: it may quote rows
-			r.Message, r.quotes = "an answer that broke off", resp.StatusCode == http.StatusBadRequest && len(text) == maxAnswer
-		}
-	}
-	e := &push.Error{Op: op, Status: resp.StatusCode, Message: push.Clip(r.Message), Err: r}
-	switch r.Code {
-	case "":
-	case "ParseErrors": // whose words quote the rows
+	json.Unmarshal(text, r) // of what is no such error it has no code
+	e := &push.Error{Op: op, Status: resp.StatusCode, Message: push.Clip(r.Code), Err: r}
+	switch {
+	case r.Code == "ParseErrors":
 		r.rows = rowErrors(r.Details)
 		e.Message = r.rows.String()
-	default:
-		e.Message = push.Clip(r.Code + ": " + r.Message)
+	case r.Code == "" && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) && !json.Valid(text):
+		e.Message, r.quotes = "an answer that broke off", resp.StatusCode == http.StatusBadRequest && len(text) == maxAnswer
+	case r.Code == "": // a proxy's, or the framework's
+		e.Message = "an answer that is not Feldera's (" + foreign(resp, text) + ")"
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
@@ -135,14 +134,20 @@ func failure(op string, resp *http.Response, text []byte) error {
 
 func (r *refusal) Error() string { return r.Code }
 
-// codeOf returns the API's code of an error, "" if it gave none.
-func codeOf(err error) string {
-	var r *refusal
-	if errors.As(err, &r) {
-		return r.Code
-	}
-	return ""
+// foreign is what is told of an answer that is not the API's.
+func foreign(resp *http.Response, text []byte) string {
+	return fmt.Sprintf("%.80s, %d bytes", cmp.Or(resp.Header.Get("Content-Type"), "of no type"), len(text))
 }
+
+// refusalOf returns what the API said, an empty one if it said nothing.
+func refusalOf(err error) *refusal {
+	r := &refusal{}
+	errors.As(err, &r)
+	return r
+}
+
+// codeOf returns the API's code of an error, "" if it gave none.
+func codeOf(err error) string { return refusalOf(err).Code }
 
 // landed reports whether a request to the ingress that failed may be in the pipeline all
 // the same, or get there yet: a manager that has waited for the pipeline in vain says 503,
@@ -155,11 +160,12 @@ func landed(err error) bool {
 	if e.Kind != push.Unavailable {
 		return false
 	}
-	switch codeOf(err) {
+	r := refusalOf(err)
+	switch r.Code {
 	case "PipelineInteractionNotDeployed", "UnknownPipelineName", "ApiConnectionLimit":
 		return false
 	case "PipelineInteractionUnreachable": // it got no further than the manager
-		return !strings.Contains(e.Message, "Failed to connect to host")
+		return !strings.Contains(r.Message, "Failed to connect to host")
 	}
 	return e.Status != http.StatusTooManyRequests
 }

@@ -1,6 +1,7 @@
 package feldera_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -105,4 +106,85 @@ func TestWideAnswer(t *testing.T) {
 			t.Errorf("of %d answers it has read up to %d bytes", faults, c.most)
 		}
 	})
+}
+
+// TestWordsOfAnswers: what an answer says is not repeated, whoever gives it to which call, for it
+// may quote rows. Its code and its status are.
+func TestWordsOfAnswers(t *testing.T) {
+	for _, tc := range []struct {
+		status     int
+		body, want string
+	}{
+		{500, `{"message":"panicked at 'hunter2': hunter2","error_code":"DbspPanic","details":{"row":{"v":"hunter2"}}}`, ": 500 DbspPanic"},
+		{400, `{"message":"bad hunter2","error_code":"InvalidParam","details":{"error":"hunter2"}}`, ": 400 InvalidParam"},
+		{503, `{"message":"no hunter2"}`, ": 503 an answer that is not Feldera's (text/html, 24 bytes)"},
+		{500, "hunter2", ": 500 an answer that is not Feldera's (of no type, 7 bytes)"},
+		{502, "<html><h1>hunter2</h1></html>", ": 502 an answer that is not Feldera's (text/html, 29 bytes)"},
+		{200, "<html><h1>hunter2</h1></html>", ": 200 an answer that is not the API's: text/html, 29 bytes"},
+		{200, `["hunter2"]`, ": 200 an answer that is not the API's: text/html, 11 bytes"},
+		{200, `{"success":null,"failure":{"sequence_number":1000,"error":"cannot write 'hunter': hunter2"}}`, ""},
+	} {
+		for op, path := range map[string]string{"read pipeline": "GET /v0/pipelines/shop", "read configuration": "GET /v0/config", "read statistics": "GET /v0/pipelines/shop/stats", "post barrier": "POST /v0/pipelines/shop/ingress/t",
+			"read completion": "GET /v0/pipelines/shop/completion_status", "make checkpoint": "POST /v0/pipelines/shop/checkpoint", "read checkpoint": "GET /v0/pipelines/shop/checkpoint_status"} {
+			want := op + tc.want
+			if tc.want == "" {
+				if want = "make checkpoint: cannot write …: … ("; op != "read checkpoint" {
+					continue
+				}
+			}
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+				state, err := r.sink.State(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					if req.Method+" "+req.URL.Path == path {
+						if tc.body != "hunter2" {
+							w.Header().Set("Content-Type", "text/html")
+						}
+						w.WriteHeader(tc.status)
+						io.WriteString(w, tc.body)
+						return
+					}
+					r.emu.ServeHTTP(w, req)
+				}), func(o *feldera.Options) { o.Checkpoint = true })
+				r.sink.Accept(state)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+				defer cancel()
+				d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: "hunter2"}, nil))
+				err = r.pusher().Run(ctx, d)
+				if told := d.Progress().Err; told == nil || !strings.Contains(told.Error(), want) || strings.Contains(fmt.Sprintf("%v %+v", told, err), "hunter") {
+					t.Errorf("%s, %d %s: it says %v and ends with %v", op, tc.status, tc.body, told, err)
+				}
+			})
+		}
+	}
+}
+
+// TestNotReached: a manager that has not reached the pipeline has left nothing there, and the
+// request is repeated without a wait for what it could be.
+func TestNotReached(t *testing.T) {
+	for words, barriers := range map[string]int{"Unable to reach pipeline to interact: Failed to connect to host: Connection refused": 1, "Unable to reach pipeline to interact: timeout (30s) was reached": 2} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{}, nil)
+			empty, refused := 0, false
+			r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+				switch {
+				case !strings.Contains(req.URL.Path, "/ingress/"):
+				case req.ContentLength == 0:
+					empty++
+				case !refused:
+					refused = true
+					w.WriteHeader(http.StatusServiceUnavailable)
+					fmt.Fprintf(w, `{"message":%q,"error_code":"PipelineInteractionUnreachable","details":{}}`, words)
+					return
+				}
+				r.emu.ServeHTTP(w, req)
+			}), nil)
+			if err := r.deliver(t, map[int64]string{1: "a"}); err != nil || !refused || empty != barriers {
+				t.Errorf("%s: %v, %d barriers", words, err, empty)
+			}
+		})
+	}
 }

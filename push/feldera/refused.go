@@ -59,10 +59,7 @@ func (e *parseErrors) String() string {
 
 // quotes reports whether the pipeline refuses rows, and quotes so much of them that which are
 // not known.
-func quotes(err error) bool {
-	var r *refusal
-	return errors.As(err, &r) && r.quotes
-}
+func quotes(err error) bool { return refusalOf(err).quotes }
 
 // refused adds to the error of a request which of its rows the pipeline does not take. It
 // quotes them as they were sent. What it says of the request as a whole names none.
