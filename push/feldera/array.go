@@ -3,15 +3,22 @@ package feldera
 import (
 	"bytes"
 	"errors"
+	"net/http"
 )
 
-// slow reports whether the pipeline has taken too long for a request.
+// slow reports whether a request has taken too long, for the pipeline, the manager, a proxy
+// before them or for us.
 func slow(err error) bool {
 	var timeout interface{ Timeout() bool }
-	return codeOf(err) == "PipelineInteractionUnreachable" || errors.As(err, &timeout) && timeout.Timeout()
+	status := statusOf(err)
+	return codeOf(err) == "PipelineInteractionUnreachable" || status == http.StatusGatewayTimeout || status == http.StatusRequestTimeout || errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// halve makes two requests of one that is too long, and has those that follow be no longer.
+// large reports whether a proxy takes no request of that size. Nothing of it is there then: of
+// one that was cut off the pipeline takes no part of an array.
+func large(err error) bool { return statusOf(err) == http.StatusRequestEntityTooLarge }
+
+// halve makes two requests of one that is too long or too large, and has those that follow be no longer.
 // It reports false if that has one row.
 func (j *job) halve() bool {
 	n := len(split(j.bodies[0].data))

@@ -118,6 +118,8 @@ func failure(op string, resp *http.Response, text []byte) error {
 		e.Kind, e.Hint = push.Rejected, "the pipeline's program has no such table"
 	case r.Code == "PipelineRestarted", r.Code == "UnknownEndpointInCompletionToken", r.Code == "IncarnationUuidMismatch":
 		e.Kind = push.Lost
+	case s == http.StatusRequestEntityTooLarge:
+		e.Kind, e.Hint = push.Rejected, "raise the limit of the proxy before Feldera for the size of a request"
 	case r.Code == "EnterpriseFeature":
 		e.Kind, e.Hint = push.Rejected, "this edition of Feldera has no checkpoints: SLUICE_FELDERA_CHECKPOINT=never"
 	case s >= 500, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusGone, s == http.StatusTooManyRequests, s < 400,
@@ -148,6 +150,15 @@ func refusalOf(err error) *refusal {
 
 // codeOf returns the API's code of an error, "" if it gave none.
 func codeOf(err error) string { return refusalOf(err).Code }
+
+// statusOf returns that of the answer behind an error, 0 if there was none.
+func statusOf(err error) int {
+	var e *push.Error
+	if errors.As(err, &e) {
+		return e.Status
+	}
+	return 0
+}
 
 // landed reports whether a request to the ingress that failed may be in the pipeline all
 // the same, or get there yet: a manager that has waited for the pipeline in vain says 503,

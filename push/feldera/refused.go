@@ -66,7 +66,7 @@ func quotes(err error) bool { return refusalOf(err).quotes }
 func (b body) refused(err error) error {
 	var e *push.Error
 	var r *refusal
-	if !errors.As(err, &e) || !errors.As(err, &r) || r.rows == nil && !r.quotes {
+	if !errors.As(err, &e) || !errors.As(err, &r) || r.rows == nil && !r.quotes && !large(err) {
 		return err
 	}
 	said := map[string]*rowError{}
@@ -80,11 +80,15 @@ func (b body) refused(err error) error {
 	for i, event := range events {
 		// {"insert":{…}}, and what is quoted is the inner object.
 		told := said[string(event[bytes.IndexByte(event, ':')+1:len(event)-1])]
-		if r.quotes && len(events) == 1 {
+		if r.rows == nil && len(events) == 1 {
 			told = &rowError{} // it can be no other
 		}
 		if told != nil && i < len(b.records) && b.records[i].Offset >= 0 {
-			refused.Rows = append(refused.Rows, push.RefusedRow{Record: b.records[i], Column: told.Field, Words: told.words()})
+			row := push.RefusedRow{Record: b.records[i], Column: told.Field, Words: told.words()}
+			if large(err) {
+				row.Words = "it alone is too large for a request"
+			}
+			refused.Rows = append(refused.Rows, row)
 		}
 	}
 	if len(refused.Rows) > 0 {

@@ -191,7 +191,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 				if slow(err) && ctx.Err() == nil { // and not because our own time was up
 					j.halve()
 				}
-			case quotes(err) && !j.append && j.halve():
+			case (large(err) || quotes(err) && !j.append) && j.halve():
 				continue
 			case !j.begun:
 				s.release(j)
