@@ -46,15 +46,22 @@ func (r *rig) restart(t *testing.T, change func(*feldera.Options)) {
 	r.open(t, r.emu, change)
 }
 
-// open makes the sink of what answers its requests.
+// open makes the sink of what answers its requests. None of them may have force, by which a
+// pipeline that is paused, or has no room, takes rows all the same (I8).
 func (r *rig) open(t *testing.T, handler http.Handler, change func(*feldera.Options)) {
 	t.Helper()
 	opt := feldera.Options{URL: "http://feldera:8080", Pipeline: "shop", RequestTimeout: time.Minute, Key: func() (string, error) { return r.key, nil }}
 	if change != nil {
 		change(&opt)
 	}
+	watched := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Query().Has("force") {
+			t.Errorf("%s %s", req.Method, req.URL)
+		}
+		handler.ServeHTTP(w, req)
+	})
 	var err error
-	if r.sink, err = feldera.New(opt, &pushtest.Transport{Handler: handler}); err != nil {
+	if r.sink, err = feldera.New(opt, &pushtest.Transport{Handler: watched}); err != nil {
 		t.Fatal(err)
 	}
 	if state, err := r.sink.State(t.Context()); err == nil {

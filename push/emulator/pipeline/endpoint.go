@@ -19,6 +19,7 @@ type endpoint struct {
 	table    *relation
 	received int64
 	done     int64
+	forced   int64 // up to here it is processed also while the pipeline is paused
 	queue    []queued
 }
 
@@ -31,8 +32,8 @@ type queued struct {
 }
 
 // next takes out of the queue what is applied next, if it is due.
-func (ep *endpoint) next(now time.Time) (q queued, ok bool) {
-	if len(ep.queue) == 0 || ep.queue[0].due.After(now) {
+func (ep *endpoint) next(now time.Time, paused bool) (q queued, ok bool) {
+	if len(ep.queue) == 0 || ep.queue[0].due.After(now) || paused && ep.queue[0].upto > ep.forced {
 		return q, false
 	}
 	q, ep.queue = ep.queue[0], ep.queue[1:]
@@ -87,6 +88,7 @@ type post struct {
 	format  string
 	update  string
 	array   bool
+	force   bool // it does not wait
 	body    []byte
 	trace   string
 	worker  int
@@ -110,5 +112,8 @@ func (p *instance) endpoint(q *post, r *relation) *endpoint {
 // records wait in the queue that it goes to.
 func (e *Emulator) waits(p *instance, q *post) bool {
 	ep := p.endpoints[q.endpoint()]
+	if q.force {
+		return false
+	}
 	return p.status == "Paused" || p.status == "Running" && ep != nil && ep.buffered() >= e.opt.Backlog
 }

@@ -177,12 +177,12 @@ func (r *relation) key(row []any) string {
 
 // ingress takes rows. While the pipeline is paused, or has too many of the table that wait, the
 // request lies in its hands, and is read when it goes on, whether somebody still waits for the
-// answer or not.
+// answer or not. With force it is read at once.
 func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 	body, cut := io.ReadAll(r.Body)
 	query := r.URL.Query()
 	q := &post{segment: r.PathValue("table"), format: query.Get("format"), update: cmp.Or(query.Get("update_format"), "insert_delete"), array: query.Get("array") == "true",
-		body: body, trace: r.Header.Get("Traceparent")}
+		force: query.Get("force") == "true", body: body, trace: r.Header.Get("Traceparent")}
 	give := time.Now().Add(e.opt.Patience)
 	e.mu.Lock()
 	e.advance(time.Now())
@@ -201,7 +201,7 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		e.mu.Unlock()
 		return
 	}
-	for p != nil && e.waits(p, q) && query.Get("force") != "true" {
+	for p != nil && e.waits(p, q) {
 		if !time.Now().Before(give) || r.Context().Err() != nil {
 			p.ghosts = append(p.ghosts, ghost{post: q})
 			e.mu.Unlock()
@@ -217,7 +217,7 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 		if p == nil {
 			return unknown(r.PathValue("pipeline"))
 		}
-		if p.status != "Running" {
+		if p.status != "Running" && !(p.status == "Paused" && q.force) {
 			return refuse(503, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status}, "the pipeline is not deployed")
 		}
 		if f.later() {
@@ -264,6 +264,9 @@ func (e *Emulator) take(p *instance, q *post) answer {
 		ep.received += int64(len(changes))
 		rows += len(changes)
 		ep.queue = append(ep.queue, queued{changes: changes, upto: ep.received, post: e.Stats.Posts, due: time.Now().Add(e.opt.Lag)})
+	}
+	if q.force {
+		ep.forced = ep.received
 	}
 	e.Stats.Rows += rows
 	if len(bad) > 0 {

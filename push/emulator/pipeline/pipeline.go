@@ -291,25 +291,13 @@ func (e *Emulator) advance(now time.Time) {
 		if p.failed != "" && e.opt.Revive > 0 && now.Sub(p.since) >= e.opt.Revive {
 			e.start(p, "Running")
 		}
-		if p.status != "Running" {
-			continue
+		if p.status == "Running" {
+			e.readLate(p, now)
+			p.made(now)
 		}
-		late := p.ghosts
-		p.ghosts = nil
-		for _, g := range late {
-			if e.waits(p, g.post) {
-				g.at = time.Time{}
-			}
-			if g.at.IsZero() || g.at.After(now) {
-				p.ghosts = append(p.ghosts, g)
-				continue
-			}
-			e.take(p, g.post)
-		}
-		p.made(now)
 		for _, ep := range p.inTurn() {
-			for p.status == "Running" && !p.stuck {
-				q, ok := ep.next(now)
+			for (p.status == "Running" || p.status == "Paused") && !p.stuck {
+				q, ok := ep.next(now, p.status == "Paused")
 				if !ok {
 					break
 				}
@@ -318,15 +306,28 @@ func (e *Emulator) advance(now time.Time) {
 					ep.done = q.upto
 				}
 			}
-			if p.status != "Running" {
-				break
-			}
 		}
 		for i := range p.ghosts {
-			if g := &p.ghosts[i]; g.at.IsZero() && !e.waits(p, g.post) {
+			if g := &p.ghosts[i]; g.at.IsZero() && p.status == "Running" && !e.waits(p, g.post) {
 				g.at = now.Add(ghostDelay)
 			}
 		}
+	}
+}
+
+// readLate reads the requests whose time has come, though their senders have given them up.
+func (e *Emulator) readLate(p *instance, now time.Time) {
+	late := p.ghosts
+	p.ghosts = nil
+	for _, g := range late {
+		if e.waits(p, g.post) {
+			g.at = time.Time{}
+		}
+		if g.at.IsZero() || g.at.After(now) {
+			p.ghosts = append(p.ghosts, g)
+			continue
+		}
+		e.take(p, g.post)
 	}
 }
 
