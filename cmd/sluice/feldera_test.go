@@ -52,6 +52,12 @@ func TestFelderaWiring(t *testing.T) {
 	if state, err := o.Memory.State(t.Context()); err != nil || state == "" {
 		t.Errorf("the pipeline is in state %q: %v", state, err)
 	}
+	// Whether names that differ in case are one is for the pipeline's program to say.
+	for _, table := range []string{"t", "T"} {
+		if err := o.Decoder.Claim(table, debezium.Identity{Schema: "s", Table: table}); err != nil {
+			t.Error(err)
+		}
+	}
 	if d := o.Decoder; d.Decimals != debezium.DecimalsExact || d.TimeUnit != 0 || d.ClockUnit != 1 || d.MaxLength != 0 || o.Rewind {
 		t.Errorf("by default: %+v", d)
 	}
@@ -200,6 +206,14 @@ func TestFelderaSettings(t *testing.T) {
 	if text := load("", ""); text != "" {
 		t.Error(text)
 	}
+	folded := filepath.Join(t.TempDir(), "tables.yaml")
+	if err := os.WriteFile(folded, []byte("tables: {a: {keys: [id]}, A: {keys: [id]}}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if text := load("SLUICE_TABLES_FILE", folded); text != "" {
+		t.Errorf("tables that the pipeline may tell apart: %s", text)
+	}
+	base["SLUICE_CELONIS_NAME_CASE"] = "keep" // does nothing here
 	for _, tc := range [][3]string{
 		{"SLUICE_FELDERA_URL", "", "SLUICE_FELDERA_URL: not set"},
 		{"SLUICE_FELDERA_URL", "f:8080", "SLUICE_FELDERA_URL=f:8080: want the address"},
@@ -212,6 +226,7 @@ func TestFelderaSettings(t *testing.T) {
 		{"SLUICE_UNAVAILABLE", "unchanged", "SLUICE_UNAVAILABLE=unchanged: want hold or null under SLUICE_SINK=feldera"},
 		{"SLUICE_TABLES_FILE", tables, "tables.a.truncate: want hold or ignore under SLUICE_SINK=feldera"},
 		{"SLUICE_TABLES_FILE", tables, "tables.b.unavailable: want hold or null under SLUICE_SINK=feldera"},
+		{"SLUICE_METADATA_COLUMNS", "op=x,deleted=X", "op and deleted are both named X at the target"},
 		{"SLUICE_SINK", "celonis", "SLUICE_CELONIS_URL: not set"},
 	} {
 		if text := load(tc[0], tc[1]); !strings.Contains(text, tc[2]) {

@@ -118,7 +118,7 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (conn
 			byTopic[one.Topic] = name
 		}
 	}
-	names := &debezium.Names{Fold: cfg.Celonis.NameCase == "fold", Merge: cfg.Merges, Targets: cfg.TableNames}
+	names := &debezium.Names{Fold: cfg.FoldsTables(), Merge: cfg.Merges, Targets: cfg.TableNames}
 	opt := connector.Options{
 		Kafka:    k,
 		Registry: schemas,

@@ -30,16 +30,24 @@ type lane struct {
 	asked weak.Pointer[push.Job]
 }
 
-func (s *Sink) lane(r *relation, table string) *lane {
+// lane returns that of a table. It is refused to a second table of the source that the program
+// has as the same one, for the jobs of two come in no order, and their rows would be one where
+// they have the same key.
+func (s *Sink) lane(p *pipeline, r *relation, table string) (*lane, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := r.canonical()
 	l := s.lanes[name]
-	if l == nil {
-		l = &lane{table: table, name: name, path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
-		s.lanes[name] = l
+	switch {
+	case l != nil && l.table == table:
+		return l, nil
+	case l != nil && p.table(l.table) == r: // and not of an earlier program
+		return nil, &push.Error{Op: "check table", Kind: push.Rejected, Message: fmt.Sprintf("table %s: it and table %s are both table %s of the pipeline", table, l.table, name),
+			Hint: "declare both there, the names in quotes, or give one of them another name by SLUICE_TARGET_TABLE or tables.<table>.from in the tables file; if they are meant to be one, name both in from, with merge: true"}
 	}
-	return l
+	l = &lane{table: table, name: name, path: s.c.pipeline + "/ingress/" + url.PathEscape(segment(name)) + "?format=json&update_format=insert_delete&array=true"}
+	s.lanes[name] = l
+	return l, nil
 }
 
 // settle waits until nothing that was posted to a table can land any more, also by another

@@ -41,7 +41,7 @@ func TestTables(t *testing.T) {
 			want    string // "": it is taken
 		}{
 			{"t", []schema.Column{id, v}, ""},
-			{"T", []schema.Column{id, v, decimal("d", 10, 2), col("ts", schema.DateTime, false), col("J", schema.Float, false)}, ""},
+			{"t", []schema.Column{id, v, decimal("d", 10, 2), col("ts", schema.DateTime, false), col("J", schema.Float, false)}, ""},
 			{"t", []schema.Column{id, col("v", schema.String, false)}, "column v is not in the pipeline"},
 			{"t", []schema.Column{id}, "column V of the pipeline is NOT NULL"},
 			{"t", []schema.Column{id, col("V", schema.Unknown, false)}, ""}, // so far each row has NULL there, and is refused for it
@@ -65,6 +65,7 @@ func TestTables(t *testing.T) {
 			{"heap", []schema.Column{col("a", schema.Integer, false)}, "it has no key, neither here nor in the pipeline (a row that is sent again would stand there twice: declare PRIMARY KEY in the pipeline's program and set tables.heap.keys in the tables file; or set tables.heap.append: true there"},
 			{"heap", []schema.Column{col("a", schema.Integer, true)}, "its key is (a), and PRIMARY KEY in the pipeline is ()"},
 			{"nowhere", nil, "no such table"},
+			{"T", []schema.Column{id, v}, "table T: it and table t are both table t of the pipeline (declare both there, the names in quotes, or give one of them another name by SLUICE_TARGET_TABLE or tables.<table>.from in the tables file; if they are meant to be one, name both in from, with merge: true)"},
 			{"t", []schema.Column{id, v, col("J", schema.String, false), col("j", schema.String, false)}, `table t: columns "J" and "j" are one to the pipeline, which ignores case (give one of them another name under tables.t.columns in the tables file, or leave it out with tables.t.excludeColumns)`},
 			{"t", []schema.Column{id, v, col("J", schema.String, false), col("j", schema.Unknown, false)}, `"J" and "j" are one`}, // its NULLs are sent as well
 			{"twins", []schema.Column{id, col("K", schema.String, false)}, `columns "K" and "k" of the pipeline are one to it when it reads a row, for it ignores case (give one of them another name in the pipeline's program)`},
@@ -81,6 +82,36 @@ func TestTables(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestTwoTablesOfOne: two tables that the pipeline has as one do not mix their rows there; with a
+// program that has both, whichever came first, they are two.
+func TestTwoTablesOfOne(t *testing.T) {
+	for first, second := range map[string]string{"t": "T", "T": "t"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+			deliver := func(table, v string) error {
+				return r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable(table), chunks(map[int64]string{1: v}, nil)))
+			}
+			if err := deliver(first, "a"); err != nil {
+				t.Fatal(err)
+			}
+			if err := deliver(second, "b"); push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), "table "+second+": it and table "+first+" are both table t") {
+				t.Errorf("it ends with %v", err)
+			}
+			if err := deliver(first, "c"); err != nil || r.rows("t")[1] != "c" {
+				t.Errorf("the first one: %v, it has %v", err, r.rows("t"))
+			}
+			r.emu.Stop("shop", false)
+			r.put(t, program+`CREATE TABLE "T" (id BIGINT NOT NULL PRIMARY KEY, v VARCHAR);`)
+			r.emu.Start("shop")
+			for _, table := range []string{second, first} {
+				if err := deliver(table, "of "+table); err != nil || r.rows(table)[1] != "of "+table {
+					t.Errorf("a program that has both: table %s: %v, it has %v", table, err, r.rows(table))
+				}
+			}
+		})
+	}
 }
 
 // TestOtherProgram: rows that were written for a column of one type are not posted to a column

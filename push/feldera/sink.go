@@ -89,7 +89,10 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	if err := s.current(p, j.Table); err != nil {
 		return push.Ticket{}, err
 	}
-	l := s.lane(r, j.Table.Name)
+	l, err := s.lane(p, r, j.Table.Name)
+	if err != nil {
+		return push.Ticket{}, err
+	}
 	if err := s.quarantined(l); err != nil {
 		return push.Ticket{}, err
 	}

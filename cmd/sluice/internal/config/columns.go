@@ -189,12 +189,21 @@ func (c *Config) MetadataOf(table string) (all []debezium.MetadataColumn) {
 	return all
 }
 
+// FoldsTables reports whether names of tables that differ in case only are one to the target.
+// Which are to Feldera its program says, where a name in quotes is exact; the sink looks there.
+func (c *Config) FoldsTables() bool { return c.Sink != "feldera" && c.Celonis.NameCase == "fold" }
+
+// foldsColumns reports whether names of columns that differ in case only are one to the target.
+func (c *Config) foldsColumns() bool { return c.Sink == "feldera" || c.Celonis.NameCase == "fold" }
+
 // checkNames refuses names of columns and tables that the target would not take, as far
 // as the settings tell them. Names that come from the source are looked at when they do.
 func (c *Config) checkNames(problem func(string, ...any)) {
-	fold := func(name string) string { return name }
-	if c.Celonis.NameCase == "fold" {
-		fold = strings.ToLower
+	fold := func(name string, folds bool) string {
+		if folds {
+			return strings.ToLower(name)
+		}
+		return name
 	}
 	check := func(where string, all []debezium.MetadataColumn, columns map[string]string) {
 		seen := map[string]string{}
@@ -202,10 +211,11 @@ func (c *Config) checkNames(problem func(string, ...any)) {
 			if celonis.Reserved(name) {
 				problem("%s: %s=%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", where, what, name)
 			}
-			if other, twice := seen[fold(name)]; twice {
+			folded := fold(name, c.foldsColumns())
+			if other, twice := seen[folded]; twice {
 				problem("%s: %s and %s are both named %s at the target; give one of them another name", where, other, what, name)
 			}
-			seen[fold(name)] = what
+			seen[folded] = what
 		}
 		for _, m := range all {
 			one(debezium.MetadataNames[m.What], m.Name)
@@ -215,12 +225,13 @@ func (c *Config) checkNames(problem func(string, ...any)) {
 		}
 	}
 	check("SLUICE_METADATA_COLUMNS, SLUICE_CELONIS_ORDER_COLUMN", c.MetadataOf(""), nil)
-	folded := map[string]string{}
+	seen := map[string]string{}
 	for _, name := range keysOf(c.Tables.Tables) {
-		if other, twice := folded[fold(name)]; twice {
+		folded := fold(name, c.FoldsTables())
+		if other, twice := seen[folded]; twice {
 			problem("tables.%s, tables.%s: one name to the target, which ignores case; leave one out", other, name)
 		}
-		folded[fold(name)] = name
+		seen[folded] = name
 		c.checkMode(name, problem)
 		if celonis.Reserved(name) {
 			problem("tables.%s: want a name without the prefix _CELONIS_, which the platform keeps for itself", name)
