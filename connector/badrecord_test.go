@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -80,6 +81,14 @@ var (
 	// after with id 1 and the text x, and a source whose table has a name of three letters
 	badAvroRow = append([]byte{0, 2, 2, 2, 'x', 2, 0, 12}, "public\x06TABLE\x02c"...)
 )
+
+// TestReadmeBadRecords: README tells as many kinds as TestBadRecords has.
+func TestReadmeBadRecords(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if want := fmt.Sprintf("| %d kinds of bad records, ", len(badRecords)); err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("README does not say %q: %v", want, err)
+	}
+}
 
 // TestBadRecords sends each bad record between two good ones of a table of its own. Where
 // nothing says what to do with it, it holds its table; with a dead-letter topic it is put
