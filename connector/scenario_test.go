@@ -226,7 +226,7 @@ func (s *scenario) run(t *testing.T) {
 			for _, f := range s.script {
 				fmt.Fprintln(&b, f)
 			}
-			t.Logf("run it again with: go test ./connector -run Simulation -seed %d [-script a file with these lines, or fewer]\n%s%s", s.seed, b.String(), w.tail(600))
+			t.Logf("run it again with: go test ./connector -run Simulation -seed %d [-script a file with these lines, or fewer]\n%s%s", s.seed, b.String(), w.about(600))
 		}
 	}()
 	go w.work()

@@ -39,7 +39,8 @@ type simMember struct {
 	thaw    chan struct{} // while frozen
 	trigger []string      // crash on: op, before or after, how many pass
 	conns   map[net.Conn]bool
-	until   time.Time // so long the group has confirmed its membership
+
+	standing standing
 }
 
 const simSession = 6 * time.Second
@@ -189,7 +190,7 @@ func (m *simMember) dial(ctx context.Context, network, host string) (net.Conn, e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.conns[c] = true
-	return &simConn{Conn: c, m: m, beats: map[int32]time.Time{}}, nil
+	return &simConn{Conn: c, m: m, beats: map[int32]beat{}}, nil
 }
 
 // simConn is a connection to a broker.
@@ -197,9 +198,15 @@ type simConn struct {
 	net.Conn
 	m     *simMember
 	mu    sync.Mutex
-	lost  bool                // the next answer does not arrive
-	beats map[int32]time.Time // heartbeats that are not answered: when they were sent
-	in    []byte              // of an answer that is not complete
+	lost  bool           // the next answer does not arrive
+	beats map[int32]beat // heartbeats that are not answered
+	in    []byte         // of an answer that is not complete
+}
+
+// beat is a heartbeat that was sent.
+type beat struct {
+	at         time.Time
+	generation int32
 }
 
 func (c *simConn) Write(b []byte) (int, error) {
@@ -216,8 +223,13 @@ func (c *simConn) Write(b []byte) (int, error) {
 	copy(b[14:], c.m.id) // the client id, behind size, key, version, correlation and its length
 	switch kmsg.Key(binary.BigEndian.Uint16(b[4:])) {
 	case kmsg.Heartbeat:
+		req := kmsg.NewPtrHeartbeatRequest()
+		req.SetVersion(int16(binary.BigEndian.Uint16(b[6:])))
+		if err := req.ReadFrom(b[14+len(c.m.id)+1:]); err != nil { // behind the header's tags
+			c.m.w.t.Errorf("a heartbeat of member %d: %v", c.m.name, err)
+		}
 		c.mu.Lock()
-		c.beats[int32(binary.BigEndian.Uint32(b[8:]))] = time.Now()
+		c.beats[int32(binary.BigEndian.Uint32(b[8:]))] = beat{time.Now(), req.Generation}
 		c.mu.Unlock()
 		return c.Conn.Write(b)
 	case kmsg.OffsetCommit:
@@ -275,14 +287,11 @@ func (c *simConn) answered(b []byte) {
 		answer, corr := c.in[4:size], int32(binary.BigEndian.Uint32(c.in[4:]))
 		if sent, ok := c.beats[corr]; ok && len(answer) >= 11 { // correlation, tags, throttle, error
 			delete(c.beats, corr)
-			c.m.mu.Lock()
-			switch kerr.ErrorForCode(int16(binary.BigEndian.Uint16(answer[9:]))) {
-			case nil, kerr.RebalanceInProgress:
-				c.m.until = sent.Add(simSession)
-			default:
-				c.m.until = time.Time{}
+			err := kerr.ErrorForCode(int16(binary.BigEndian.Uint16(answer[9:])))
+			if err != nil {
+				c.m.w.note("%d: a heartbeat of generation %d: %v", c.m.name, sent.generation, err)
 			}
-			c.m.mu.Unlock()
+			c.m.standing.hears(sent.generation, sent.at, err)
 		}
 		c.in = c.in[size:]
 	}
@@ -305,9 +314,7 @@ func (t simTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		op = operation(req)
 	}
 	if req.Context().Err() == nil {
-		t.m.mu.Lock()
-		until := t.m.until
-		t.m.mu.Unlock()
+		until := t.m.standing.confirmed()
 		if (op == "execute" || op == "ingress" && req.ContentLength > 0) && time.Now().After(until) {
 			t.m.w.mu.Lock()
 			t.m.w.fail("member %d executes a job, and its membership was confirmed until %v only", t.m.name, until)

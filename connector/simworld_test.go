@@ -105,10 +105,16 @@ func (w *simulation) note(format string, args ...any) {
 	w.trace = append(w.trace, time.Now().Format("04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-func (w *simulation) tail(n int) string {
+// about returns what led to the first thing that is wrong, and a little of what followed;
+// the last of the trace if only its end is.
+func (w *simulation) about(n int) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return strings.Join(w.trace[max(0, len(w.trace)-n):], "\n")
+	end := len(w.trace)
+	if i := slices.IndexFunc(w.trace, func(line string) bool { return strings.Contains(line, " WRONG ") }); i >= 0 {
+		end = min(end, i+n/6)
+	}
+	return strings.Join(w.trace[max(0, end-n):end], "\n")
 }
 
 func (w *simulation) fail(format string, args ...any) {
