@@ -21,9 +21,10 @@ var (
 // less metadata than they are said to, an API that fails in every way that the emulator
 // knows; records that cannot be decoded, transactions that are taken back, compaction.
 // After each: every table equals what its source holds, no reader saw a row go back (I8),
-// nothing was committed before it was delivered (I1), no job was executed by a process
-// whose membership was not confirmed (I2), what was DONE was not sent again, every bad
-// record is in the dead-letter topic, and every record is accounted for (I7).
+// nothing was committed before it was delivered (I1), no commit went back or was of a
+// partition that another owned, and no job was executed by a process whose membership was
+// not confirmed (I2), what was DONE was not sent again, every bad record is in the
+// dead-letter topic, and every record is accounted for (I7).
 //
 // Every third schedule has a pipeline as its target.
 func TestSimulation(t *testing.T) {

@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -185,59 +182,6 @@ func (w *simulation) onEvent(e emulator.Event) {
 	w.appendEnded(e)
 }
 
-// committing is the broker's side of a commit: faults, and whether all before the
-// offset has been delivered (I1).
-func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
-	w.cluster.KeepControl()
-	req := q.(*kmsg.OffsetCommitRequest)
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var refusal *kerr.Error
-	delivered := w.done
-	if w.pipe != nil {
-		delivered = w.ever
-	}
-	if len(w.faults) > 0 && (w.faults[0] == "refuse" || w.faults[0] == "time-out") {
-		refusal = kerr.RequestTimedOut
-		if w.faults[0] == "refuse" {
-			refusal = kerr.CoordinatorLoadInProgress
-		}
-		w.faults = w.faults[1:]
-	}
-	for _, t := range req.Topics {
-		topic := t.Topic
-		if topic == "" {
-			topic = w.cluster.TopicIDInfo(t.TopicID).Topic
-		}
-		for _, p := range t.Partitions {
-			part := fmt.Sprintf("%s/%d", topic, p.Partition)
-			w.trace = append(w.trace, fmt.Sprintf("%s commit by %.12s generation %d: %s %d %s", time.Now().Format("04:05.000"), req.MemberID[max(0, len(req.MemberID)-12):], req.Generation, part, p.Offset, *p.Metadata))
-			if info := w.cluster.GroupInfo("sluice"); info != nil {
-				w.learn(part, info.Commits[topic][p.Partition].Metadata)
-			}
-			if len(*p.Metadata) > w.metadata {
-				w.fail("%d bytes of metadata", len(*p.Metadata))
-			}
-			w.named(part, *p.Metadata)
-			for _, e := range w.records[part] {
-				if e.row == "" || w.compact && slices.ContainsFunc(w.records[part], func(x simEntry) bool { return x.row == e.row && x.offset > e.offset }) {
-					continue // not a row, or perhaps compacted away
-				}
-				if e.offset < p.Offset && delivered[e.row] < e.version {
-					w.fail("%s: %d committed, and offset %d, version %d of %s, is not delivered", part, p.Offset, e.offset, e.version, e.row)
-					break
-				}
-			}
-		}
-	}
-	if w.broker > 0 && refusal == nil {
-		if resp := tooLarge(req, w.broker); resp != nil {
-			return resp, nil, true
-		}
-	}
-	return commitAnswer(req, func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return refusal }), nil, refusal != nil
-}
-
 // apply does a line of the script.
 func (w *simulation) apply(words []string) {
 	var m *simMember
@@ -297,42 +241,6 @@ func (w *simulation) apply(words []string) {
 	}
 }
 
-// kick has the group throw out a member, which learns it by itself.
-func (w *simulation) kick(n int) {
-	if members := w.group(); len(members) > 0 {
-		w.throwOut(members[n%len(members)].MemberID)
-	}
-}
-
-// exorcise has the group throw out members whose process is no more: kfake keeps one for
-// ever that died while it joined; a broker does not.
-func (w *simulation) exorcise() {
-	for _, m := range w.group() {
-		if n := number(strings.TrimPrefix(m.ClientID, "sim")); w.all[n].over() {
-			w.note("%s, whose process is no more, is thrown out", m.MemberID)
-			w.throwOut(m.MemberID)
-		}
-	}
-}
-
-func (w *simulation) group() []kadm.DescribedGroupMember {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	d, _ := kadm.NewClient(w.client).DescribeGroups(ctx, "sluice")
-	return d["sluice"].Members
-}
-
-func (w *simulation) throwOut(id string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = "sluice"
-	lm := kmsg.NewLeaveGroupRequestMember()
-	lm.MemberID = id
-	req.Members = append(req.Members, lm)
-	req.RequestWith(ctx, w.client)
-}
-
 // heal ends all faults and sees to it that a process runs.
 func (w *simulation) heal() {
 	w.note("HEAL")
@@ -371,28 +279,6 @@ func (w *simulation) settled() bool {
 		w.start(0)
 	}
 	return w.differs() == "" && w.lag() == 0
-}
-
-// lag is what is not committed, but for a table that may be held.
-func (w *simulation) lag() (lag int64) {
-	held := w.appendHeld()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	at, err := kadm.NewClient(w.client).FetchOffsets(ctx, "sluice")
-	if err != nil {
-		return -1
-	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for part, records := range w.records {
-		topic, id, _ := strings.Cut(part, "/")
-		if held && topic == appendTopic {
-			continue
-		}
-		o, _ := at.Lookup(topic, int32(number(id)))
-		lag += max(0, records[len(records)-1].offset+1-max(0, o.At))
-	}
-	return lag
 }
 
 // differs says in what the tables are not as the source has them.
