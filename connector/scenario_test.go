@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/celonis"
@@ -138,7 +140,7 @@ func newScenario(seed int64) *scenario {
 		at := time.Duration(r.Int64N(int64(s.length))).Round(time.Millisecond)
 		m := r.IntN(members)
 		again := at + time.Duration(r.IntN(12_000))*time.Millisecond
-		switch r.IntN(15) {
+		switch r.IntN(17) {
 		case 0:
 			s.add(at, "crash", m)
 			s.add(again, "start", m)
@@ -176,6 +178,9 @@ func newScenario(seed int64) *scenario {
 			s.add(again+5*time.Second, "start", m)
 		case 14:
 			s.add(at, "compact", "now")
+		case 15, 16:
+			f := brokerFaults[r.IntN(len(brokerFaults))]
+			s.add(at, "broker", kmsg.NameForKey(int16(f.key)), f.says[r.IntN(len(f.says))].Message, 1+r.IntN(6))
 		case 7:
 			s.add(at, []string{"move-leaders", "move-coordinator"}[r.IntN(2)])
 		default:

@@ -17,8 +17,8 @@ var (
 
 // TestSimulation runs the whole connector, with kfake and the emulator, in virtual time
 // under schedules of faults: processes that crash between any two calls, freeze, stop and
-// come back, lost and refused commits, a group that throws members out, brokers that take
-// less metadata than they are said to, an API that fails in every way that the emulator
+// come back, lost and refused commits, a group that throws members out, brokers that answer
+// in errors, or take less metadata than they are said to, an API that fails in every way that the emulator
 // knows; records that cannot be decoded, transactions that are taken back, compaction.
 // After each: every table equals what its source holds, no reader saw a row go back (I8),
 // nothing was committed before it was delivered (I1), no commit went back or was of a

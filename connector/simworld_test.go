@@ -40,6 +40,7 @@ type simulation struct {
 	records map[string][]simEntry // topic/partition → its records
 	aside   map[string]*simBad    // records that are to be put aside, by where they are
 	faults  []string              // of the next commits
+	brokers []*kfake.FaultHandle  // their faults
 	pipe    *pipeline.Emulator    // in the place of emu
 	tokens  map[string]bool       // of what was posted to it in its life
 	noted   map[string]int64      // table and partition → up to where its rows are in a job whose token is noted
@@ -220,6 +221,8 @@ func (w *simulation) apply(words []string) {
 			w.faults = append(w.faults, words[1])
 		}
 		w.mu.Unlock()
+	case "broker":
+		w.brokerFault(words[1], words[2], number(words[3]))
 	case "compact":
 		w.cluster.Compact()
 	case "stall": // jobs take longer
@@ -247,6 +250,7 @@ func (w *simulation) heal() {
 	close(w.stop)
 	<-w.worked
 	w.emu.SetDelay(w.delay)
+	w.mendBrokers()
 	if w.emu.Heal(); w.pipe != nil {
 		w.pipe.Heal()
 		w.pipe.Resume("shop")
