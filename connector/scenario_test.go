@@ -92,6 +92,9 @@ var apiFaults = func() map[string][]emulator.Fault {
 func newScenario(seed int64) *scenario {
 	r := rand.New(rand.NewPCG(uint64(seed), 7))
 	pick := func(all ...time.Duration) time.Duration { return all[r.IntN(len(all))] }
+	policy := func() batcher.Policy {
+		return batcher.Policy{MaxRows: 1 + r.IntN(20), MaxBytes: []int64{1 << 20, 1 << 20, 2000, 500}[r.IntN(4)], MaxAge: pick(50*time.Millisecond, 500*time.Millisecond, 3*time.Second)}
+	}
 	s := &scenario{
 		seed: seed, keys: 3 + r.Int64N(12), policies: map[string]batcher.Policy{},
 		delay: pick(0, 0, 300*time.Millisecond, 2*time.Second, 8*time.Second), drain: pick(500*time.Millisecond, 2*time.Second, 4*time.Second),
@@ -106,10 +109,7 @@ func newScenario(seed int64) *scenario {
 	if s.txns {
 		s.fetch = 1 << 20 // kfake does not say what is aborted in a fetch that it cuts short
 	}
-	parts := 1 + r.Int32N(4)
-	if r.IntN(5) == 0 {
-		parts = 12
-	}
+	parts := 1 + r.Int32N(12)
 	for i := range 1 + r.IntN(3) {
 		s.tables = append(s.tables, string(rune('a'+i)))
 	}
@@ -130,7 +130,7 @@ func newScenario(seed int64) *scenario {
 	// Tables that share a topic have the same keys; and kfake takes markers away too early.
 	s.compact = s.topics[0].name != "mixed" && !s.txns && r.IntN(3) == 0
 	for _, t := range s.tables {
-		s.policies["public_"+t] = batcher.Policy{MaxRows: 1 + r.IntN(20), MaxBytes: 1 << 20, MaxAge: pick(50*time.Millisecond, 500*time.Millisecond, 3*time.Second)}
+		s.policies["public_"+t] = policy()
 	}
 	members := 1 + r.IntN(4)
 	for m := range members {
@@ -145,7 +145,7 @@ func newScenario(seed int64) *scenario {
 			s.add(at, "crash", m)
 			s.add(again, "start", m)
 		case 1, 2:
-			ops := []string{"create", "upload", "chunks", "execute", "get", "delete", "commit", "commit"}
+			ops := []string{"create", "upload", "chunks", "execute", "get", "list", "delete", "cancel", "commit", "commit"}
 			s.add(at, "crash-on", m, ops[r.IntN(len(ops))], []string{"before", "after"}[r.IntN(2)], r.IntN(4))
 			s.add(again+5*time.Second, "start", m)
 		case 3:
@@ -195,15 +195,20 @@ func newScenario(seed int64) *scenario {
 		for range 1 + r.IntN(4) {
 			at := time.Duration(r.Int64N(int64(s.length))).Round(time.Millisecond)
 			s.add(at, "stall", time.Duration(3000+r.IntN(9000))*time.Millisecond)
-			if all := apiFaults["cancel"]; r.IntN(2) == 0 {
+			switch all := apiFaults["cancel"]; r.IntN(3) {
+			case 0:
 				s.add(at, "api", "cancel", all[r.IntN(len(all))], 0, 1+r.IntN(3))
+			case 1:
+				m := r.IntN(members)
+				s.add(at, "crash-on", m, "cancel", []string{"before", "after"}[r.IntN(2)], 0)
+				s.add(at+time.Duration(5000+r.IntN(12_000))*time.Millisecond, "start", m)
 			}
 		}
 	}
 	s.requests = []int{0, 0, 0, 0, 15}[r.IntN(5)]
 	if s.log = !s.compact && r.IntN(4) == 0; s.log {
 		s.topics = append(s.topics, simTopic{appendTopic, 1 + r.Int32N(2), []string{"log"}})
-		s.policies[appendTable] = batcher.Policy{MaxRows: 1 + r.IntN(20), MaxBytes: 1 << 20, MaxAge: pick(50*time.Millisecond, 500*time.Millisecond, 3*time.Second)}
+		s.policies[appendTable] = policy()
 	}
 	slices.SortStableFunc(s.script, func(a, b fault) int { return int(a.at - b.at) })
 	return s

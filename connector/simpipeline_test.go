@@ -46,7 +46,7 @@ func newPipelineScenario(seed int64) *scenario {
 		s.log, s.topics = false, s.topics[:len(s.topics)-1]
 	}
 	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "checkpoint_status", "stats"}
-	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "completion", "delete": "completion"}
+	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "stats", "delete": "completion", "cancel": "checkpoint"}
 	died := false
 	for i := range s.script {
 		f := &s.script[i]
