@@ -25,10 +25,6 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var refusal *kerr.Error
-	delivered := w.done
-	if w.pipe != nil {
-		delivered = w.ever
-	}
 	if len(w.faults) > 0 && (w.faults[0] == "refuse" || w.faults[0] == "time-out") {
 		refusal = kerr.RequestTimedOut
 		if w.faults[0] == "refuse" {
@@ -48,6 +44,7 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 			w.trace = append(w.trace, fmt.Sprintf("%s commit by %.12s generation %d: %s %d %s", time.Now().Format("04:05.000"), req.MemberID[max(0, len(req.MemberID)-12):], req.Generation, part, p.Offset, *p.Metadata))
 			if info != nil {
 				w.learn(part, info.Commits[topic][p.Partition].Metadata)
+				w.kept[part] = info.Commits[topic][p.Partition].Offset
 			}
 			if takes && refusal == nil {
 				w.owned(info, req.MemberID, topic, p)
@@ -56,11 +53,9 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 				w.fail("%d bytes of metadata", len(*p.Metadata))
 			}
 			w.named(part, *p.Metadata)
+			delivered := w.delivered(*p.Metadata)
 			for _, e := range w.records[part] {
-				if e.row == "" || w.compact && slices.ContainsFunc(w.records[part], func(x simEntry) bool { return x.row == e.row && x.offset > e.offset }) {
-					continue // not a row, or perhaps compacted away
-				}
-				if e.offset < p.Offset && delivered[e.row] < e.version {
+				if e.offset < p.Offset && !w.superseded(part, e) && delivered[e.row] < e.version {
 					w.fail("%s: %d committed, and offset %d, version %d of %s, is not delivered", part, p.Offset, e.offset, e.version, e.row)
 					break
 				}

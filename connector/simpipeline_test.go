@@ -3,7 +3,9 @@ package connector
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +40,14 @@ var pipeFaults = func() map[string][]pipeline.Fault {
 	return all
 }()
 
+// turns are what is done to a pipeline, and for how long in milliseconds. Of deaths a script
+// has one at most, for what seems to kill it twice is held. (In the open-source edition a
+// process that is replaced within a deployment would lose all, and nothing would tell.)
+var (
+	turns  = []string{"pause %d", "stick %d", "restart %d forced", "restart %d saved"}
+	deaths = []string{"restart %d failed", "panic %d", "respawn %d"}
+)
+
 // newPipelineScenario is newScenario's with a pipeline.
 func newPipelineScenario(seed int64) *scenario {
 	s := newScenario(seed)
@@ -47,6 +57,11 @@ func newPipelineScenario(seed int64) *scenario {
 	}
 	ops := []string{"ingress", "ingress", "ingress", "completion", "completion", "get", "config", "checkpoint", "checkpoint_status", "stats"}
 	names := map[string]string{"create": "get", "upload": "ingress", "chunks": "completion", "execute": "ingress", "get": "completion", "list": "stats", "delete": "completion", "cancel": "checkpoint"}
+	r := rand.New(rand.NewPCG(uint64(seed), 9))
+	for range 1 + r.IntN(3) {
+		s.add(time.Duration(r.Int64N(int64(s.length))).Round(time.Millisecond), "compact", "now")
+	}
+	slices.SortStableFunc(s.script, func(a, b fault) int { return int(a.at - b.at) })
 	died := false
 	for i := range s.script {
 		f := &s.script[i]
@@ -60,10 +75,14 @@ func newPipelineScenario(seed int64) *scenario {
 				f.words[2] = name
 			}
 		case "compact":
-			f.words = []string{[]string{"pause", "restart", "stick", "restart"}[n%4], fmt.Sprint(500 + n%7000)}
-			if f.words[0] == "restart" && !died { // once: what seems to kill it twice is held
-				f.words, died = append(f.words, "failed"), true
+			what := turns[r.IntN(len(turns))]
+			if kills := deaths; r.IntN(4) == 0 && !died {
+				if died = true; !s.enterprise {
+					kills = kills[:2]
+				}
+				what = kills[r.IntN(len(kills))]
 			}
+			f.words = strings.Fields(fmt.Sprintf(what, 500+r.IntN(7000)))
 		}
 	}
 	return s
@@ -83,29 +102,28 @@ func (w *simulation) newPipe() {
 		backlog = 10 // so that requests wait, and are given up
 	}
 	w.pipe = pipeline.New(pipeline.Options{Version: version, Enterprise: w.enterprise, Lag: w.delay, Patience: 5 * time.Second, Backlog: backlog, Seed: uint64(w.seed),
-		OnRow: func(table, key string, row []any) { w.onRow(table, pipeKey(key), row) },
+		OnRow: func(table, key string, row []any) { w.onRow(table, pipeKey(key), row) }, Panic: w.kills,
 		OnEvent: func(e pipeline.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			if e.What == "rows" {
-				w.tokens[e.Token] = true
-			}
-			if w.lossy = e.What == "restarting"; w.lossy {
-				clear(w.tokens)
-				clear(w.noted)
-				// Of a row that is gone nothing is told, and it may come again as it was before.
-				for id, at := range w.seen {
-					if w.history[id][at] == "" {
-						w.seen[id], w.upTo[id] = 0, 0
-					}
-				}
-			}
+			w.lived(e)
 			w.trace = append(w.trace, fmt.Sprintf("%s pipeline: %s %s %d rows", time.Now().Format("04:05.000"), e.What, e.Table, e.Rows))
 		}})
 	if err := w.pipe.Create("shop", program.String()); err != nil {
 		w.t.Fatal(err)
 	}
-	w.pipe.Start("shop")
+	w.deploy()
+}
+
+// kills has a row kill the pipeline if one is to.
+func (w *simulation) kills(string, []any) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	after := w.deadly
+	if w.deadly = 0; after > 0 {
+		time.AfterFunc(after, w.deploy)
+	}
+	return after > 0
 }
 
 // pipeKey is a row's key as the histories have it.
@@ -127,12 +145,23 @@ func (w *simulation) applyPipe(words []string) {
 		w.pipe.Stick("shop", true)
 		time.AfterFunc(pause, func() { w.pipe.Stick("shop", false) })
 	case "restart":
-		if len(words) > 2 {
+		if how := words[2]; how == "failed" {
 			w.pipe.Crash("shop")
 		} else {
-			w.pipe.Stop("shop", true)
+			w.pipe.Stop("shop", how == "forced")
 		}
-		time.AfterFunc(pause, func() { w.pipe.Start("shop") })
+		time.AfterFunc(pause, w.deploy)
+	case "respawn":
+		w.mu.Lock()
+		down := w.down
+		w.mu.Unlock()
+		if !down {
+			w.pipe.Respawn("shop")
+		}
+	case "panic":
+		w.mu.Lock()
+		w.deadly = pause
+		w.mu.Unlock()
 	}
 }
 

@@ -42,14 +42,11 @@ type simulation struct {
 	faults  []string              // of the next commits
 	brokers []*kfake.FaultHandle  // their faults
 	pipe    *pipeline.Emulator    // in the place of emu
-	tokens  map[string]bool       // of what was posted to it in its life
-	noted   map[string]int64      // table and partition → up to where its rows are in a job whose token is noted
-	lossy   bool                  // the rows that are told of are those that a restart has changed
-	ever    map[string]int        // the latest version of a row that was delivered, though it may be lost since
 	appends int                   // rows of the table without a key
 	unsure  bool                  // which of them are there
 	wrong   []string
 	deliveries
+	lives
 }
 
 // simBad is a record that is to be in the dead-letter topic.
@@ -67,7 +64,7 @@ type simEntry struct {
 
 func newSimulation(t *testing.T, s *scenario) *simulation {
 	w := &simulation{scenario: s, t: t, members: map[int]*simMember{}, stop: make(chan struct{}), worked: make(chan struct{}),
-		history: map[string][]string{}, seen: map[string]int{}, upTo: map[string]int{}, deliveries: newDeliveries(), records: map[string][]simEntry{}, aside: map[string]*simBad{}}
+		history: map[string][]string{}, seen: map[string]int{}, upTo: map[string]int{}, deliveries: newDeliveries(), lives: newLives(), records: map[string][]simEntry{}, aside: map[string]*simBad{}}
 	var err error
 	opts := []kfake.Opt{kfake.NumBrokers(2), kfake.Ports(9092, 9093), kfake.ListenFn(w.net.Listen), kfake.GroupMinSessionTimeout(time.Second)}
 	if w.cluster, err = kfake.NewCluster(append(opts, kfake.SeedTopics(1, deadLetters))...); err != nil {
@@ -84,7 +81,7 @@ func newSimulation(t *testing.T, s *scenario) *simulation {
 	}
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), w.committing)
 	w.emu = emulator.New(emulator.Options{Delay: s.delay, RequestsPerSecond: s.requests, Seed: uint64(s.seed), OnRow: w.onRow, OnEvent: w.onEvent})
-	if w.ever, w.tokens, w.noted = map[string]int{}, map[string]bool{}, map[string]int64{}; s.pipeline {
+	if s.pipeline {
 		w.newPipe()
 	}
 	producer := []kgo.Opt{kgo.SeedBrokers(w.cluster.ListenAddrs()...), kgo.Dialer(w.net.DialContext), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.NoCompression())}
@@ -133,7 +130,11 @@ func (w *simulation) onRow(table, key string, row []any) {
 		return
 	}
 	id := table + " " + key
-	defer func() { w.ever[id] = max(w.ever[id], w.upTo[id]) }()
+	defer func() {
+		if w.ever[id] = max(w.ever[id], w.upTo[id]); !w.lossy {
+			w.here[id] = max(w.here[id], w.upTo[id])
+		}
+	}()
 	at, now := w.seen[id], -1
 	if w.lossy {
 		at = 0
@@ -190,7 +191,7 @@ func (w *simulation) apply(words []string) {
 		m = w.members[number(words[1])]
 	}
 	switch words[0] {
-	case "pause", "stick", "restart":
+	case "pause", "stick", "restart", "respawn", "panic":
 		w.applyPipe(words)
 	case "start":
 		if m == nil || m.over() {
@@ -254,11 +255,11 @@ func (w *simulation) heal() {
 	if w.emu.Heal(); w.pipe != nil {
 		w.pipe.Heal()
 		w.pipe.Resume("shop")
-		w.pipe.Start("shop")
+		w.deploy()
 		w.pipe.Stick("shop", false)
 	}
 	w.mu.Lock()
-	w.faults = nil
+	w.faults, w.deadly = nil, 0
 	w.mu.Unlock()
 	alive := false
 	for _, m := range w.members {
