@@ -212,7 +212,7 @@ func TestMutation(t *testing.T) {
 			"failed[bundleOf(p.Topic, c.opt.TableOf)]; err != nil {", "failed[bundleOf(p.Topic, c.opt.TableOf)]; err != nil && located[p].TopicID == \"\" {",
 			"TestPartitionWithoutLeader", "rows of a table of which"},
 		{"leave a group that does not answer", "kafka/consumer.go",
-			"	c.cl.LeaveGroupContext(ctx) ", "	_ = ctx ",
+			"defer time.AfterFunc(leaveTimeout, c.end).Stop()", "",
 			"TestInVirtualTime/stop_without_brokers", "it stopped after"},
 		{"execute beside jobs that nobody knows", "intents.go",
 			"		if c.unsettled(b) {", "		if false {",

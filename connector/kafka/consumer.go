@@ -60,6 +60,7 @@ type Consumer struct {
 	wg     sync.WaitGroup
 
 	interrupt func() // ends the poll under way; of whoever asks
+	end       func() // ends all that the client does
 
 	member member
 	starts starts
@@ -77,7 +78,10 @@ func NewConsumer(opt Options) (*Consumer, error) {
 	if c.metrics, err = newMetrics(&opt); err != nil {
 		return nil, err
 	}
+	ctx, end := context.WithCancel(context.Background())
+	c.end = end
 	opts := append(opt.kgo(),
+		kgo.WithContext(ctx),
 		kgo.WithHooks(&c.member, &c.writes, c.metrics),
 		kgo.Balancers(opt.balancers(c.affine, &c.member)...),
 		kgo.OnPartitionsAssigned(c.assigned),
@@ -146,11 +150,8 @@ const leaveTimeout = 5 * time.Second
 // seconds whatever the brokers do. The partitions still owned are revoked first.
 func (c *Consumer) Close() {
 	close(c.asks)
-	c.cl.AllowRebalance()
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
-	c.cl.LeaveGroupContext(ctx) // the client's own Close tries for minutes where nobody answers
-	c.cl.Close()
+	defer time.AfterFunc(leaveTimeout, c.end).Stop() // the client tries for minutes where nobody answers
+	c.cl.CloseAllowingRebalance()
 	c.wg.Wait()
 }
 
