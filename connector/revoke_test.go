@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -44,4 +46,64 @@ func TestLaterBatchGoesToo(t *testing.T) {
 	close(back)
 	w.eventually("all arrives", func() bool { return w.equal() && w.lag("shop.public.a")+w.lag("more.public.a") == 0 })
 	w.check()
+}
+
+// TestRevokeWaitsForItsCommits: partitions are given up, time is up or not, only when it is
+// known what the group has of them: not while a commit is under way, nor while one is in doubt,
+// unless the group has thrown this member out.
+func TestRevokeWaitsForItsCommits(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		busy, doubt, fenced bool
+		given               bool
+	}{
+		{"nothing", false, false, false, true},
+		{"a commit under way", true, false, false, false},
+		{"a commit in doubt", false, true, false, false},
+		{"a commit in doubt, of no member", false, true, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			conn := w.idle(w.options("shop.public.a"))
+			conn.now = time.Now()
+			id := kafka.Partition{Topic: "shop.public.a"}
+			w.hold(conn, id, w.batch(conn, "public_a", 1), 5)
+			conn.commits.busy, conn.commits.fenced = c.busy, c.fenced
+			if c.doubt {
+				conn.commits.doubt[id] = content{}
+			}
+			done := make(chan struct{})
+			conn.revoking = &revoking{Revoked: kafka.Revoked{Partitions: []kafka.Partition{id}, Done: done}, deadline: conn.now}
+			conn.settleRevoke()
+			given := false
+			select {
+			case <-done:
+				given = true
+			default:
+				close(done) // for the world to end
+			}
+			if given != c.given {
+				t.Errorf("the partition was given up: %v", given)
+			}
+		})
+	}
+}
+
+// TestNothingStartsInARevocation: a batch that is due while partitions are being given up
+// waits: its job would have to be waited for, or parted from at once.
+func TestNothingStartsInARevocation(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	c.now = time.Now()
+	batch := w.batch(c, "public_a", 1)
+	batch.lane.running, batch.lane.adopted = nil, []*work{batch}
+	batch.delivery = push.NewDelivery(nil)
+	c.revoking = &revoking{Revoked: kafka.Revoked{Done: make(chan struct{})}, deadline: c.now.Add(time.Minute)}
+	if c.schedule(); batch.lane.running != nil {
+		t.Error("a job was started during a revocation")
+	}
+	c.revoking = nil
+	if c.schedule(); batch.lane.running == nil {
+		t.Error("nor was it after that")
+	}
 }

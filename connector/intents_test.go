@@ -1,0 +1,55 @@
+package connector
+
+import (
+	"testing"
+	"time"
+
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push"
+	"github.com/sluice-cdc/sluice/push/emulator"
+)
+
+// TestBindWaitsForTheCommitUnderWay: a job that wants to be noted while a commit is under way is
+// let in after its answer, which may leave one of the batch's partitions in doubt: what goes
+// out next for that one would be the old content, and the other's entry would go alone.
+func TestBindWaitsForTheCommitUnderWay(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	c.now = time.Now()
+	batch := w.batch(c, "public_a", 1)
+	for id := range int32(2) {
+		w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: id}, batch, 5)
+	}
+	b := &bind{work: batch, job: "job", part: 1, parts: 1, since: c.now, reply: make(chan error, 1)}
+	c.onBind(b)
+	c.commits.busy = true
+	if c.admit(); b.admitted {
+		t.Error("a job is noted though it is not known what is committed")
+	}
+	c.commits.busy = false
+	if c.admit(); !b.admitted {
+		t.Error("nor is it after that")
+	}
+}
+
+// TestJobThatOthersMayFindStays: a batch is DONE and committed. Its job is deleted, unless
+// offsets that are not ours, or were not, may name it.
+func TestJobThatOthersMayFindStays(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		given, adopted bool
+		deleted        int
+	}{{"ours alone", false, false, 1}, {"given away in part", true, false, 0}, {"adopted", false, true, 0}} {
+		w := newWorld(t, emulator.Options{}, "shop.public.a")
+		conn := w.idle(w.options("shop.public.a"))
+		batch := w.batch(conn, "public_a", 1)
+		p := w.hold(conn, kafka.Partition{Topic: "shop.public.a"}, batch, 5)
+		batch.given, batch.adopted = c.given, c.adopted
+		batch.delivery = push.NewDelivery(nil)
+		conn.commits.acked[p.Partition] = content{at: 5}
+		conn.commits.settle = []*work{batch}
+		if conn.onCommitted(committed{}); conn.discarding != c.deleted || len(conn.commits.settle) > 0 {
+			t.Errorf("%s: %d jobs deleted, want %d; %d batches still wait", c.name, conn.discarding, c.deleted, len(conn.commits.settle))
+		}
+	}
+}

@@ -1,0 +1,31 @@
+package kafka
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// TestMissedGeneration: who joins from a generation that is neither the last one it knew of nor
+// the next has missed one, in which others may have had its partitions: it loses them all,
+// though its id and generation are those under which it owns them.
+func TestMissedGeneration(t *testing.T) {
+	c, _ := owner(t)
+	_, generation, ok := c.member.identity()
+	if !ok {
+		t.Fatal("it owns nothing")
+	}
+	w := watched{kgo.CooperativeStickyBalancer(), &c.member}
+	empty := kmsg.NewConsumerMemberAssignment()
+	for from, want := range map[int32]error{generation: nil, generation + 3: errRejoined} {
+		w.JoinGroupMetadata([]string{"t"}, nil, from)
+		if _, err := w.ParseSyncAssignment(empty.AppendTo(nil)); !errors.Is(err, want) {
+			t.Errorf("joined from generation %d, owning under %d: %v, want %v", from, generation, err, want)
+		}
+		c.member.mu.Lock()
+		c.member.joined, c.member.missed = generation, false
+		c.member.mu.Unlock()
+	}
+}
