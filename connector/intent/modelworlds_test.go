@@ -14,7 +14,8 @@ type modelWorld struct {
 }
 
 // worlds are small: what breaks does so in a small one. One fault and one rebalance together
-// give the last of them more than fifty million states.
+// give two tables that share both partitions and are spread more than fifty million states:
+// there they come one at a time, and together where the tables share one partition of two.
 var worlds = []modelWorld{
 	{name: "one table, one partition", records: [][]int8{{0, 0}}, tables: 1, parts: 1, faults: 3, moves: 2},
 	{name: "two tables in a partition", records: [][]int8{{0, 1}}, tables: 2, parts: 1, faults: 2, moves: 2},
@@ -26,6 +27,8 @@ var worlds = []modelWorld{
 	{name: "a batch of two jobs over two members", records: [][]int8{{0}, {0}}, tables: 1, parts: 2, faults: 1, moves: 1, spreads: true},
 	{name: "two tables in two partitions", records: [][]int8{{0, 1}, {1, 0}}, tables: 2, parts: 1, faults: 1, moves: 0},
 	{name: "two tables over two members", records: [][]int8{{0, 1}, {1, 0}}, tables: 2, parts: 1, faults: 0, moves: 1, spreads: true},
+	{name: "two tables, one of them over two partitions", records: [][]int8{{0, 1}, {1}}, tables: 2, parts: 1, faults: 1, moves: 1},
+	{name: "two tables, one of them over two members", records: [][]int8{{0, 1}, {1}}, tables: 2, parts: 1, faults: 1, moves: 1, spreads: true},
 }
 
 // deepWorlds take minutes.
