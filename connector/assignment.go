@@ -37,7 +37,7 @@ type partition struct {
 	saidUnread  bool            // the latter was told
 	unbalanced  bool            // its records are not all accounted for: nothing more of it is committed
 	topicID     string
-	void        bool          // what was delivered of it is not at the target any more
+	void        bool          // what was delivered of it before is not at the target any more
 	orphan      bool          // its topic was deleted, and no other one has its name yet
 	successor   string        // the id of the topic that was made anew under its name
 	siblings    int32         // see intent.Metadata.Partitions

@@ -88,7 +88,7 @@ func (c *Connector) inState(state string) bool {
 		part := c.newPartition(p)
 		part.stopped = c.topicHeld(p.Topic)
 		part.rereading = true // what a poll under way returns is from where it stood
-		part.void = true      // whatever stands beside its offset
+		part.void = true      // where nothing beside its offset says that it is of this state
 		c.parts[p] = part
 		c.ledger.Assign(p)
 		c.consumer.Pause(p)
@@ -106,7 +106,7 @@ func (c *Connector) loss(p *partition, committed kafka.Offset, meta intent.Metad
 	}
 	ours := strings.HasPrefix(committed.Metadata, "{") // a client library's default is a member's id
 	switch memory := c.opt.Memory != nil; {
-	case memory && (p.void || meta.Target != "" && meta.Target != c.targetState):
+	case memory && meta.Target != c.targetState && (p.void || meta.Target != ""):
 		return "the target was started anew and has lost what was delivered to it", lostAll
 	case memory && meta.Target == "" && ours:
 		return "the group's offsets say what another target has, and not this one", ownGroup + "; or " + lostAll

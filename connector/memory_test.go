@@ -402,3 +402,22 @@ func TestOffsetsOfAnotherTarget(t *testing.T) {
 		t.Errorf("%d rows, want the two behind the offsets; %+v", n, c.Status().Holds)
 	}
 }
+
+// TestOffsetsOfThisLife: what another process has committed since the target was started anew
+// is there, and is not read again by one that takes notice later.
+func TestOffsetsOfThisLife(t *testing.T) {
+	c := &Connector{targetState: "second"}
+	c.opt.Memory = new(feldera.Sink)
+	for _, void := range []bool{false, true} {
+		for target, there := range map[string]bool{"second": true, "first": false, "": !void} {
+			m := intent.Metadata{Target: target}
+			at := kafka.Offset{At: 2}
+			if target != "" { // else nothing stands beside it
+				at.Metadata = m.String()
+			}
+			if reason, _ := c.loss(&partition{void: void}, at, m); (reason == "") != there {
+				t.Errorf("beside the offset stands %q, void %v: %q", target, void, reason)
+			}
+		}
+	}
+}
