@@ -140,7 +140,7 @@ func newScenario(seed int64) *scenario {
 		at := time.Duration(r.Int64N(int64(s.length))).Round(time.Millisecond)
 		m := r.IntN(members)
 		again := at + time.Duration(r.IntN(12_000))*time.Millisecond
-		switch r.IntN(17) {
+		switch r.IntN(18) {
 		case 0:
 			s.add(at, "crash", m)
 			s.add(again, "start", m)
@@ -178,6 +178,9 @@ func newScenario(seed int64) *scenario {
 			s.add(again+5*time.Second, "start", m)
 		case 14:
 			s.add(at, "compact", "now")
+		case 17:
+			t := s.topics[r.IntN(len(s.topics))]
+			s.add(at, "refuse-part", t.name, r.Int32N(t.parts), 1+r.IntN(4))
 		case 15, 16:
 			f := brokerFaults[r.IntN(len(brokerFaults))]
 			s.add(at, "broker", kmsg.NameForKey(int16(f.key)), f.says[r.IntN(len(f.says))].Message, 1+r.IntN(6))

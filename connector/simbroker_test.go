@@ -35,6 +35,11 @@ func (w *simulation) brokerFault(kind, says string, times int) {
 	w.t.Fatalf("no broker says %s to %s", says, kind)
 }
 
+// refusePart has the group refuse a partition's part of commits, and take the rest.
+func (w *simulation) refusePart(topic string, part, times int) {
+	w.inBrokers(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Topic: topic, Partitions: []int32{int32(part)}, Err: kerr.TopicAuthorizationFailed, Count: times})
+}
+
 func (w *simulation) inBrokers(f kfake.Fault) { w.brokers = append(w.brokers, w.cluster.Fault(f)) }
 
 // mendBrokers forgets the faults that wait for their requests.

@@ -17,7 +17,7 @@ var (
 
 // TestSimulation runs the whole connector, with kfake and the emulator, in virtual time
 // under schedules of faults: processes that crash between any two calls, freeze, stop and
-// come back, lost and refused commits, a group that throws members out, brokers that answer
+// come back, commits that are lost, refused, or refused in part, a group that throws members out, brokers that answer
 // in errors, or take less metadata than they are said to, an API that fails in every way that the emulator
 // knows; records that cannot be decoded, transactions that are taken back, compaction.
 // After each: every table equals what its source holds, no reader saw a row go back (I8),

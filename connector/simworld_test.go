@@ -224,6 +224,8 @@ func (w *simulation) apply(words []string) {
 		w.mu.Unlock()
 	case "broker":
 		w.brokerFault(words[1], words[2], number(words[3]))
+	case "refuse-part":
+		w.refusePart(words[1], number(words[2]), number(words[3]))
 	case "compact":
 		w.cluster.Compact()
 	case "stall": // jobs take longer
