@@ -189,9 +189,10 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			return nil
 		case KindOf(err) == Conflict:
 			d.granted = p.FreeConflicts
-		case KindOf(err) == Unavailable, KindOf(err) == Rejected, gone(err):
-			// It may have been submitted all the same: by this call, or by an earlier
-			// one whose answer was lost, so that this one was refused as a repeat.
+		case KindOf(err) == Unavailable, KindOf(err) == Unauthorized, KindOf(err) == Rejected, gone(err):
+			// It may have been submitted all the same: by this call, whoever answered in the
+			// target's stead, or by an earlier one whose answer was lost, so that this one
+			// was refused as a repeat.
 			d.step = Settling
 			if kind := KindOf(err); kind == Rejected || kind == Restarted {
 				return p.settle(ctx, d, err)

@@ -162,18 +162,19 @@ func statusOf(err error) int {
 
 // landed reports whether a request to the ingress that failed may be in the pipeline all
 // the same, or get there yet: a manager that has waited for the pipeline in vain says 503,
-// and the pipeline may read the request when it is resumed.
+// and the pipeline may read the request when it is resumed. That there is no such pipeline, or
+// that the key is wrong, a gateway may say of a request that it has let through.
 func landed(err error) bool {
 	var e *push.Error
 	if !errors.As(err, &e) {
 		return true
 	}
-	if e.Kind != push.Unavailable {
+	if e.Kind != push.Unavailable && e.Status != http.StatusUnauthorized {
 		return false
 	}
 	r := refusalOf(err)
 	switch r.Code {
-	case "PipelineInteractionNotDeployed", "UnknownPipelineName", "ApiConnectionLimit":
+	case "PipelineInteractionNotDeployed", "ApiConnectionLimit":
 		return false
 	case "PipelineInteractionUnreachable": // it got no further than the manager
 		return !strings.Contains(r.Message, "Failed to connect to host")

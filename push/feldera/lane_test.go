@@ -3,6 +3,7 @@ package feldera_test
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+	"github.com/sluice-cdc/sluice/push/emulator/script"
 	"github.com/sluice-cdc/sluice/push/pushtest"
 )
 
@@ -56,6 +58,35 @@ func TestGhost(t *testing.T) {
 			time.Sleep(time.Hour)
 			if got := strings.Join(seen, " "); got != "a b c" {
 				t.Errorf("crash %v: readers saw %s", crash, got)
+			}
+		})
+	}
+}
+
+// TestAmbiguousPost: whatever is heard of a request, and whenever its rows arrive, they do not
+// land after what was sent later.
+func TestAmbiguousPost(t *testing.T) {
+	for _, f := range append(script.All[pipeline.Fault](true), pipeline.After503, pipeline.Late) {
+		synctest.Test(t, func(t *testing.T) {
+			var seen []string
+			r := newRig(t, pipeline.Options{OnRow: func(_, _ string, row []any) { seen = append(seen, fmt.Sprint(row[1])) }}, nil)
+			r.emu.Inject("ingress", f, 1, 2) // after the barrier
+			for _, v := range []string{"a", "b", "c"} {
+				d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: v}, nil))
+				err := r.pusher().Run(t.Context(), d)
+				for push.KindOf(err) == push.Unauthorized {
+					err = r.pusher().Run(t.Context(), d)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 60 { // the emulator works when it is asked
+				time.Sleep(time.Second)
+				r.rows("t")
+			}
+			if !slices.IsSorted(seen) || slices.Max(seen) != "c" {
+				t.Errorf("%s: readers saw %s", f, strings.Join(seen, " "))
 			}
 		})
 	}
