@@ -18,10 +18,7 @@ type commits struct {
 	acked map[kafka.Partition]content // by the broker
 	// doubt is what was sent and may have been accepted. The same goes out again until
 	// that is known, and nothing else of these partitions.
-	doubt map[kafka.Partition]content
-	// denied are partitions of which the broker refused what it took of others in the same
-	// request, until it takes theirs: no job is noted beside their offsets before.
-	denied  map[kafka.Partition]bool
+	doubt   map[kafka.Partition]content
 	busy    bool
 	urgent  bool // a batch was delivered, or a job waits to be bound
 	last    time.Time
@@ -70,7 +67,7 @@ func (c *Connector) news() map[kafka.Partition]content {
 			n.meta = c.metadata(p).At(n.at)
 			n.text = n.meta.String()
 		}
-		if !was || n.at > have.at || n.text != have.text || c.commits.denied[id] {
+		if !was || n.at > have.at || n.text != have.text {
 			news[id] = n
 		}
 	}
@@ -130,8 +127,6 @@ func (c *Connector) onCommitted(r committed) {
 		return
 	}
 	var failed error
-	var took bool
-	var denied []kafka.Partition
 	for id, n := range r.contents {
 		err := r.errs[id]
 		p := c.parts[id]
@@ -142,9 +137,8 @@ func (c *Connector) onCommitted(r committed) {
 		switch {
 		case err == nil:
 			c.metrics.commits(id.Topic, "ok")
-			c.commits.done, took = c.now, true
+			c.commits.done = c.now
 			if p != nil {
-				delete(c.commits.denied, id)
 				c.commits.acked[id] = n
 				delete(c.commits.doubt, id)
 				p.passed(n.at)
@@ -156,17 +150,12 @@ func (c *Connector) onCommitted(r committed) {
 			delete(c.commits.doubt, id)
 		case errors.As(err, &doubt):
 			c.commits.doubt[id] = n
-		default:
-			denied = append(denied, id)
 		}
 		failed = err
 		c.metrics.commits(id.Topic, "refused")
 		if kafka.NotOwner(err) {
 			c.metrics.fenced()
 		}
-	}
-	if took {
-		c.withdraw(denied)
 	}
 	c.commits.fenced = kafka.Fenced(failed)
 	if failed != nil {

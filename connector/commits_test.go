@@ -123,8 +123,7 @@ func TestLostOffsetsKeepTheirJob(t *testing.T) {
 }
 
 // TestJobRefusedBesideOneOffset: the brokers take a commit of one of a table's topics and not
-// of the other. The job is noted nowhere then: the owner of the one would execute it, of
-// which the other's knows nothing. It is noted once both are taken.
+// of the other. The job waits until both are taken, and what is taken says that it is not all.
 func TestJobRefusedBesideOneOffset(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
 	c := w.idle(w.options("shop.public.a", "shop.public.b"))
@@ -135,32 +134,21 @@ func TestJobRefusedBesideOneOffset(t *testing.T) {
 	}
 	wish := &bind{work: batch, job: "job", part: 1, parts: 1, reply: make(chan error, 1)}
 	c.onBind(wish)
-	noted := func() (n int) {
-		c.admit()
-		for _, n2 := range c.news() {
-			if n2.meta.Tables["t"].Job != "" {
-				n++
-			}
+	c.admit()
+	for id, n := range c.news() {
+		if e := n.meta.Tables["t"]; e.Job != "job" || e.Of != 2 {
+			t.Errorf("beside %v is to stand %+v", id, e)
 		}
-		return n
 	}
-	if n := noted(); n != 2 {
-		t.Fatalf("the job is to be noted beside %d offsets, want 2", n)
+	for _, refused := range []error{kerr.TopicAuthorizationFailed, kerr.TopicAuthorizationFailed, nil} {
+		news := c.news()
+		c.onCommitted(committed{contents: news, errs: map[kafka.Partition]error{a: nil, b: refused}})
+		c.admit()
+		if n := c.news()[b].meta.Tables["t"]; refused != nil && (n.Job != "job" || len(wish.reply) > 0 || batch.bound) {
+			t.Errorf("half of it is noted, the other half is to be %+v, answers %d, bound %v", n, len(wish.reply), batch.bound)
+		}
 	}
-	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: kerr.TopicAuthorizationFailed}})
-	if n, news := noted(), c.news(); n != 0 || len(news) != 2 {
-		t.Errorf("after a refusal %d of %d offsets are to name the job, want 0 of 2", n, len(news))
-	}
-	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: kerr.TopicAuthorizationFailed}})
-	if n := noted(); n != 0 || len(wish.reply) > 0 {
-		t.Errorf("after another one %d offsets are to name the job, answers %d", n, len(wish.reply))
-	}
-	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: nil}})
-	if n := noted(); n != 2 {
-		t.Errorf("when all is taken %d offsets are to name the job, want 2", n)
-	}
-	c.onCommitted(committed{contents: c.news(), errs: map[kafka.Partition]error{a: nil, b: nil}})
 	if len(wish.reply) != 1 || !batch.bound {
-		t.Errorf("when the job is noted: answers %d, bound %v", len(wish.reply), batch.bound)
+		t.Errorf("all of it is noted: answers %d, bound %v", len(wish.reply), batch.bound)
 	}
 }

@@ -160,7 +160,7 @@ func New(opt Options) (*Connector, error) {
 		results:    make(chan any), cpu: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		deadLetters: newDeadLetters(&opt),
 	}
-	c.commits.acked, c.commits.doubt, c.commits.denied = map[kafka.Partition]content{}, map[kafka.Partition]content{}, map[kafka.Partition]bool{}
+	c.commits.acked, c.commits.doubt = map[kafka.Partition]content{}, map[kafka.Partition]content{}
 	c.seeks = map[kafka.Partition]int64{}
 	c.status.Store(&Status{State: Joining})
 	return c, nil

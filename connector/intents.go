@@ -28,8 +28,17 @@ type bind struct {
 }
 
 // entry is the bind's share of a partition's metadata, on top of what is there.
-func (b *bind) entry(old intent.Entry, end int64) intent.Entry {
-	return intent.Entry{Mark: old.Mark, Job: b.job, Token: b.token, Part: b.part, Parts: b.parts, End: end, Bytes: b.work.size}
+func (c *Connector) entry(b *bind, old intent.Entry, end int64) intent.Entry {
+	of := 0
+	for p := range b.work.ends {
+		if part := c.parts[p]; part != nil && !part.plain {
+			of++
+		}
+	}
+	if of == 1 {
+		of = 0
+	}
+	return intent.Entry{Mark: old.Mark, Job: b.job, Token: b.token, Part: b.part, Parts: b.parts, Of: of, End: end, Bytes: b.work.size}
 }
 
 // binder returns what a delivery calls before it executes a job.
@@ -94,30 +103,16 @@ func (c *Connector) admit() {
 	c.binds = live
 }
 
-// certain reports whether what is committed of a bind's partitions is known, and all of them
-// are taken. Only then can its entries go out in one commit: half of them would let the owner
-// of some partitions execute a job that the others know nothing of.
+// certain reports whether what is committed of a bind's partitions is known. Only then can
+// its entries go out in one commit, which the group takes as a whole but for what it refuses
+// of a topic (an ACL lacks): then they say that they are not all (intent.Entry.Of).
 func (c *Connector) certain(b *bind) bool {
 	for p := range b.work.ends {
-		if _, doubt := c.commits.doubt[p]; doubt || c.commits.denied[p] && !c.parts[p].plain {
+		if _, doubt := c.commits.doubt[p]; doubt {
 			return false
 		}
 	}
 	return true
-}
-
-// withdraw takes jobs from beside the offsets of other partitions where the broker did not
-// take them of these. It takes what it appends as a whole, but leaves out before that what
-// it does not accept of a topic, as where an ACL lacks.
-func (c *Connector) withdraw(denied []kafka.Partition) {
-	for _, id := range denied {
-		c.commits.denied[id] = true
-		for _, b := range c.binds {
-			if _, in := b.work.ends[id]; in && !c.parts[id].plain {
-				b.admitted = false
-			}
-		}
-	}
 }
 
 // slot is what is kept free in a partition's metadata for the table that holds its
@@ -127,7 +122,7 @@ func (c *Connector) slot() int {
 	for table := range c.lanes {
 		name = max(name, len(table))
 	}
-	return 160 + name // an entry's numbers and a UUID
+	return 176 + name // an entry's numbers and a UUID
 }
 
 // stuck is how long a bind waits for room while nothing else goes on.
@@ -153,7 +148,7 @@ func (c *Connector) fits(b *bind) bool {
 		}
 		at, _ := c.ledger.Committable(p)
 		m := c.metadata(part)
-		m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
+		m.Tables[b.work.lane.table] = c.entry(b, m.Tables[b.work.lane.table], end)
 		if len(m.At(at).String()) <= limit {
 			continue
 		}
@@ -186,7 +181,7 @@ func (c *Connector) metadata(p *partition) intent.Metadata {
 	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Target: c.targetState, Tables: maps.Clone(p.entries)}
 	for _, b := range c.binds {
 		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
-			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
+			m.Tables[b.work.lane.table] = c.entry(b, m.Tables[b.work.lane.table], end)
 		}
 	}
 	return m
@@ -209,7 +204,7 @@ func (c *Connector) bound() {
 			if b.settled {
 				part.settled[b.work.lane.table] = true
 			}
-			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
+			part.entries[b.work.lane.table] = c.entry(b, part.entries[b.work.lane.table], end)
 		}
 		b.work.bound, b.work.token = true, b.token != ""
 		b.reply <- nil
@@ -250,8 +245,10 @@ func (c *Connector) acknowledged(b *bind) bool {
 }
 
 // adopt takes over a job that another process has bound: the lane brings it to its end
-// before any other, its range is held, and its rows are not added again.
-func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
+// before any other, its range is held, and its rows are not added again. One that is noted
+// beside fewer offsets than it was to be was not executed, and is not: whoever has the other
+// partitions knows nothing of it.
+func (c *Connector) adopt(table string, e intent.Entry, parts []*partition, noted int) {
 	l := c.lane(table)
 	c.nextHolder++
 	w := &work{lane: l, holder: c.nextHolder, adopted: true, bound: true, sent: true, token: e.Token != "", reason: "adopted", size: e.Bytes, ends: map[kafka.Partition]int64{}}
@@ -266,6 +263,7 @@ func (c *Connector) adopt(table string, e intent.Entry, parts []*partition) {
 	// the same job id.
 	c.trace(w, c.now, attribute.String("sluice.job.id", e.Job))
 	w.delivery = push.Adopt(push.Ticket{ID: e.Job, Token: e.Token, Table: table}, e.Last())
+	w.delivery.Half = noted < e.Of
 	w.delivery.Confirm, w.delivery.Once, w.delivery.Ended = c.confirm, c.once(table), c.metrics.ended
 	c.metrics.intents("adopted")
 	w.shown.Store(w.delivery)

@@ -129,10 +129,25 @@ func (c *Connector) onLocated(r located) {
 	}
 	c.locate(again, r.wait)
 	for j, parts := range jobs {
-		c.adopt(j.table, parts[0].entries[j.table], parts)
+		e := parts[0].entries[j.table]
+		noted := len(parts)
+		if noted < e.Of { // others may have the rest
+			noted = beside(r.at[parts[0].Partition].Group, j.table, j.id)
+		}
+		c.adopt(j.table, e, parts, noted)
 	}
 	c.hurry()
 	c.consumer.Resume(slices.DeleteFunc(resume, func(p kafka.Partition) bool { return c.parts[p].stopped || c.parts[p].rereading })) // those are resumed where they are read from
+}
+
+// beside counts the offsets of the group beside which a job is noted.
+func beside(group map[kafka.Partition]kafka.Offset, table, job string) (n int) {
+	for _, o := range group {
+		if m, err := intent.Parse(o.Metadata); err == nil && m.Tables[table].Job == job {
+			n++
+		}
+	}
+	return n
 }
 
 // place sets a partition to where it stands. It reports false if that is a place from

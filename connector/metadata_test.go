@@ -263,7 +263,7 @@ func TestSlotHoldsAnEntry(t *testing.T) {
 		c.lane(name)
 		m := intent.Metadata{Tables: map[string]intent.Entry{"other": {Mark: 1}}}
 		before := len(m.String())
-		m.Tables[name] = intent.Entry{Mark: math.MaxInt64, Job: "6f3a0e9e-0001-4a4b-8b7e-000000000001", Part: 99, Parts: 99, End: math.MaxInt64, Bytes: 1 << 40}
+		m.Tables[name] = intent.Entry{Mark: math.MaxInt64, Job: "6f3a0e9e-0001-4a4b-8b7e-000000000001", Part: 99, Parts: 99, Of: 9999, End: math.MaxInt64, Bytes: 1 << 40}
 		if n := len(m.String()) - before; n > c.slot() {
 			t.Errorf("an entry of a table name of %d bytes takes %d, %d are kept free", len(name), n, c.slot())
 		}

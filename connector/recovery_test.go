@@ -111,32 +111,39 @@ func TestAdopt(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name  string
-		part  int
+		part  int // the first of so many
+		of    int // partitions that it was to be noted beside
 		delay time.Duration
 		setUp func(*testing.T, *world, push.Sink, push.Ticket)
 		again bool // its rows are read and sent again
 	}{
-		{"NEW", 1, 0, func(*testing.T, *world, push.Sink, push.Ticket) {}, false},
-		{"RUNNING", 1, 2 * time.Second, execute, false},
-		{"DONE", 1, 0, execute, false},
-		{"ERROR, half applied", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+		{"NEW", 1, 0, 0, func(*testing.T, *world, push.Sink, push.Ticket) {}, false},
+		{"RUNNING", 1, 0, 2 * time.Second, execute, false},
+		{"DONE", 1, 0, 0, execute, false},
+		{"ERROR, half applied", 1, 0, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
 			w.emu.Inject("execute", emulator.JobError, 0, 1)
 			execute(t, w, s, ticket)
 		}, true},
-		{"CANCELED", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+		{"CANCELED", 1, 0, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
 			w.emu.Inject("execute", emulator.JobCancel, 0, 1)
 			execute(t, w, s, ticket)
 		}, true},
-		{"gone, never executed", 1, 0, gone, true},
-		{"gone after it was DONE", 1, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
+		{"gone, never executed", 1, 0, 0, gone, true},
+		{"gone after it was DONE", 1, 0, 0, func(t *testing.T, w *world, s push.Sink, ticket push.Ticket) {
 			execute(t, w, s, ticket)
 			gone(t, w, s, ticket)
 		}, true},
-		{"DONE, a part of two", 2, 0, execute, true},
-		{"NEW, and the API hides it at first", 1, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
+		{"DONE, a part of two", 2, 0, 0, execute, true},
+		{"NEW, and the API hides it at first", 1, 0, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
 			w.emu.Inject("get", emulator.Gateway404, 0, 2)
 		}, false},
-		{"executing it is refused", 1, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
+		{"NEW, noted in part", 1, 2, 0, func(*testing.T, *world, push.Sink, push.Ticket) {}, true},
+		{"NEW, and noted beside what others have", 1, 2, 0, func(_ *testing.T, w *world, _ push.Sink, ticket push.Ticket) {
+			m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: 1, Of: 2, End: 6, Bytes: 1000}}}
+			w.commitAs("shop.public.other", 0, 0, m.String())
+		}, false},
+		{"DONE, and others have passed it", 1, 2, 0, execute, false},
+		{"executing it is refused", 1, 0, 0, func(_ *testing.T, w *world, _ push.Sink, _ push.Ticket) {
 			w.emu.Inject("execute", emulator.Answer500, 0, 1)
 			w.emu.Inject("execute", emulator.LostAfter, 0, 1)
 		}, false},
@@ -144,7 +151,7 @@ func TestAdopt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			var r readers
-			w := newWorld(t, emulator.Options{OnRow: r.onRow, Delay: c.delay}, "shop.public.a")
+			w := newWorld(t, emulator.Options{OnRow: r.onRow, Delay: c.delay}, "shop.public.a", "shop.public.other")
 			opt := w.options("shop.public.a")
 			// One row is enough for a batch, and each comes alone: what holds it back is the
 			// range to be covered.
@@ -162,7 +169,7 @@ func TestAdopt(t *testing.T) {
 			}
 			ticket := w.prepare(opt, "shop.public.a", changes)
 			c.setUp(t, w, opt.Pusher.Sink, ticket)
-			m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: c.part, End: 6, Bytes: 1000}}}
+			m := intent.Metadata{Tables: map[string]intent.Entry{"public_a": {Job: ticket.ID, Part: 1, Parts: c.part, Of: c.of, End: 6, Bytes: 1000}}}
 			w.commitAs("shop.public.a", 0, 0, m.String())
 			put(0, 4)
 			put(4, 4)

@@ -267,7 +267,6 @@ func (c *Connector) disown(parts []kafka.Partition) {
 		delete(c.seeks, p)
 		delete(c.commits.acked, p)
 		delete(c.commits.doubt, p)
-		delete(c.commits.denied, p)
 	}
 	c.unhold()
 }

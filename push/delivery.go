@@ -47,6 +47,10 @@ type Delivery struct {
 	// Rejected, instead of a further job.
 	Once bool
 
+	// Half says of an adopted job that who made it has not executed it, as it was noted in part
+	// only. If it is New it is removed, and Run ends with an error of kind Lost.
+	Half bool
+
 	// Waited is how long the batch has waited for submissions, for its trace.
 	Waited time.Duration
 

@@ -234,6 +234,9 @@ func (p *Pusher) settle(ctx context.Context, d *Delivery, refusal error) error {
 		d.executed = time.Now()
 		d.to(Polling)
 		return nil
+	case d.Half:
+		refusal = &Error{Op: "job " + d.ticket.ID, Message: "it was noted beside a part of its offsets only, and is not executed"}
+		fallthrough
 	case refusal != nil:
 		// Whoever else knows the job may still execute it. It goes before another one of
 		// its table is made.

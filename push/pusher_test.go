@@ -276,6 +276,40 @@ func TestAdoptedPart(t *testing.T) {
 	}
 }
 
+// TestAdoptedHalf: a job that was noted in part is not executed. Where it still is New it goes,
+// also where its rows must not be there twice, and these are read again; where it does not go,
+// it is asked for again, and what it turns out to be by then counts.
+func TestAdoptedHalf(t *testing.T) {
+	gone := &Error{Op: "x", Kind: Lost}
+	for name, c := range map[string]struct {
+		answers []any // of Status: a state or an error
+		want    Kind
+	}{
+		"it goes":                        {[]any{New, gone}, Lost},
+		"it goes the second time":        {[]any{New, New, New, gone}, Lost},
+		"somebody has executed it first": {[]any{New, Running, Running, Done}, 0},
+		"it is DONE":                     {[]any{Done, Done}, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &scripted{status: func(n int) (Status, error) {
+				switch a := c.answers[n-1].(type) {
+				case State:
+					return Status{State: a}, nil
+				default:
+					return Status{}, a.(error)
+				}
+			}}
+			p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+			d := Adopt(Ticket{ID: "j", Table: "t"}, true)
+			d.Half, d.Once = true, true
+			err := p.Run(t.Context(), d)
+			if (err == nil) != (c.want == 0) || err != nil && KindOf(err) != c.want || s.executes > 0 || s.statuses != len(c.answers) {
+				t.Errorf("%s: %v after %d executions, and it was asked for %d times", name, err, s.executes, s.statuses)
+			}
+		})
+	}
+}
+
 // lateSink waits two seconds for its turn before it submits.
 type lateSink struct{ *scripted }
 

@@ -15,7 +15,8 @@ import (
 // version is that of the form below, which reads the earlier ones. Text says the first that
 // has all that is in it, so that an earlier Sluice reads what it can.
 const (
-	version      = 2
+	version      = 3
+	beforeOf     = 2
 	beforeTokens = 1
 )
 
@@ -46,7 +47,11 @@ type Entry struct {
 	Token string `json:"token,omitempty"`
 	Part  int    `json:"part,omitempty"`
 	Parts int    `json:"parts,omitempty"`
-	End   int64  `json:"end,omitempty"`
+	// Of is beside how many partitions' offsets the job is noted, if that is more than one. The
+	// group takes them in one commit, of which it may refuse some: a job that stands beside
+	// fewer, and is NEW, was not executed by who made it. 0: one, or an earlier version.
+	Of  int   `json:"of,omitempty"`
+	End int64 `json:"end,omitempty"`
 	// Bytes is what the batch held in memory, over all its partitions.
 	Bytes int64 `json:"bytes,omitempty"`
 }
@@ -66,8 +71,11 @@ type document struct {
 func (m Metadata) String() string {
 	v := beforeTokens
 	for _, e := range m.Tables {
-		if e.Token != "" {
+		switch {
+		case e.Of != 0:
 			v = version
+		case e.Token != "":
+			v = max(v, beforeOf)
 		}
 	}
 	var b bytes.Buffer
@@ -104,7 +112,7 @@ func Parse(s string) (Metadata, error) {
 		return Metadata{}, fmt.Errorf("the group's committed offset carries metadata that cannot be read: %w: %.80q", err, s)
 	}
 	for t, e := range d.Tables {
-		if e.Mark < 0 || e.End < 0 || (e.Job == "") != (e.Parts == 0) || e.Job == "" && e.Token != "" || e.Part > e.Parts || e.Job != "" && (e.Part < 1 || e.End < 1) {
+		if e.Mark < 0 || e.End < 0 || (e.Job == "") != (e.Parts == 0) || e.Job == "" && (e.Token != "" || e.Of != 0) || e.Of < 0 || e.Of == 1 || e.Part > e.Parts || e.Job != "" && (e.Part < 1 || e.End < 1) {
 			return Metadata{}, fmt.Errorf("the group's committed offset carries metadata that cannot be: table %s %+v", t, e)
 		}
 	}

@@ -28,24 +28,29 @@ func TestParse(t *testing.T) {
 			t.Errorf("%q: %v", none, err)
 		}
 	}
-	for _, other := range []string{"mine", `{"offset":1}`, `{"sluice":3}`, `{"sluice":1,"more":1}`, recorded[:len(recorded)-1], "null",
-		`{"sluice":1,"tables":{"a":{"job":"x"}}}`, `{"sluice":1,"tables":{"a":{"job":"x","part":2,"parts":1,"end":4}}}`, `{"sluice":1,"tables":{"a":{"mark":-1}}}`, `{"sluice":2,"tables":{"a":{"token":"x","mark":1}}}`} {
+	for _, other := range []string{"mine", `{"offset":1}`, `{"sluice":4}`, `{"sluice":1,"more":1}`, recorded[:len(recorded)-1], "null",
+		`{"sluice":1,"tables":{"a":{"job":"x"}}}`, `{"sluice":1,"tables":{"a":{"job":"x","part":2,"parts":1,"end":4}}}`, `{"sluice":1,"tables":{"a":{"mark":-1}}}`, `{"sluice":2,"tables":{"a":{"token":"x","mark":1}}}`, `{"sluice":3,"tables":{"a":{"of":2,"mark":1}}}`, `{"sluice":3,"tables":{"a":{"job":"x","part":1,"parts":1,"of":1,"end":4}}}`} {
 		if _, err := Parse(other); err == nil {
 			t.Errorf("%q passes for ours", other)
 		}
 	}
 }
 
-// TestTokensAreTheSecondVersion: an earlier Sluice reads what has none, and refuses what it
-// would lose.
-func TestTokensAreTheSecondVersion(t *testing.T) {
-	const second = `{"sluice":2,"tables":{"a":{"job":"x","token":"y","part":1,"parts":1,"end":4}}}`
-	m, err := Parse(second)
-	if err != nil || m.Tables["a"].Token != "y" || m.String() != second {
-		t.Errorf("%v %v", m, err)
-	}
-	if left := m.At(4).String(); left != `{"sluice":1}` {
-		t.Errorf("when the job has been passed: %s", left)
+// TestLaterVersions: an earlier Sluice reads what has nothing of a later one, and refuses what
+// it would lose.
+func TestLaterVersions(t *testing.T) {
+	for later, want := range map[string]Entry{
+		`{"sluice":2,"tables":{"a":{"job":"x","token":"y","part":1,"parts":1,"end":4}}}`:        {Job: "x", Token: "y", Part: 1, Parts: 1, End: 4},
+		`{"sluice":3,"tables":{"a":{"job":"x","part":1,"parts":1,"of":2,"end":4}}}`:             {Job: "x", Part: 1, Parts: 1, Of: 2, End: 4},
+		`{"sluice":3,"tables":{"a":{"job":"x","token":"y","part":1,"parts":1,"of":2,"end":4}}}`: {Job: "x", Token: "y", Part: 1, Parts: 1, Of: 2, End: 4},
+	} {
+		m, err := Parse(later)
+		if err != nil || m.Tables["a"] != want || m.String() != later {
+			t.Errorf("%v %v", m, err)
+		}
+		if left := m.At(4).String(); left != `{"sluice":1}` {
+			t.Errorf("when the job has been passed: %s", left)
+		}
 	}
 }
 
@@ -58,6 +63,9 @@ func TestRoundTrip(t *testing.T) {
 			if rapid.Bool().Draw(t, "intent") || e.Mark == 0 {
 				e.Parts = rapid.IntRange(1, 4).Draw(t, "parts")
 				e.Part = rapid.IntRange(1, e.Parts).Draw(t, "part")
+				if of := rapid.IntRange(1, 1000).Draw(t, "of"); of > 1 {
+					e.Of = of
+				}
 				e.Token = rapid.SampledFrom([]string{"", "eyJ1IjoiIn0"}).Draw(t, "token")
 				e.Job, e.End, e.Bytes = rapid.StringN(1, 40, -1).Draw(t, "job"), rapid.Int64Range(1, 1<<60).Draw(t, "end"), rapid.Int64Min(0).Draw(t, "bytes")
 			}
@@ -71,7 +79,7 @@ func TestRoundTrip(t *testing.T) {
 		at := rapid.Int64Range(0, 1<<60).Draw(t, "at")
 		for name, e := range m.Tables {
 			kept := m.At(at).Tables[name]
-			if max(kept.Mark, at) != max(e.Mark, at) || max(kept.End, at) != max(e.End, at) || (kept.Job != "") != (e.Job != "" && e.End > at) || kept.Job != "" && kept.Token != e.Token {
+			if max(kept.Mark, at) != max(e.Mark, at) || max(kept.End, at) != max(e.End, at) || (kept.Job != "") != (e.Job != "" && e.End > at) || kept.Job != "" && (kept.Token != e.Token || kept.Of != e.Of) {
 				t.Fatalf("at %d %+v became %+v", at, e, kept)
 			}
 		}

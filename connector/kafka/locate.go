@@ -33,8 +33,11 @@ type Location struct {
 	// Committed is what is committed for the topic's partitions; those without an offset
 	// are not in it. It is the same map for all partitions of a topic, not to be changed.
 	Committed map[int32]Offset
-	NewGroup  bool // the group has no offset at all, of any topic
-	Empty     bool // the group has no offset of the topic, and no partition of it has had a record
+	// Group is the same for all topics of the group, of which it may have offsets that are of
+	// no interest here any more. One map for all, not to be changed.
+	Group    map[Partition]Offset
+	NewGroup bool // the group has no offset at all, of any topic
+	Empty    bool // the group has no offset of the topic, and no partition of it has had a record
 	// Earlier fetches the last records before the committed offset, as far as they are
 	// there and have a few megabytes together; nil if there is none.
 	Earlier func(context.Context) ([]*kgo.Record, error)
@@ -69,14 +72,19 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		return nil, fmt.Errorf("the offsets of group %s: %w", c.opt.Group, err)
 	}
 	fresh := true
-	committed.Each(func(o kadm.OffsetResponse) { fresh = fresh && o.At < 0 })
+	group := map[Partition]Offset{}
+	committed.Each(func(o kadm.OffsetResponse) {
+		if o.At >= 0 {
+			fresh, group[Partition{o.Topic, o.Partition}] = false, Offset{At: o.At, Metadata: o.Metadata}
+		}
+	})
 	byTopic := map[string]map[int32]Offset{}
 	var without []string // an offset
 	for _, topic := range topics {
 		byTopic[topic] = map[int32]Offset{}
 		for id := range details[topic].Partitions {
-			if o, ok := committed.Lookup(topic, id); ok && o.At >= 0 {
-				byTopic[topic][id] = Offset{At: o.At, Metadata: o.Metadata}
+			if o, ok := group[Partition{topic, id}]; ok {
+				byTopic[topic][id] = o
 			}
 		}
 		if len(byTopic[topic]) == 0 {
@@ -87,7 +95,7 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	located, failed := map[Partition]Location{}, map[string]error{}
 	for _, p := range parts {
 		d := details[p.Topic]
-		l := Location{TopicID: id(d), Committed: byTopic[p.Topic], NewGroup: fresh}
+		l := Location{TopicID: id(d), Committed: byTopic[p.Topic], Group: group, NewGroup: fresh}
 		if l.Start, err = starts.of(p); err == nil && len(l.Committed) == 0 {
 			l.Empty, err = ends.zero(d)
 		}
