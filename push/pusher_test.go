@@ -291,8 +291,8 @@ func TestAdoptedHalf(t *testing.T) {
 		"it is DONE":                     {[]any{Done, Done}, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := &scripted{status: func(n int) (Status, error) {
-				switch a := c.answers[n-1].(type) {
+			s := &scripted{execute: func(int) error { return nil }, status: func(n int) (Status, error) {
+				switch a := c.answers[min(n, len(c.answers))-1].(type) {
 				case State:
 					return Status{State: a}, nil
 				default:
