@@ -2,6 +2,7 @@
 understood by the emulator as by the real server. usage: client.py URL KEY"""
 import json
 import sys
+import time
 
 from feldera.rest.feldera_client import FelderaClient
 from feldera.enums import PipelineFieldSelector
@@ -38,6 +39,14 @@ except Exception as e:
     out["refused"] = str(e)[:200]
 out["rows"] = sorted(client.query_as_json("client", "SELECT * FROM t"), key=lambda r: r["id"])
 out["state"] = client.get_pipeline_stats("client")["global_metrics"]["state"]
+if config.edition.is_enterprise():
+    asked = client.checkpoint_pipeline("client")
+    while (client.checkpoint_pipeline_status("client")["success"] or 0) < asked:
+        time.sleep(0.1)
+    push([{"insert": {"id": 6}}], update_format="insert_delete")
+    client.stop_pipeline("client", force=True)
+    client.start_pipeline("client")
+    out["saved"] = sorted(r["id"] for r in client.query_as_json("client", "SELECT * FROM t"))
 client.stop_pipeline("client", force=True)
 out["stopped"] = client.get_pipeline("client", PipelineFieldSelector.ALL).deployment_status
 try:

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,9 +15,16 @@ import (
 )
 
 // TestFelderaClient has Feldera's own Python client make a pipeline at the emulator, fill it,
-// wait for its tokens, read it, and end it.
+// wait for its tokens, read it, and end it; of an Enterprise one also save it, and start it anew
+// from there.
 func TestFelderaClient(t *testing.T) {
-	server := httptest.NewServer(feldera.New(feldera.Options{Key: "apikey:secret", Version: "0.369.0"}))
+	for edition, enterprise := range map[string]bool{"Open source": false, "Enterprise": true} {
+		t.Run(edition, func(t *testing.T) { testClient(t, edition, enterprise) })
+	}
+}
+
+func testClient(t *testing.T, edition string, enterprise bool) {
+	server := httptest.NewServer(feldera.New(feldera.Options{Key: "apikey:secret", Version: "0.369.0", Enterprise: enterprise}))
 	defer server.Close()
 	cmd := exec.Command(filepath.Join(root(t), "lib", "python", "bin", "python"), "client.py", server.URL, "apikey:secret")
 	var told strings.Builder
@@ -31,6 +39,7 @@ func TestFelderaClient(t *testing.T) {
 		Endpoints                                         int
 		OldToken                                          string `json:"old token"`
 		Rows                                              []map[string]any
+		Saved                                             []int
 	}
 	if err := json.Unmarshal(text, &out); err != nil {
 		t.Fatalf("%v: %s", err, text)
@@ -40,7 +49,10 @@ func TestFelderaClient(t *testing.T) {
 	if string(rows) != want {
 		t.Errorf("it reads %s", rows)
 	}
-	if out.Edition != "Open source" || out.Version != "0.369.0" || out.Paused != "Paused" || out.State != "Running" || out.Stopped != "Stopped" ||
+	if saved := map[bool][]int{true: {1, 3, 4}}[enterprise]; !slices.Equal(out.Saved, saved) {
+		t.Errorf("it has %v when it is started anew, want %v", out.Saved, saved)
+	}
+	if out.Edition != edition || out.Version != "0.369.0" || out.Paused != "Paused" || out.State != "Running" || out.Stopped != "Stopped" ||
 		out.Endpoints != 2 || len(out.Tables) != 1 || out.Tables[0] != "t" || !strings.Contains(out.Refused, "Errors parsing input data (1 errors)") || out.OldToken == "" {
 		t.Errorf("it has seen %s", text)
 	}
