@@ -263,7 +263,7 @@ func TestMutation(t *testing.T) {
 			"	c.giveUp(gone, true)\n	c.opt.Memory.Accept(state)", "	c.opt.Memory.Accept(state)\n	c.giveUp(gone, true)",
 			"TestTargetForgetsAJob", "rows were sent"},
 		{"make nothing again that was not sent", "../push/pusher.go",
-			" || kind == Restarted {", " {",
+			"case Rejected, Restarted:", "case Rejected:",
 			"../push TestRestartedBefore", "after it was made 1 times"},
 		{"take a job that was not sent for void", "../push/feldera/sink.go",
 			"p.program != j.program && j.begun:", "p.program != j.program:",

@@ -194,8 +194,11 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			// target's stead, or by an earlier one whose answer was lost, so that this one
 			// was refused as a repeat.
 			d.step = Settling
-			if kind := KindOf(err); kind == Rejected || kind == Restarted {
+			switch KindOf(err) {
+			case Rejected, Restarted:
 				return p.settle(ctx, d, err)
+			case Unauthorized:
+				return err
 			}
 			// A 404 is as good as no answer: Status tells whether the job is gone.
 			err = as(Unavailable, err)

@@ -97,6 +97,38 @@ func TestRestartedBefore(t *testing.T) {
 	})
 }
 
+// TestUnauthorizedExecution: whoever may not execute jobs is told so at once, and the job is
+// asked for before it is executed again: it may have been submitted all the same.
+func TestUnauthorizedExecution(t *testing.T) {
+	for name, late := range map[string]bool{"refused": false, "submitted all the same": true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &scripted{
+				execute: func(n int) error {
+					if n == 1 {
+						return &Error{Op: "x", Kind: Unauthorized, Status: 403}
+					}
+					return nil
+				},
+			}
+			s.status = func(n int) (Status, error) {
+				if late || s.executes > 1 {
+					return Status{State: Done}, nil
+				}
+				return Status{State: New}, nil
+			}
+			p := &Pusher{Sink: s, Budget: NewBudget(250, 25), Tracer: noop.NewTracerProvider().Tracer(""), Attempts: 3, MinBackoff: time.Second, MaxBackoff: time.Minute}
+			d := NewDelivery(&schema.Table{Name: "t"}, []schema.Chunk{{}})
+			if err := p.Run(t.Context(), d); KindOf(err) != Unauthorized || s.executes != 1 || s.statuses > 0 {
+				t.Errorf("%s: %v after %d executions and %d questions", name, err, s.executes, s.statuses)
+			}
+			want := map[bool]int{false: 2, true: 1}[late]
+			if err := p.Run(t.Context(), d); err != nil || s.executes != want {
+				t.Errorf("%s: %v after %d executions, want %d", name, err, s.executes, want)
+			}
+		})
+	}
+}
+
 // TestTokenIsNoted: what an execution has answered is noted like the job itself; where that
 // is not to be had, the delivery goes on.
 func TestTokenIsNoted(t *testing.T) {
