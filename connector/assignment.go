@@ -70,7 +70,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 		c.metrics.assigned(p.Topic)
 		parts = append(parts, part)
 	}
-	c.locate(parts, nil)
+	c.locateAll(parts)
 	c.brokers.well()
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {
 		c.log.Info("partitions assigned", "new", len(e.Partitions), "all", len(c.parts), "balancer", e.Balancer)

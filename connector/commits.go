@@ -40,7 +40,6 @@ type committed struct {
 	contents map[kafka.Partition]content
 	errs     map[kafka.Partition]error
 	started  time.Time
-	epoch    int
 }
 
 const (
@@ -106,14 +105,14 @@ func (c *Connector) startCommit() {
 	for p, n := range contents {
 		offsets[p] = kafka.Offset{At: n.at, Metadata: n.text, TopicID: c.parts[p].successor}
 	}
-	started, epoch := c.now, c.epoch
+	started := c.now
 	c.worker(func() any {
 		// Not the hard stop's context: a commit of what is DONE may always finish. While
 		// it is under way no heartbeat is sent at a rejoin, so it must end well before
 		// the session does.
 		ctx, cancel := context.WithTimeout(context.Background(), min(commitTimeout, c.opt.Kafka.SessionTimeout/2))
 		defer cancel()
-		return committed{contents, c.consumer.Commit(ctx, offsets), started, epoch}
+		return committed{contents, c.consumer.Commit(ctx, offsets), started}
 	})
 }
 
@@ -122,10 +121,6 @@ func (c *Connector) startCommit() {
 // stands now: it may have come further under others.
 func (c *Connector) onCommitted(r committed) {
 	c.commits.busy = false
-	if r.epoch != c.epoch { // of what the target has forgotten
-		c.commits.urgent = true
-		return
-	}
 	var failed error
 	for id, n := range r.contents {
 		err := r.errs[id]

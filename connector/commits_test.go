@@ -35,12 +35,12 @@ func TestDoubtIsSentAgain(t *testing.T) {
 	c.ledger.Done(1, Delivered)
 	c.ledger.Advance(p.Partition, 5)
 	sent := c.news()
-	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: &kafka.InDoubtError{Err: kerr.RequestTimedOut}}})
+	c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{p.Partition: &kafka.InDoubtError{Err: kerr.RequestTimedOut}}})
 	c.ledger.Advance(p.Partition, 9)
 	if n := c.news()[p.Partition]; n.at != 5 {
 		t.Errorf("%d is committed after a doubt about 5", n.at)
 	}
-	c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{p.Partition: nil}})
+	c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{p.Partition: nil}})
 	if n := c.news()[p.Partition]; n.at != 9 {
 		t.Errorf("%d is committed when 5 is acknowledged, want 9", n.at)
 	}
@@ -71,7 +71,7 @@ func TestAnswerOfAnEarlierAssignment(t *testing.T) {
 			c.ledger.Done(2, Delivered)
 			c.ledger.Advance(id, 9)
 			c.commits.acked[id] = content{at: 9}
-			c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{id: answer}})
+			c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{id: answer}})
 			c.ledger.Advance(id, 12)
 			if n := c.news()[id]; n.at != 12 {
 				t.Errorf("%d is committed next, want 12", n.at)
@@ -99,7 +99,7 @@ func TestOffsetOfADeletedTopic(t *testing.T) {
 			c.ledger.Advance(id, 5)
 			sent := c.news()
 			c.keep(p, kafka.Location{TopicID: "other"})
-			c.onCommitted(committed{contents: sent, epoch: c.epoch, errs: map[kafka.Partition]error{id: answer}})
+			c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{id: answer}})
 			if n, ok := c.news()[id]; !ok || n.from == sent[id].from {
 				t.Errorf("what is to be committed for the new topic: %+v", n)
 			}
@@ -150,5 +150,47 @@ func TestJobRefusedBesideOneOffset(t *testing.T) {
 	}
 	if len(wish.reply) != 1 || !batch.bound {
 		t.Errorf("all of it is noted: answers %d, bound %v", len(wish.reply), batch.bound)
+	}
+}
+
+// TestNotedBesideFewer: a partition of a job turns out to take no metadata, before the job is
+// executed or after. The others then say that it is noted beside so many fewer.
+func TestNotedBesideFewer(t *testing.T) {
+	for _, before := range []bool{true, false} {
+		w := newWorld(t, emulator.Options{}, "shop.public.a")
+		c := w.idle(w.options("shop.public.a"))
+		batch := w.batch(c, "t", 1)
+		var ids [3]kafka.Partition
+		for i := range ids {
+			ids[i] = kafka.Partition{Topic: "shop.public.a", ID: int32(i)}
+			w.hold(c, ids[i], batch, 5)
+		}
+		wish := &bind{work: batch, job: "job", part: 1, parts: 1, settled: true, reply: make(chan error, 1)}
+		c.onBind(wish)
+		c.admit()
+		commit := func(errs map[kafka.Partition]error) {
+			c.onCommitted(committed{contents: c.news(), errs: errs})
+		}
+		if before {
+			commit(map[kafka.Partition]error{ids[2]: kerr.OffsetMetadataTooLarge})
+			if len(wish.reply) > 0 {
+				t.Error("the job may be executed while it is said to be noted beside three")
+			}
+		} else {
+			commit(nil)
+			c.plain(c.parts[ids[2]], "another table's entry")
+		}
+		commit(nil)
+		if len(wish.reply) != 1 {
+			t.Errorf("%d answers", len(wish.reply))
+		}
+		of := func(id kafka.Partition) int { return c.commits.acked[id].meta.Tables["t"].Of }
+		if of(ids[0]) != 2 || of(ids[1]) != 2 {
+			t.Errorf("before %v: it is said to be noted beside %d and %d, want 2", before, of(ids[0]), of(ids[1]))
+		}
+		c.plain(c.parts[ids[1]], "another table's entry")
+		if commit(nil); of(ids[0]) != 0 {
+			t.Errorf("before %v: it is said to be noted beside %d, want this one", before, of(ids[0]))
+		}
 	}
 }

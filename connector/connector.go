@@ -99,7 +99,6 @@ type Connector struct {
 	asked        bool
 	joined       bool
 	brokers      brokers
-	epoch        int    // grows when the target is found to have forgotten
 	targetState  string // the target's, "" while it is not known or there is none
 	remembering  bool   // it is asked for
 	lastAsked    time.Time

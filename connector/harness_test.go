@@ -363,7 +363,10 @@ func counted(t *testing.T, reader *sdkmetric.ManualReader, name string) (n int64
 }
 
 // idle is a connector that does nothing but what the test, in place of its loop, has it do.
-func (w *world) idle(opt Options) *Connector {
+func (w *world) idle(opt Options) *Connector { return w.idleBut(opt, func(any) {}) }
+
+// idleBut is one whose workers' results the test gets.
+func (w *world) idleBut(opt Options, result func(any)) *Connector {
 	w.t.Helper()
 	c, err := New(opt)
 	if err != nil {
@@ -377,7 +380,8 @@ func (w *world) idle(opt Options) *Connector {
 			select {
 			case e := <-c.consumer.Events():
 				kafka.Done(e)
-			case <-c.results:
+			case r := <-c.results:
+				result(r)
 			case <-closed:
 				return
 			}

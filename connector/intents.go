@@ -171,6 +171,17 @@ func (c *Connector) plain(p *partition, why string) {
 		return
 	}
 	p.plain = true
+	for table, e := range p.entries { // the job of which is named here no more
+		for _, other := range c.parts {
+			if o := other.entries[table]; other != p && o.Job == e.Job && o.Of > 0 {
+				if o.Of--; o.Of == 1 {
+					o.Of = 0
+				}
+				other.entries[table] = o
+				c.commits.urgent = true
+			}
+		}
+	}
 	c.metrics.plain(p.Topic)
 	c.log.Warn("offsets are committed without Sluice's metadata: after a crash, a batch of this partition may be sent a second time and show older values for a while",
 		"partition", p.String(), "reason", why, "remedy", "raise offset.metadata.max.bytes of the brokers and SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES")
@@ -234,10 +245,13 @@ func (c *Connector) acknowledged(b *bind) bool {
 	if !b.admitted || b.work.abandoned {
 		return false
 	}
-	for p := range b.work.ends {
-		if part := c.parts[p]; part == nil {
+	for p, end := range b.work.ends {
+		part := c.parts[p]
+		if part == nil {
 			return false
-		} else if e := c.commits.acked[p].meta.Tables[b.work.lane.table]; !part.plain && (e.Job != b.job || e.Token != b.token || e.Part != b.part) {
+		}
+		e := c.commits.acked[p].meta.Tables[b.work.lane.table]
+		if want := c.entry(b, e, end); !part.plain && (e.Job != want.Job || e.Token != want.Token || e.Part != want.Part || e.Of != want.Of) {
 			return false
 		}
 	}

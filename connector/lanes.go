@@ -289,6 +289,7 @@ func (c *Connector) onDelivered(d delivered) {
 	default:
 		push.Fail(w.span, d.err)
 		c.metrics.processed(w, c.now, d.err)
+		c.forgetJob(w)
 		c.abandon(w)
 		c.totals.Read -= int64(w.read) // they are read again by whoever has them next
 		l.oldest = older(l.oldest, w.oldest)

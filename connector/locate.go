@@ -26,6 +26,20 @@ type located struct {
 	wait  *backoff.ExponentialBackOff
 }
 
+// locateAll locates partitions, apart those of topics on hold, which may be deleted: the others
+// that feed their tables do not wait for them.
+func (c *Connector) locateAll(parts []*partition) {
+	held := func(p *partition) bool { return p.stopped }
+	var apart []*partition
+	for _, p := range parts {
+		if held(p) {
+			apart = append(apart, p)
+		}
+	}
+	c.locate(apart, nil)
+	c.locate(slices.DeleteFunc(parts, held), nil)
+}
+
 // locate finds out where partitions stand before they are read.
 func (c *Connector) locate(parts []*partition, wait *backoff.ExponentialBackOff) {
 	if len(parts) == 0 {
@@ -79,7 +93,7 @@ func (c *Connector) onLocated(r located) {
 			mine = append(mine, p)
 		}
 	}
-	if len(again) == 0 {
+	if len(again) == 0 && r.err == nil {
 		c.brokers.well()
 	}
 	for _, err := range slices.Sorted(maps.Keys(why)) {

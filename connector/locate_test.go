@@ -2,13 +2,21 @@ package connector
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
 
@@ -72,4 +80,67 @@ func TestPartitionWithoutLeader(t *testing.T) {
 	w.eventually("all is read", w.equal)
 	w.eventually("all is well", func() bool { return c.Status().Kafka == "ok" && w.lag("shop.public.b") == 0 })
 	w.check()
+}
+
+// where is what a connector finds out of where partitions stand; those of some topics are on hold.
+func (w *world) where(opt Options, held []string, ids ...kafka.Partition) map[kafka.Partition]kafka.Location {
+	w.t.Helper()
+	results := make(chan any, len(ids))
+	c := w.idleBut(opt, func(r any) { results <- r })
+	var parts []*partition
+	for _, id := range ids {
+		p := c.newPartition(id)
+		p.stopped = slices.Contains(held, id.Topic)
+		parts = append(parts, p)
+	}
+	all := map[kafka.Partition]kafka.Location{}
+	for c.locateAll(parts); len(all) < len(ids); {
+		r := (<-results).(located)
+		if r.err != nil { // the group is not there yet
+			c.locate(r.parts, r.wait)
+		}
+		maps.Copy(all, r.at)
+	}
+	return all
+}
+
+// TestHeldTopicIsLocatedApart: of two topics of a table one is on hold, for it was deleted. The
+// other does not wait for it.
+func TestHeldTopicIsLocatedApart(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Kafka.TableOf = func(string) string { return "t" }
+	there, gone := kafka.Partition{Topic: "shop.public.a"}, kafka.Partition{Topic: "shop.public.gone"}
+	at := w.where(opt, []string{gone.Topic}, gone, there)
+	if err := at[there].Err; err != nil {
+		t.Errorf("the one that is there: %v", err)
+	}
+	if err := at[gone].Err; !errors.Is(err, kerr.UnknownTopicOrPartition) || !strings.Contains(err.Error(), "shop.public.gone/0") {
+		t.Errorf("the one that is gone: %v", err)
+	}
+}
+
+// TestTopicThatMayNotBeDescribed: where an ACL lacks, that is the trouble of its own table.
+func TestTopicThatMayNotBeDescribed(t *testing.T) {
+	allow := func(kind kmsg.ACLResourceType, name string) kfake.ACL {
+		return kfake.ACL{Resource: kind, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead, Allow: true}
+	}
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "shop.public.a", "shop.public.b"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "root"),
+		kfake.User("PLAIN", "sluice", "sluice", allow(kmsg.ACLResourceTypeTopic, "shop.public.a"), allow(kmsg.ACLResourceTypeGroup, "sluice")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	w := newWorld(t, emulator.Options{})
+	opt := testOptions(t, cluster.ListenAddrs(), w.transport)
+	opt.Logger = slog.New(slog.DiscardHandler)
+	opt.Kafka.Topics, opt.Kafka.SASL = []string{"shop.public.a"}, plain.Auth{User: "sluice", Pass: "sluice"}.AsMechanism()
+	may, not := kafka.Partition{Topic: "shop.public.a"}, kafka.Partition{Topic: "shop.public.b"}
+	at := w.where(opt, nil, may, not)
+	if err := at[may].Err; err != nil {
+		t.Errorf("the one that may be described: %v", err)
+	}
+	if err := at[not].Err; !strings.Contains(fmt.Sprint(err), "shop.public.b/0") || !strings.Contains(strings.ToLower(fmt.Sprint(err)), "authoriz") {
+		t.Errorf("the other: %v", err)
+	}
 }

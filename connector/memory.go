@@ -70,7 +70,6 @@ func (c *Connector) inState(state string) bool {
 		c.opt.Memory.Accept(state)
 		return false
 	}
-	c.epoch++
 	c.log.Error("the target was started anew and has lost what was delivered to it", "state", state, "before", was)
 	gone := map[kafka.Partition]bool{}
 	for p, part := range c.parts {
@@ -94,7 +93,7 @@ func (c *Connector) inState(state string) bool {
 		c.consumer.Pause(p)
 		parts = append(parts, part)
 	}
-	c.locate(parts, nil)
+	c.locateAll(parts)
 	return true
 }
 

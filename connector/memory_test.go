@@ -421,3 +421,28 @@ func TestOffsetsOfThisLife(t *testing.T) {
 		}
 	}
 }
+
+// forgetful notes which jobs it is to forget.
+type forgetful struct{ jobs []string }
+
+func (*forgetful) State(context.Context) (string, error) { return "state", nil }
+func (*forgetful) Accept(string)                         {}
+func (f *forgetful) Forget(job string)                   { f.jobs = append(f.jobs, job) }
+
+// TestHeldJobIsForgotten: nobody asks any more what became of the job of a table that is held.
+// Other tables must not wait for that.
+func TestHeldJobIsForgotten(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	target := &forgetful{}
+	opt.Memory = target
+	c := w.idle(opt)
+	batch := w.batch(c, "public_a", 1)
+	w.hold(c, kafka.Partition{Topic: "shop.public.a"}, batch, 5)
+	batch.delivery = push.Adopt(push.Ticket{ID: "job", Table: "public_a"}, true)
+	batch.shown.Store(batch.delivery)
+	c.onDelivered(delivered{work: batch, err: &push.Error{Op: "read completion", Kind: push.Rejected}})
+	if c.lane("public_a").held == "" || len(target.jobs) != 1 || target.jobs[0] != "job" {
+		t.Errorf("held for %q, forgotten: %v", c.lane("public_a").held, target.jobs)
+	}
+}

@@ -104,11 +104,17 @@ func (c *Connector) drop(w *work, gone map[kafka.Partition]bool, seek map[kafka.
 	c.quit(w)
 }
 
+// forgetJob has a target without jobs forget that of work: it may be found beside an offset that
+// comes back here, and what is under way may keep others waiting.
+func (c *Connector) forgetJob(w *work) {
+	if d := w.shown.Load(); d != nil && c.opt.Memory != nil {
+		c.opt.Memory.Forget(d.Progress().JobID)
+	}
+}
+
 // quit has nothing more to do with work. While it has a worker it keeps its lane.
 func (c *Connector) quit(w *work) {
-	if d := w.shown.Load(); d != nil && c.opt.Memory != nil {
-		c.opt.Memory.Forget(d.Progress().JobID) // it may be found beside an offset that comes back here
-	}
+	c.forgetJob(w)
 	w.abandoned = true
 	traceRevoked(w)
 	w.cancel()
@@ -228,6 +234,9 @@ func (c *Connector) settleRevoke() {
 		gone[p] = true
 		_, in := c.commits.doubt[p]
 		doubt = doubt || in
+	}
+	for _, b := range c.binds { // a job of which it is not known whether all of its partitions name it
+		doubt = doubt || c.touches(b.work.holder, gone) && !c.certain(b)
 	}
 	if !overdue {
 		for _, l := range c.lanes {

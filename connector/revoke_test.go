@@ -53,22 +53,31 @@ func TestLaterBatchGoesToo(t *testing.T) {
 // unless the group has thrown this member out.
 func TestRevokeWaitsForItsCommits(t *testing.T) {
 	for _, c := range []struct {
-		name                string
-		busy, doubt, fenced bool
-		given               bool
+		name                       string
+		busy, doubt, other, fenced bool // other: of another partition of a job that waits to be noted
+		given                      bool
 	}{
-		{"nothing", false, false, false, true},
-		{"a commit under way", true, false, false, false},
-		{"a commit in doubt", false, true, false, false},
-		{"a commit in doubt, of no member", false, true, true, true},
+		{"nothing", false, false, false, false, true},
+		{"a commit under way", true, false, false, false, false},
+		{"a commit in doubt", false, true, false, false, false},
+		{"a commit in doubt, of no member", false, true, false, true, true},
+		{"a commit of another partition of the job in doubt", false, false, true, false, false},
+		{"a commit of another partition of the job in doubt, of no member", false, false, true, true, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{}, "shop.public.a")
 			conn := w.idle(w.options("shop.public.a"))
 			conn.now = time.Now()
 			id := kafka.Partition{Topic: "shop.public.a"}
-			w.hold(conn, id, w.batch(conn, "public_a", 1), 5)
+			batch := w.batch(conn, "public_a", 1)
+			w.hold(conn, id, batch, 5)
 			conn.commits.busy, conn.commits.fenced = c.busy, c.fenced
+			if c.other {
+				stays := kafka.Partition{Topic: "shop.public.a", ID: 1}
+				w.hold(conn, stays, batch, 5)
+				conn.binds = append(conn.binds, &bind{work: batch, job: "job", part: 1, parts: 1, admitted: true, reply: make(chan error, 1)})
+				conn.commits.doubt[stays] = content{}
+			}
 			if c.doubt {
 				conn.commits.doubt[id] = content{}
 			}

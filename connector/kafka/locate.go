@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -62,10 +63,11 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 	slices.Sort(topics)
 	topics = slices.Compact(topics)
 	adm := kadm.NewClient(c.cl)
-	details, err := adm.ListTopics(ctx, topics...)
+	details, err := describe(ctx, adm, topics)
 	if err != nil {
 		return nil, err
 	}
+	topics = slices.DeleteFunc(topics, func(topic string) bool { return details[topic].Err != nil })
 	starts := listOffsets(ctx, adm.ListStartOffsets, topics)
 	committed, err := adm.FetchOffsets(ctx, c.opt.Group)
 	if err = cmp.Or(err, committed.Error()); err != nil {
@@ -122,6 +124,27 @@ func (c *Consumer) Locate(ctx context.Context, parts []Partition) (map[Partition
 		}
 	}
 	return located, nil
+}
+
+// describe is ListTopics, but for one that may not be described, which is not the error of all.
+func describe(ctx context.Context, adm *kadm.Client, topics []string) (kadm.TopicDetails, error) {
+	details, err := adm.ListTopics(ctx, topics...)
+	var denied *kadm.AuthError
+	if !errors.As(err, &denied) {
+		return details, err
+	}
+	details = kadm.TopicDetails{}
+	for _, topic := range topics {
+		one, err := adm.ListTopics(ctx, topic)
+		switch {
+		case errors.As(err, &denied):
+			one = kadm.TopicDetails{topic: {Topic: topic, Err: err}}
+		case err != nil:
+			return nil, err
+		}
+		maps.Copy(details, one)
+	}
+	return details, nil
 }
 
 // listed is what partitions' leaders have said of offsets.
