@@ -18,8 +18,9 @@ import (
 const (
 	ruleIntent = iota
 	ruleDoubt
+	ruleAll
 	ruleKeep
-	ruleWhole
+	ruleHalf
 	ruleIdentity
 	ruleCover
 	ruleBinds
@@ -35,12 +36,14 @@ const (
 	ruleCount
 )
 
-// rules are told with the smallest world that shows what they are for.
+// rules are told with the smallest world that shows what they are for. That the entries of a
+// job go out in one commit is none of them: ruleHalf covers what a part of them leaves.
 var rules = [ruleCount]struct{ name, world string }{
 	ruleIntent:   {"a job is executed only when its intent is acknowledged", "one table, one partition"},
 	ruleDoubt:    {"an intent whose answer is lost binds", "one table over two members"},
+	ruleAll:      {"an intent in doubt beside one partition holds all of its job's", "one table over two members"},
 	ruleKeep:     {"a refused commit is no reason to delete a job", "one table, one partition"},
-	ruleWhole:    {"the entries of a job go out in one commit", "one table over two partitions"},
+	ruleHalf:     {"a job that is NEW and noted beside a part of its partitions is deleted", "one table over two partitions"},
 	ruleIdentity: {"a commit is held against the membership under which partitions are owned", "one table, one partition"},
 	ruleCover:    {"a replay has all rows up to the intent's end", "one table, one partition"},
 	ruleBinds:    {"a job that was given away with partitions is not made again from its batch", "one table over two members"},

@@ -50,37 +50,38 @@ func (k *walk) commit(n *modelState, m, which int) bool {
 	return true
 }
 
-// commits sends what a member would commit: of all its partitions, or of some where entries
-// are sent one by one.
+// took has a member go on after a commit that the group took of the partitions in which. An
+// intent that it refused of others is sent again.
+func (k *walk) took(x *modelMember, which int) {
+	for t := range k.tables {
+		l := &x.lanes[t]
+		if l.phase != prepared && l.phase != doubtful {
+			continue
+		}
+		whole := true
+		for p := range k.records {
+			l.noted[p] = l.end[p] > 0 && (l.noted[p] || which&(1<<p) != 0)
+			whole = whole && l.noted[p] == (l.end[p] > 0)
+		}
+		if !whole {
+			continue
+		}
+		for p := range k.records {
+			if l.end[p] > 0 {
+				x.notes[t][p] = note{job: l.job, end: l.end[p]}
+			}
+		}
+		l.phase, l.noted = bound, [maxP]bool{}
+	}
+}
+
+// commits sends what a member would commit.
 func (k *walk) commits(m int) {
 	x := &k.s.members[m]
 	waits := false
 	for t := range k.tables {
 		l := &x.lanes[t]
 		waits = waits || l.phase == prepared || l.phase == doubtful
-	}
-	took := func(n *modelState, which int) {
-		y := &n.members[m]
-		for t := range k.tables {
-			l := &y.lanes[t]
-			if l.phase != prepared && l.phase != doubtful {
-				continue
-			}
-			whole := true
-			for p := range k.records {
-				l.noted[p] = l.noted[p] || which&(1<<p) != 0
-				whole = whole && (l.end[p] == 0 || l.noted[p])
-			}
-			if !whole {
-				continue
-			}
-			for p := range k.records {
-				if l.end[p] > 0 {
-					y.notes[t][p] = note{job: l.job, end: l.end[p]}
-				}
-			}
-			l.phase, l.noted = bound, [maxP]bool{}
-		}
 	}
 	lost := func(n *modelState) {
 		for t := range k.tables {
@@ -91,43 +92,46 @@ func (k *walk) commits(m int) {
 			}
 		}
 	}
-	choices := []int{3}
-	if k.without == ruleWhole {
-		choices = []int{1, 2}
-	}
-	for _, which := range choices {
-		what := ""
-		if which != 3 {
-			what = k.say(" %v only", bits(which))
-		}
-		k.n = k.s
-		if !k.commit(&k.n, m, which) {
-			k.reached[refuses] = k.reached[refuses] || x.current && waits
-			for t := range k.tables {
-				if l := &x.lanes[t]; l.phase == doubtful && k.without == ruleKeep {
-					k.add(k.say("member %d is refused, and deletes job %d", m, l.job), func(n *modelState) {
-						n.jobs[l.job].state = vanished
-						n.members[m].lanes[t] = lane{}
-					})
-				}
+	k.n = k.s
+	if !k.commit(&k.n, m, 3) {
+		k.reached[refuses] = k.reached[refuses] || x.current && waits
+		for t := range k.tables {
+			if l := &x.lanes[t]; l.phase == doubtful && k.without == ruleKeep {
+				k.add(k.say("member %d is refused, and deletes job %d", m, l.job), func(n *modelState) {
+					n.jobs[l.job].state = vanished
+					n.members[m].lanes[t] = lane{}
+				})
 			}
-			continue // refused: the broker or the process itself knows better
 		}
-		if k.n.group == k.s.group && k.n.broken == 0 && !waits {
-			continue
-		}
-		k.add(k.say("member %d commits%s", m, what), func(n *modelState) { k.commit(n, m, which); took(n, which) })
-		if !waits { // an answer that nobody waits for may as well be lost
-			continue
-		}
-		k.fault(k.say("member %d commits%s, and the answer is lost", m, what), func(n *modelState) {
-			k.commit(n, m, which)
-			lost(n)
-			k.reached[answerLost] = true
-		})
-		k.fault(k.say("member %d commits%s, and it is lost", m, what), func(n *modelState) {
-			lost(n)
-			k.reached[requestLost] = true
-		})
+		return // refused: the broker or the process itself knows better
 	}
+	if k.n.group == k.s.group && k.n.broken == 0 && !waits {
+		return
+	}
+	k.add(k.say("member %d commits", m), func(n *modelState) { k.commit(n, m, 3); k.took(&n.members[m], 3) })
+	for which := 1; which < 3 && x.owns == [maxP]bool{true, true}; which++ {
+		k.fault(k.say("member %d commits, and it is taken for %v only", m, bits(which)), func(n *modelState) {
+			k.commit(n, m, which)
+			k.took(&n.members[m], which)
+			k.reached[takenInPart] = true
+		})
+		if waits {
+			k.fault(k.say("member %d commits, and it is taken for %v only, and the answer is lost", m, bits(which)), func(n *modelState) {
+				k.commit(n, m, which)
+				lost(n)
+			})
+		}
+	}
+	if !waits { // an answer that nobody waits for may as well be lost
+		return
+	}
+	k.fault(k.say("member %d commits, and the answer is lost", m), func(n *modelState) {
+		k.commit(n, m, 3)
+		lost(n)
+		k.reached[answerLost] = true
+	})
+	k.fault(k.say("member %d commits, and it is lost", m), func(n *modelState) {
+		lost(n)
+		k.reached[requestLost] = true
+	})
 }

@@ -208,8 +208,20 @@ func (k *walk) assign(n *modelState, m, p int) {
 		x.pos[t][p] = max(n.group[p].off, e.mark)
 		x.notes[t][p] = note{job: e.job, end: e.end}
 		x.queue[t][p] = e.job != 0 && k.without != ruleAdopt
+		x.half[t][p] = x.queue[t][p] && k.without != ruleHalf && k.half(n, e.job)
 		k.reached[marked] = k.reached[marked] || e.mark != 0
 	}
+}
+
+// half reports whether a noted job does not stand beside all its partitions.
+func (w *modelWorld) half(n *modelState, i int8) bool {
+	j := &n.jobs[i]
+	for p := range w.records {
+		if j.end[p] > 0 && n.group[p].notes[j.table].job != i {
+			return true
+		}
+	}
+	return false
 }
 
 // disown takes from a member what the group had given it.

@@ -18,7 +18,20 @@ func (k *walk) lane(m, t int) {
 		return
 	}
 	j := &k.s.jobs[l.job]
-	if j.state == isNew && !j.late {
+	if l.doomed { // whatever has become of it since
+		k.add(k.say("member %d deletes job %d", m, l.job), func(n *modelState) {
+			n.jobs[l.job].state = vanished
+			n.members[m].lanes[t].half, n.members[m].lanes[t].doomed = false, false
+			k.reached[undoes] = true
+		})
+		return
+	}
+	switch {
+	case j.state != isNew:
+	case l.half && !j.hidden: // whoever has its other partitions may not know of it
+		k.add(k.say("member %d finds job %d NEW, and noted in part", m, l.job), func(n *modelState) { n.members[m].lanes[t].doomed = true })
+	case l.half:
+	case !j.late:
 		k.add(k.say("member %d executes job %d", m, l.job), func(n *modelState) {
 			n.jobs[l.job].late = true
 			k.reached[zombieExecutes] = k.reached[zombieExecutes] || !x.good()
@@ -65,7 +78,8 @@ func (k *walk) adopt(m, t int, j int8) {
 		a := lane{phase: bound, job: j, part: n.jobs[j].part, adopted: true}
 		for p := range k.records {
 			if y.queue[t][p] && y.notes[t][p].job == j {
-				a.end[p], y.queue[t][p] = y.notes[t][p].end, false
+				a.half = a.half || y.half[t][p]
+				a.end[p], y.queue[t][p], y.half[t][p] = y.notes[t][p].end, false, false
 			}
 		}
 		y.lanes[t] = a

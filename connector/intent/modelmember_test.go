@@ -5,6 +5,8 @@ func (k *walk) stage(m, t int) int {
 	x := &k.s.members[m]
 	l := &x.lanes[t]
 	switch {
+	case l.phase == prepared && l.noted != [maxP]bool{}:
+		return stageInPart
 	case l.phase == prepared:
 		return stagePrepared
 	case l.phase == doubtful:
@@ -89,12 +91,12 @@ func (k *walk) rebalance(m int) {
 		}
 		y.forget(p)
 	}
-	// An intent in doubt is never given up.
+	// An intent in doubt is never given up, nor what is known to have it.
 	held := [maxP]bool{}
 	for p := range k.records {
 		for t := range k.tables {
 			l := &x.lanes[t]
-			held[p] = held[p] || l.end[p] > 0 && l.phase == doubtful && k.without != ruleDoubt
+			held[p] = held[p] || l.end[p] > 0 && l.phase == doubtful && k.without != ruleDoubt && !(l.noted[p] && k.without == ruleAll)
 		}
 	}
 	some := func(what string, full bool, which ...int) {

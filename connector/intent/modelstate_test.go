@@ -57,7 +57,9 @@ type lane struct {
 	part    int8
 	adopted bool
 	given   bool
-	noted   [maxP]bool // which partitions have the intent, where they are sent one by one
+	half    bool       // adopted when it stood beside a part of its partitions only
+	doomed  bool       // and was found NEW: it is being deleted
+	noted   [maxP]bool // which partitions the intent is acknowledged beside, where not all are
 	end     [maxP]int8
 }
 
@@ -68,6 +70,7 @@ type belief struct {
 	owns    [maxP]bool
 	pos     [maxT][maxP]int8
 	queue   [maxT][maxP]bool // the job noted there is to be adopted
+	half    [maxT][maxP]bool // it stood beside a part of its partitions only
 }
 
 // modelMember is a process. One that has crashed and one that begins are the same: neither
@@ -192,7 +195,7 @@ func (s *modelState) make(j job) int8 {
 func (x *modelMember) forget(p int) {
 	x.owns[p] = false
 	for t := range maxT {
-		x.pos[t][p], x.notes[t][p], x.queue[t][p] = 0, note{}, false
+		x.pos[t][p], x.notes[t][p], x.queue[t][p], x.half[t][p] = 0, note{}, false, false
 	}
 }
 
