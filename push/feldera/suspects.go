@@ -86,13 +86,14 @@ func (s *Sink) quarantined(l *lane) error {
 func (s *Sink) turn(j *job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if j.flight && j.first == "" && j.life != s.lives.n { // no token tells whether it went with that one
+	switch {
+	case s.jobs[j.lane.ticket] != j:
+		return &push.Error{Op: "find job", Kind: push.Lost, Message: "it was given up"}
+	case j.flight && j.first == "" && j.life != s.lives.n: // no token tells whether it went with that one
 		s.fell(j, s.lives.now != "")
 	}
 	x := j.lane.suspect
 	switch {
-	case s.jobs[j.lane.ticket] != j:
-		return &push.Error{Op: "find job", Kind: push.Lost, Message: "it was given up"}
 	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
 		return &push.Error{Op: "post rows", Kind: push.Unavailable, Message: "the pipeline was started anew after the first of them"}
 	case j.flight:

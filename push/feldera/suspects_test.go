@@ -3,6 +3,7 @@ package feldera_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
@@ -237,6 +238,39 @@ func TestBegun(t *testing.T) {
 		}
 		if _, err := r.sink.Execute(t.Context(), u); err != nil {
 			t.Errorf("it does not go on: %v", err)
+		}
+	})
+}
+
+// TestGivenUpSuspect: a batch that was given up, while nobody had noticed yet that the pipeline
+// had died over it, makes its table none of the suspects: nothing of it would ever pass.
+func TestGivenUpSuspect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+		slow := false
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			wait := slow
+			slow = false
+			if r.emu.ServeHTTP(w, req); wait {
+				time.Sleep(30 * time.Second)
+			}
+		}), nil)
+		r.emu.Inject("ingress", pipeline.After503, 1, 1) // after the barrier
+		ticket, err := r.post(t, "t", 0, one)
+		if push.KindOf(err) != push.Unavailable {
+			t.Fatalf("of what was posted it is told %v", err)
+		}
+		r.emu.Crash("shop")
+		r.emu.Start("shop")
+		slow = true // as it looks at the pipeline
+		time.AfterFunc(time.Second, func() { r.sink.Forget(ticket.ID) })
+		if _, err := r.sink.Execute(t.Context(), ticket); push.KindOf(err) != push.Lost {
+			t.Errorf("it ends with %v", err)
+		}
+		for _, table := range []string{"u", "t"} {
+			if _, err := r.post(t, table, 0, one); err != nil {
+				t.Errorf("%s: %v", table, err)
+			}
 		}
 	})
 }
