@@ -125,6 +125,9 @@ func failure(op string, resp *http.Response, text []byte) error {
 	case s >= 500, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusGone, s == http.StatusTooManyRequests, s < 400,
 		s == http.StatusNotFound && r.Code == "":
 		e.Kind = push.Unavailable
+		if s == http.StatusNotFound {
+			e.Hint = "SLUICE_FELDERA_URL"
+		}
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
 			e.RetryAfter = time.Duration(min(n, 3600)) * time.Second
 		}

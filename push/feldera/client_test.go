@@ -162,6 +162,21 @@ func TestWordsOfAnswers(t *testing.T) {
 	}
 }
 
+// TestAnotherServer: one that has none of the API's paths may be the wrong one, and is asked again
+// under the name of the setting that leads to it; a pipeline that is not there has its own.
+func TestAnotherServer(t *testing.T) {
+	for body, want := range map[string]string{"<html>Not Found</html>": "(SLUICE_FELDERA_URL)", `{"message":"","error_code":"UnknownPipelineName","details":{}}`: "(SLUICE_FELDERA_PIPELINE;"} {
+		r := newRig(t, pipeline.Options{}, nil)
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			io.WriteString(w, body)
+		}), nil)
+		if _, err := r.sink.State(t.Context()); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), want) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
 // TestNotReached: a manager that has not reached the pipeline has left nothing there, and the
 // request is repeated without a wait for what it could be.
 func TestNotReached(t *testing.T) {
