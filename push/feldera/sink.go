@@ -225,7 +225,12 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	if codeOf(err) == "PipelineRestarted" {
 		err = s.restarted(ctx, j, err)
 	}
-	if kind := push.KindOf(err); j.adopted && (st.State == push.Done || kind == push.Lost || kind == push.Restarted) {
+	kind := push.KindOf(err)
+	gone := kind == push.Lost || kind == push.Restarted
+	if gone { // and whoever sent it may not come back to give it up
+		s.release(j)
+	}
+	if j.adopted && (st.State == push.Done || gone) {
 		s.Forget(t.ID) // nobody else does
 	}
 	return st, err

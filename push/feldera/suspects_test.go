@@ -3,6 +3,7 @@ package feldera_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -271,6 +272,44 @@ func TestGivenUpSuspect(t *testing.T) {
 			if _, err := r.post(t, table, 0, one); err != nil {
 				t.Errorf("%s: %v", table, err)
 			}
+		}
+	})
+}
+
+// TestLostIsOver: a suspect does not wait for a batch of which the pipeline has said that its
+// token is void, though whoever sent it comes back neither to repeat it nor to give it up.
+func TestLostIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if strings.HasSuffix(req.URL.Path, "/completion_status") && req.URL.Query().Get("token") == "void" {
+				w.WriteHeader(http.StatusBadRequest)
+				io.WriteString(w, `{"message":"","error_code":"UnknownEndpointInCompletionToken","details":{}}`)
+				return
+			}
+			if strings.HasSuffix(req.URL.Path, "/ingress/u") && req.ContentLength > 0 {
+				io.WriteString(w, `{"token":"void"}`)
+				return
+			}
+			r.emu.ServeHTTP(w, req)
+		}), nil)
+		if _, err := r.post(t, "t", 0, one); err != nil {
+			t.Fatal(err)
+		}
+		r.emu.Crash("shop")
+		r.emu.Start("shop")
+		u, err := r.post(t, "u", 0, one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.post(t, "t", 0, one); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "table u still is") {
+			t.Errorf("beside what is under way: %v", err)
+		}
+		if _, err := r.sink.Status(t.Context(), u); push.KindOf(err) != push.Lost {
+			t.Errorf("of what is under way it is told %v", err)
+		}
+		if _, err := r.post(t, "t", 0, one); err != nil {
+			t.Errorf("after it: %v", err)
 		}
 	})
 }
