@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 	"weak"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -24,6 +25,10 @@ type lane struct {
 	most    int      // rows of a request, since one has taken too long; 0: as the files are
 	quick   int      // requests in a row that were taken since
 	suspect *suspect // under the sink's lock; nil: it is none
+
+	// foreign says that another process may have posted to it since. It is told of any table of
+	// the source that is this one, beside what this one's jobs do.
+	foreign atomic.Bool
 
 	// asked is the job whose Settle was heeded last: once, for each time gives up the barrier.
 	// Weak, for a job has the rows of its batch.
@@ -55,6 +60,9 @@ func (s *Sink) lane(p *pipeline, r *relation, table string) (*lane, error) {
 // token, which covers all that its queue has of the table. Where there are several, they are
 // seen to be empty.
 func (s *Sink) settle(ctx context.Context, p *pipeline, l *lane) (err error) {
+	if l.foreign.Swap(false) {
+		l.unsettle()
+	}
 	if l.settled == p.state {
 		return nil
 	}

@@ -283,3 +283,35 @@ func TestOvertaking(t *testing.T) {
 		}
 	})
 }
+
+// TestTakenBackMeanwhile: that another process has posted to the pipeline's table, as is told of
+// a table of the source that is the same one there, counts also where the lane is being settled
+// just then.
+func TestTakenBackMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, pipeline.Options{}, nil)
+		barriers := 0
+		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			if strings.Contains(req.URL.Path, "/ingress/") {
+				barriers++
+			}
+			r.emu.ServeHTTP(w, req)
+			if strings.HasSuffix(req.URL.Path, "/completion_status") {
+				time.Sleep(10 * time.Second)
+			}
+		}), nil)
+		time.AfterFunc(5*time.Second, func() {
+			if _, err := r.sink.Status(t.Context(), push.Ticket{ID: "another", Table: "T"}); push.KindOf(err) != push.Lost {
+				t.Errorf("of another's job it is told %v", err)
+			}
+		})
+		for range 3 {
+			if _, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: one}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if barriers != 2 {
+			t.Errorf("it was settled %d times", barriers)
+		}
+	})
+}

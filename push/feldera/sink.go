@@ -127,10 +127,9 @@ func (s *Sink) job(t push.Ticket) (*job, error) {
 	if j := s.jobs[t.ID]; j != nil {
 		return j, nil
 	}
-	// Another process has posted to the table since, perhaps.
 	if p := s.pipe.Load(); p != nil {
 		if r := p.table(t.Table); r != nil && s.lanes[r.canonical()] != nil {
-			s.lanes[r.canonical()].unsettle()
+			s.lanes[r.canonical()].foreign.Store(true)
 		}
 	}
 	if t.Token == "" {
