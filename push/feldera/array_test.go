@@ -74,7 +74,7 @@ func (r *rig) behind(t *testing.T, status func(request int, bytes int64) int, ch
 	}), change)
 }
 
-// TestLargeRequests: what a proxy takes for too large is sent in halves at once, as nothing of
+// TestLargeRequests: what a proxy takes for too large is sent in parts at once, as nothing of
 // it is there, of rows that are only ever added as well; a row that is so alone is refused.
 func TestLargeRequests(t *testing.T) {
 	limit := func(_ int, bytes int64) int { return map[bool]int{bytes > 100: http.StatusRequestEntityTooLarge}[true] }
@@ -91,7 +91,7 @@ func TestLargeRequests(t *testing.T) {
 			if err := r.pusher().Run(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
-			if n := len(r.emu.Rows("shop", "t")); n != 5 || r.emu.Counts().Posts != 3 { // a barrier, and two of the halves
+			if n := len(r.emu.Rows("shop", "t")); n != 5 || r.emu.Counts().Posts != 4 { // a barrier, the largest row, and the others in halves
 				t.Errorf("append %v: %d rows in %d requests", appends, n, r.emu.Counts().Posts)
 			}
 		})
@@ -109,6 +109,56 @@ func TestLargeRequests(t *testing.T) {
 			t.Errorf("it says %v", err)
 		}
 	})
+}
+
+// TestTooLargeAlone: a row that is too large alone is found before any other is there, in
+// whichever file and place it is, and says nothing of how long the requests that follow may be.
+func TestTooLargeAlone(t *testing.T) {
+	limit := func(_ int, bytes int64) int {
+		return map[bool]int{bytes > 2000: http.StatusRequestEntityTooLarge}[true]
+	}
+	files := func(large, wide int) (out []schema.Chunk) { // of three rows each, the first file's of so many bytes
+		for file := range 3 {
+			var events []string
+			for i := 3 * file; i < 3*file+3; i++ {
+				events = append(events, fmt.Sprintf(`{"insert":{"id":%d,"v":"%s"}}`, i, strings.Repeat("b", max(map[bool]int{i == large: 2000}[true], map[bool]int{i < 3: wide}[true]))))
+			}
+			c := chunkOf(3, "["+strings.Join(events, ",")+"]")
+			for i := range c.Records {
+				c.Records[i].Offset = int64(3*file + i)
+			}
+			out = append(out, c)
+		}
+		return out
+	}
+	for _, appends := range []bool{false, true} {
+		for i := range 18 {
+			large, wide := i/2, i%2*900 // so that the first file is larger than any row
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, pipeline.Options{}, nil)
+				if appends {
+					r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+					r.emu.Start("shop")
+				}
+				r.behind(t, limit, func(o *feldera.Options) { o.Append = func(string) bool { return appends } })
+				d := push.NewDelivery(pushtest.ConformTable("t"), files(large, wide))
+				d.Once = appends
+				err := r.pusher().Run(t.Context(), d)
+				var refused *push.Refused
+				if !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Record.Offset != int64(large) {
+					t.Errorf("append %v, row %d, %d: it ends with %v %+v", appends, large, wide, err, refused)
+				}
+				if n := len(r.emu.Rows("shop", "t")); appends && n > 0 {
+					t.Errorf("row %d, %d: %d rows are there", large, wide, n)
+				}
+				posts := r.emu.Counts().Posts
+				d = push.NewDelivery(pushtest.ConformTable("t"), files(-1, 0))
+				if err := r.pusher().Run(t.Context(), d); err != nil || r.emu.Counts().Posts-posts != 4 { // and a barrier
+					t.Errorf("append %v, row %d, %d: three files that follow are sent in %d requests: %v", appends, large, wide, r.emu.Counts().Posts-posts, err)
+				}
+			})
+		}
+	}
 }
 
 // TestOwnDeadline: that we had no more time for a request says nothing of its length.

@@ -63,6 +63,7 @@ type job struct {
 type body struct {
 	data    []byte          // an array, or nothing
 	records []schema.Record // where the rows of it came from, nil if that is not known
+	fits    bool            // no row of it is too large alone
 }
 
 // New returns the sink for opt. transport is nil but in tests.
@@ -105,11 +106,14 @@ func (s *Sink) Prepare(ctx context.Context, j *push.Job) (push.Ticket, error) {
 	}
 	made := &job{lane: l, program: p.program, point: none, append: s.opt.Append != nil && s.opt.Append(j.Table.Name), source: j.Source}
 	for _, c := range j.Chunks {
-		made.bodies = append(made.bodies, body{c.Data, c.Records}.cut(l.most)...)
+		made.bodies = append(made.bodies, body{data: c.Data, records: c.Records}.cut(l.most)...)
 		made.rows += c.Rows
 	}
 	if len(made.bodies) == 0 {
 		made.bodies = []body{{}} // for its token
+	}
+	if made.append && len(made.bodies) > 1 {
+		made.lead(len(made.bodies[0].data))
 	}
 	t := push.Ticket{ID: uuid.NewString(), Table: j.Table.Name, DeletesOnly: deletes}
 	s.mu.Lock()
@@ -191,9 +195,9 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 				j.begun, j.torn = true, true
 				j.lane.unsettle()
 				if slow(err) && ctx.Err() == nil { // and not because our own time was up
-					j.halve()
+					j.shorten()
 				}
-			case (large(err) || quotes(err) && !j.append) && j.halve():
+			case large(err) && j.fit(), quotes(err) && !j.append && j.shorten():
 				continue
 			case !j.begun:
 				s.release(j)
