@@ -94,7 +94,7 @@ func TestRefusedAreMany(t *testing.T) {
 }
 
 // TestRefusedAreWide: rows whose answer is longer than what is read of one are found in
-// smaller requests, at last in one of a single row.
+// smaller requests, at last in one of a single row. Those that follow are no smaller.
 func TestRefusedAreWide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, pipeline.Options{}, nil)
@@ -104,6 +104,10 @@ func TestRefusedAreWide(t *testing.T) {
 		var refused *push.Refused
 		if !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Record.Offset != 10 || strings.Contains(err.Error(), "44") {
 			t.Errorf("it ends with %.2000v", err)
+		}
+		posts := r.emu.Counts().Posts
+		if err := r.deliver(t, map[int64]string{1: "a", 2: "b"}); err != nil || r.emu.Counts().Posts-posts != 2 { // and a barrier
+			t.Errorf("two rows that follow are sent in %d requests: %v", r.emu.Counts().Posts-posts, err)
 		}
 	})
 }

@@ -197,7 +197,7 @@ func (s *Sink) execute(ctx context.Context, t push.Ticket, j *job) error {
 				if slow(err) && ctx.Err() == nil { // and not because our own time was up
 					j.shorten()
 				}
-			case large(err) && j.fit(), quotes(err) && !j.append && j.shorten():
+			case large(err) && j.fit(), quotes(err) && !j.append && j.halve() > 0:
 				continue
 			case !j.begun:
 				s.release(j)
