@@ -21,6 +21,7 @@ type bind struct {
 	work        *work
 	job, token  string
 	part, parts int
+	of          int // see intent.Entry.Of
 	since       time.Time
 	settled     bool       // no job that nobody knows can land after it
 	admitted    bool       // it is in what is committed from now on
@@ -28,17 +29,27 @@ type bind struct {
 }
 
 // entry is the bind's share of a partition's metadata, on top of what is there.
-func (c *Connector) entry(b *bind, old intent.Entry, end int64) intent.Entry {
-	of := 0
+func (b *bind) entry(old intent.Entry, end int64) intent.Entry {
+	return intent.Entry{Mark: old.Mark, Job: b.job, Token: b.token, Part: b.part, Parts: b.parts, Of: b.of, End: end, Bytes: b.work.size}
+}
+
+// count finds out beside how many offsets a bind's job is noted: of those that take metadata.
+func (c *Connector) count(b *bind) {
+	n := 0
 	for p := range b.work.ends {
 		if part := c.parts[p]; part != nil && !part.plain {
-			of++
+			n++
 		}
 	}
-	if of == 1 {
-		of = 0
+	b.of = several(n)
+}
+
+// several is an entry's Of where so many partitions have the job.
+func several(n int) int {
+	if n == 1 {
+		return 0
 	}
-	return intent.Entry{Mark: old.Mark, Job: b.job, Token: b.token, Part: b.part, Parts: b.parts, Of: of, End: end, Bytes: b.work.size}
+	return n
 }
 
 // binder returns what a delivery calls before it executes a job.
@@ -61,6 +72,7 @@ func (c *Connector) onBind(b *bind) {
 	case b.work.given:
 		b.reply <- errGiven
 	default:
+		c.count(b)
 		c.binds = append(c.binds, b)
 		c.commits.urgent = true
 	}
@@ -148,7 +160,7 @@ func (c *Connector) fits(b *bind) bool {
 		}
 		at, _ := c.ledger.Committable(p)
 		m := c.metadata(part)
-		m.Tables[b.work.lane.table] = c.entry(b, m.Tables[b.work.lane.table], end)
+		m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
 		if len(m.At(at).String()) <= limit {
 			continue
 		}
@@ -174,13 +186,14 @@ func (c *Connector) plain(p *partition, why string) {
 	for table, e := range p.entries { // the job of which is named here no more
 		for _, other := range c.parts {
 			if o := other.entries[table]; other != p && o.Job == e.Job && o.Of > 0 {
-				if o.Of--; o.Of == 1 {
-					o.Of = 0
-				}
+				o.Of = several(o.Of - 1)
 				other.entries[table] = o
 				c.commits.urgent = true
 			}
 		}
+	}
+	for _, b := range c.binds {
+		c.count(b)
 	}
 	c.metrics.plain(p.Topic)
 	c.log.Warn("offsets are committed without Sluice's metadata: after a crash, a batch of this partition may be sent a second time and show older values for a while",
@@ -192,7 +205,7 @@ func (c *Connector) metadata(p *partition) intent.Metadata {
 	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Target: c.targetState, Tables: maps.Clone(p.entries)}
 	for _, b := range c.binds {
 		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
-			m.Tables[b.work.lane.table] = c.entry(b, m.Tables[b.work.lane.table], end)
+			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
 		}
 	}
 	return m
@@ -215,7 +228,7 @@ func (c *Connector) bound() {
 			if b.settled {
 				part.settled[b.work.lane.table] = true
 			}
-			part.entries[b.work.lane.table] = c.entry(b, part.entries[b.work.lane.table], end)
+			part.entries[b.work.lane.table] = b.entry(part.entries[b.work.lane.table], end)
 		}
 		b.work.bound, b.work.token = true, b.token != ""
 		b.reply <- nil
@@ -245,13 +258,10 @@ func (c *Connector) acknowledged(b *bind) bool {
 	if !b.admitted || b.work.abandoned {
 		return false
 	}
-	for p, end := range b.work.ends {
-		part := c.parts[p]
-		if part == nil {
+	for p := range b.work.ends {
+		if part := c.parts[p]; part == nil {
 			return false
-		}
-		e := c.commits.acked[p].meta.Tables[b.work.lane.table]
-		if want := c.entry(b, e, end); !part.plain && (e.Job != want.Job || e.Token != want.Token || e.Part != want.Part || e.Of != want.Of) {
+		} else if e := c.commits.acked[p].meta.Tables[b.work.lane.table]; !part.plain && (e.Job != b.job || e.Token != b.token || e.Part != b.part || e.Of != b.of) {
 			return false
 		}
 	}

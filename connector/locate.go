@@ -29,15 +29,13 @@ type located struct {
 // locateAll locates partitions, apart those of topics on hold, which may be deleted: the others
 // that feed their tables do not wait for them.
 func (c *Connector) locateAll(parts []*partition) {
-	held := func(p *partition) bool { return p.stopped }
-	var apart []*partition
+	byHold := map[bool][]*partition{}
 	for _, p := range parts {
-		if held(p) {
-			apart = append(apart, p)
-		}
+		byHold[p.stopped] = append(byHold[p.stopped], p)
 	}
-	c.locate(apart, nil)
-	c.locate(slices.DeleteFunc(parts, held), nil)
+	for _, some := range byHold {
+		c.locate(some, nil)
+	}
 }
 
 // locate finds out where partitions stand before they are read.

@@ -230,7 +230,7 @@ func TestMutation(t *testing.T) {
 			"		c.forgetJob(w)\n", "",
 			"TestHeldJobIsForgotten", "forgotten: []"},
 		{"execute a job that is said to be noted beside more", "intents.go",
-			" || e.Of != want.Of", "",
+			" || e.Of != b.of", "",
 			"TestNotedBesideFewer", "said to be noted beside three"},
 		{"start a job while partitions are given up", "lanes.go",
 			"c.revoking != nil || c.now.Before(c.blocked.until)", "c.now.Before(c.blocked.until)",
