@@ -178,8 +178,7 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 		token, err := p.Sink.Execute(context.WithValue(within, repeat{}, d.executions), d.ticket)
 		d.executions++
 		End(span, err)
-		switch {
-		case err == nil:
+		if err == nil {
 			d.executed = time.Now()
 			if d.ticket.Token = token; token != "" && d.Bind != nil {
 				d.to(Noting)
@@ -187,19 +186,20 @@ func (p *Pusher) step(ctx context.Context, d *Delivery) (err error) {
 			}
 			d.to(Polling)
 			return nil
-		case KindOf(err) == Conflict:
+		}
+		// But for a conflict, and a target that takes no more, it may have been submitted all
+		// the same: by this call, whoever answered in the target's stead, or by an earlier one
+		// whose answer was lost, so that this one was refused as a repeat.
+		switch KindOf(err) {
+		case Conflict:
 			d.granted = p.FreeConflicts
-		case KindOf(err) == Unavailable, KindOf(err) == Unauthorized, KindOf(err) == Rejected, gone(err):
-			// It may have been submitted all the same: by this call, whoever answered in the
-			// target's stead, or by an earlier one whose answer was lost, so that this one
-			// was refused as a repeat.
+		case Rejected, Restarted:
 			d.step = Settling
-			switch KindOf(err) {
-			case Rejected, Restarted:
-				return p.settle(ctx, d, err)
-			case Unauthorized:
-				return err
-			}
+			return p.settle(ctx, d, err)
+		case Unauthorized:
+			d.step = Settling
+		case Unavailable, Lost:
+			d.step = Settling
 			// A 404 is as good as no answer: Status tells whether the job is gone.
 			err = as(Unavailable, err)
 		}
