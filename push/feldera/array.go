@@ -71,6 +71,9 @@ func (j *job) fit() bool {
 func (j *job) lead(most int) {
 	first := 0
 	for i, b := range j.bodies {
+		if len(b.data) <= most { // so is each row of it
+			continue
+		}
 		if _, bytes := largest(split(b.data)); bytes > most {
 			first, most = i, bytes
 		}
