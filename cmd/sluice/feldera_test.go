@@ -117,6 +117,18 @@ func TestFelderaWiring(t *testing.T) {
 	}
 }
 
+// ready is what is wired, for a pipeline that is accepted as it is.
+func ready(t *testing.T, env map[string]string) connector.Options {
+	t.Helper()
+	o := wired(t, env)
+	state, err := o.Memory.State(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Memory.Accept(state)
+	return o
+}
+
 // TestFelderaAppends: rows that are only ever added are not sent a second time, a history's
 // no more than those of append; a table of others has a key.
 func TestFelderaAppends(t *testing.T) {
@@ -127,16 +139,8 @@ func TestFelderaAppends(t *testing.T) {
 			t.Fatal(err)
 		}
 		emu.Start("shop")
-		env["SLUICE_TABLES_FILE"] = filepath.Join(t.TempDir(), "tables.yaml")
-		if err := os.WriteFile(env["SLUICE_TABLES_FILE"], []byte("tables: {added: {append: true}, history: {mode: history}}"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		o := wired(t, env)
-		state, err := o.Memory.State(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Memory.Accept(state)
+		env["SLUICE_TABLES_FILE"] = tablesAt(t, "tables: {added: {append: true}, history: {mode: history}}")
+		o := ready(t, env)
 		o.Pusher.MinBackoff, o.Pusher.Attempts = time.Millisecond, 1
 		emu.Inject("ingress", pipeline.LostAfter, 1, 1) // after the barrier
 		d := push.NewDelivery(&schema.Table{Name: table, Columns: []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}}}}, []schema.Chunk{{Rows: 1, Data: []byte(`[{"insert":{"id":1}}]`)}})
@@ -160,16 +164,8 @@ func TestFelderaHistory(t *testing.T) {
 			t.Fatal(err)
 		}
 		emu.Start("shop")
-		env["SLUICE_TABLES_FILE"] = filepath.Join(t.TempDir(), "tables.yaml")
-		if err := os.WriteFile(env["SLUICE_TABLES_FILE"], []byte("tables: {t: {mode: history, metadataColumns: {kafka_position: at}}}"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		o := wired(t, env)
-		state, err := o.Memory.State(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.Memory.Accept(state)
+		env["SLUICE_TABLES_FILE"] = tablesAt(t, "tables: {t: {mode: history, metadataColumns: {kafka_position: at}}}")
+		o := ready(t, env)
 		o.Pusher.Attempts = 1
 		d := push.NewDelivery(&schema.Table{Name: "t", Columns: []schema.Column{{Name: "id", Type: schema.Type{Kind: schema.Integer}}, {Name: "at", Type: schema.Type{Kind: schema.String}}}},
 			[]schema.Chunk{{Rows: 2, Data: []byte(`[{"insert":{"id":1,"at":"t-0@1"}},{"insert":{"id":1,"at":"t-0@2"}}]`)}})
@@ -185,10 +181,7 @@ func TestFelderaHistory(t *testing.T) {
 // TestFelderaSettings: what that target cannot do is said at the start, and the other
 // target's settings are not asked for.
 func TestFelderaSettings(t *testing.T) {
-	tables := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(tables, []byte("tables: {a: {truncate: replace}, b: {unavailable: unchanged}, c: {append: true}}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	tables := tablesAt(t, "tables: {a: {truncate: replace}, b: {unavailable: unchanged}, c: {append: true}}")
 	base := map[string]string{"SLUICE_KAFKA_BROKERS": "b:9092", "SLUICE_KAFKA_TOPICS": "t", "SLUICE_SINK": "feldera", "SLUICE_FELDERA_URL": "http://f:8080", "SLUICE_FELDERA_PIPELINE": "p"}
 	load := func(name, value string) string {
 		_, err := config.Load(t.Context(), func(n string) (string, bool) {
@@ -206,10 +199,7 @@ func TestFelderaSettings(t *testing.T) {
 	if text := load("", ""); text != "" {
 		t.Error(text)
 	}
-	folded := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(folded, []byte("tables: {a: {keys: [id]}, A: {keys: [id]}}"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	folded := tablesAt(t, "tables: {a: {keys: [id]}, A: {keys: [id]}}")
 	if text := load("SLUICE_TABLES_FILE", folded); text != "" {
 		t.Errorf("tables that the pipeline may tell apart: %s", text)
 	}

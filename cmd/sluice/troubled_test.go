@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -38,10 +36,7 @@ func troubled(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	tables := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(tables, []byte("tables:\n  public_sorted:\n    order: position\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	tables := tablesAt(t, "tables:\n  public_sorted:\n    order: position\n")
 	cfg := settings(t, map[string]string{
 		"SLUICE_KAFKA_BROKERS": cluster.ListenAddrs()[0], "SLUICE_KAFKA_TOPICS": `^(shop\.public\..*|nameless)$`, "SLUICE_TABLES_FILE": tables,
 		"SLUICE_CELONIS_URL": api.URL, "SLUICE_CELONIS_POLL_INTERVAL": "20ms", "SLUICE_CELONIS_JOB_ATTEMPTS": "10",

@@ -80,10 +80,7 @@ tables:
 
 // TestWiring: every setting reaches the place where it works.
 func TestWiring(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(path, []byte(tablesFile), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := tablesAt(t, tablesFile)
 	o := wired(t, map[string]string{"SLUICE_TABLES_FILE": path, "SLUICE_CELONIS_NAME_REPLACE": ".=_"})
 	if o.Decoder.Keys("public_t")[1] != "b" || o.Decoder.TopicTable("odd") != "public_t" || !o.Decoder.Exclude("public_t") || o.Decoder.Exclude("x") || o.Decoder.Mode("public_log") != debezium.ModeAppend || o.Decoder.Mode("past") != debezium.ModeHistory || o.Decoder.Mode("soft") != debezium.ModeSoftDelete || !o.Decoder.WholeBefore("soft") || o.Decoder.WholeBefore("past") || o.Decoder.Truncate("public_t") != debezium.TruncateReplace || o.Decoder.Truncate("x") != debezium.TruncateHold || o.Decoder.Mode("public_t") != debezium.ModeUpsert ||
 		o.Decoder.Column("public_t", "a") != "z" || o.Decoder.Column("x", "a.b") != "a_b" || o.Decoder.Types("public_t", "p") != schema.Float || o.Decoder.Wire("public_t", "w") == nil || o.Decoder.Wire("public_t", "p") != nil || !slices.Equal(o.Decoder.Columns("public_t"), []string{"p", "w"}) || len(o.Decoder.Columns("x")) > 0 || o.Decoder.Rule("public_t", "m").Action != debezium.Mask ||
@@ -219,10 +216,7 @@ func TestWiring(t *testing.T) {
 
 // TestTargetWiring: what the target is to be told is told, by what it hears.
 func TestTargetWiring(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tables.yaml")
-	if err := os.WriteFile(path, []byte(tablesFile), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := tablesAt(t, tablesFile)
 	var heard strings.Builder
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
