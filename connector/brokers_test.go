@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"bytes"
 	"errors"
 	"log/slog"
 	"sync/atomic"
@@ -68,20 +67,33 @@ func TestMembership(t *testing.T) {
 	w.eventually("both are again", func() bool { return all(Running, "ok", 2, 1, 1) })
 }
 
-// TestAccessLost: a topic may not be read any more while records of another come. The
-// brokers are not "ok" until it may.
-func TestAccessLost(t *testing.T) {
-	t.Parallel()
+// sluiceUser is who may read some topics of a guarded cluster.
+var sluiceUser = plain.Auth{User: "sluice", Pass: "sluice"}.AsMechanism()
+
+// guarded are brokers with two topics, of which sluiceUser may read these, and root all.
+func guarded(t *testing.T, may ...string) *kfake.Cluster {
+	t.Helper()
 	allow := func(kind kmsg.ACLResourceType, name string) kfake.ACL {
 		return kfake.ACL{Resource: kind, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead, Allow: true}
 	}
+	acls := []kfake.ACL{allow(kmsg.ACLResourceTypeGroup, "sluice")}
+	for _, topic := range may {
+		acls = append(acls, allow(kmsg.ACLResourceTypeTopic, topic))
+	}
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "shop.public.a", "shop.public.b"), kfake.EnableSASL(), kfake.EnableACLs(),
-		kfake.Superuser("PLAIN", "root", "root"), kfake.User("PLAIN", "sluice", "sluice", allow(kmsg.ACLResourceTypeTopic, "shop.public.a"),
-			allow(kmsg.ACLResourceTypeTopic, "shop.public.b"), allow(kmsg.ACLResourceTypeGroup, "sluice")))
+		kfake.Superuser("PLAIN", "root", "root"), kfake.User("PLAIN", "sluice", "sluice", acls...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cluster.Close)
+	return cluster
+}
+
+// TestAccessLost: a topic may not be read any more while records of another come. The
+// brokers are not "ok" until it may.
+func TestAccessLost(t *testing.T) {
+	t.Parallel()
+	cluster := guarded(t, "shop.public.a", "shop.public.b")
 	root, err := kgo.NewClient(kgo.SeedBrokers(cluster.ListenAddrs()...), kgo.SASL(plain.Auth{User: "root", Pass: "root"}.AsMechanism()))
 	if err != nil {
 		t.Fatal(err)
@@ -90,14 +102,9 @@ func TestAccessLost(t *testing.T) {
 	w := newWorld(t, emulator.Options{})
 	opt := testOptions(t, cluster.ListenAddrs(), w.transport)
 	opt.Kafka.Topics = []string{"shop.public.a", "shop.public.b"}
-	opt.Kafka.SASL = plain.Auth{User: "sluice", Pass: "sluice"}.AsMechanism()
-	var lines atomic.Int64
-	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
-		if bytes.Contains(line, []byte("fetch failed")) {
-			lines.Add(1)
-		}
-		return len(line), nil
-	}), nil))
+	opt.Kafka.SASL = sluiceUser
+	var told atomic.Int64
+	opt.Logger = slog.New(lines("fetch failed", func(string) { told.Add(1) }))
 	c, _ := w.run(opt)
 	insert := func(topic string, id int64) int64 {
 		key, value := change(topic, "c", id, "x")
@@ -132,7 +139,7 @@ func TestAccessLost(t *testing.T) {
 			t.Fatal("records of another topic make it forget")
 		}
 	}
-	if n := lines.Load(); n > 1+int64(time.Since(began)/time.Minute) {
+	if n := told.Load(); n > 1+int64(time.Since(began)/time.Minute) {
 		t.Errorf("%d lines in the log after %v", n, time.Since(began))
 	}
 	if _, err := adm.CreateACLs(t.Context(), b); err != nil {

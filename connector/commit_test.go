@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -91,19 +90,14 @@ func TestCommitRefusedForLong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	var why atomic.Pointer[kerr.Error]
-	var tries, lines atomic.Int64
+	var tries, told atomic.Int64
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		tries.Add(1)
 		return commitAnswer(q.(*kmsg.OffsetCommitRequest), func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return why.Load() }), nil, true
 	})
 	opt := w.options("shop.public.a")
-	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
-		if bytes.Contains(line, []byte("a commit was refused")) {
-			lines.Add(1)
-		}
-		return len(line), nil
-	}), nil))
+	opt.Logger = slog.New(lines("a commit was refused", func(string) { told.Add(1) }))
 	w.insert("shop.public.a", 0, 10)
 	why.Store(kerr.TopicAuthorizationFailed)
 	began := time.Now()
@@ -112,7 +106,7 @@ func TestCommitRefusedForLong(t *testing.T) {
 		why.Store(err)
 		before := tries.Load()
 		w.eventually("some tries", func() bool { return tries.Load() >= before+5 })
-		if n, most := lines.Load(), int64(causes+1)*(1+int64(time.Since(began)/time.Minute)); n <= int64(causes) || n > most {
+		if n, most := told.Load(), int64(causes+1)*(1+int64(time.Since(began)/time.Minute)); n <= int64(causes) || n > most {
 			t.Errorf("%d lines of %d tries for %d causes", n, tries.Load(), causes+1)
 		}
 	}

@@ -46,14 +46,14 @@ func TestDoubtIsSentAgain(t *testing.T) {
 	}
 }
 
+// lateAnswers are what a commit can be told when what it was of is no more.
+var lateAnswers = map[string]error{"in doubt": &kafka.InDoubtError{Err: kerr.RequestTimedOut}, "acknowledged": nil}
+
 // TestAnswerOfAnEarlierAssignment: a commit is under way when its partition is lost, and
 // answered when the partition is back, further on than the commit. What it was told is of
 // the assignment before: nothing goes back to it (I2).
 func TestAnswerOfAnEarlierAssignment(t *testing.T) {
-	for name, answer := range map[string]error{
-		"in doubt":     &kafka.InDoubtError{Err: kerr.RequestTimedOut},
-		"acknowledged": nil,
-	} {
+	for name, answer := range lateAnswers {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{}, "shop.public.a")
 			c := w.idle(w.options("shop.public.a"))
@@ -86,10 +86,7 @@ func TestAnswerOfAnEarlierAssignment(t *testing.T) {
 // TestOffsetOfADeletedTopic: a commit is under way when its topic is deleted and made anew.
 // Whatever it is answered, beside the new one's offset nothing stands yet.
 func TestOffsetOfADeletedTopic(t *testing.T) {
-	for name, answer := range map[string]error{
-		"in doubt":     &kafka.InDoubtError{Err: kerr.RequestTimedOut},
-		"acknowledged": nil,
-	} {
+	for name, answer := range lateAnswers {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{}, "shop.public.a")
 			c := w.idle(w.options("shop.public.a"))

@@ -362,6 +362,16 @@ func counted(t *testing.T, reader *sdkmetric.ManualReader, name string) (n int64
 	return n
 }
 
+// lines returns a log that tells f of each line that says what.
+func lines(what string, f func(line string)) slog.Handler {
+	return slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
+		if strings.Contains(string(line), what) {
+			f(string(line))
+		}
+		return len(line), nil
+	}), nil)
+}
+
 // idle is a connector that does nothing but what the test, in place of its loop, has it do.
 func (w *world) idle(opt Options) *Connector { return w.idleBut(opt, func(any) {}) }
 

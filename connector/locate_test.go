@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,9 +11,7 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
-	"github.com/twmb/franz-go/pkg/sasl/plain"
 
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
@@ -52,16 +49,13 @@ func TestPartitionWithoutLeader(t *testing.T) {
 		return resp, nil, without && !led.Load()
 	})
 	opt := w.options("shop.public.a", "shop.public.b")
-	var lines atomic.Int64
-	opt.Logger = slog.New(slog.NewTextHandler(writerFunc(func(line []byte) (int, error) {
-		if bytes.Contains(line, []byte("where partitions stand")) {
-			lines.Add(1)
-			if !bytes.Contains(line, []byte("shop.public.b/0: LEADER_NOT_AVAILABLE")) {
-				t.Errorf("it does not say which and why: %s", line)
-			}
+	var told atomic.Int64
+	opt.Logger = slog.New(lines("where partitions stand", func(line string) {
+		told.Add(1)
+		if !strings.Contains(line, "shop.public.b/0: LEADER_NOT_AVAILABLE") {
+			t.Errorf("it does not say which and why: %s", line)
 		}
-		return len(line), nil
-	}), nil))
+	}))
 	c, _ := w.run(opt)
 	rows := func(table string) int {
 		if s := w.emu.Snapshot(table); s != nil {
@@ -70,7 +64,7 @@ func TestPartitionWithoutLeader(t *testing.T) {
 		return 0
 	}
 	w.eventually("the other table's rows", func() bool { return rows("public_a") == 10 })
-	w.eventually("it says so", func() bool { return c.Status().Kafka != "ok" && lines.Load() == 1 })
+	w.eventually("it says so", func() bool { return c.Status().Kafka != "ok" && told.Load() == 1 })
 	w.insert("shop.public.a", 10, 10)
 	w.eventually("it goes on", func() bool { return rows("public_a") == 20 })
 	if n := rows("public_b"); n != 0 {
@@ -122,19 +116,11 @@ func TestHeldTopicIsLocatedApart(t *testing.T) {
 
 // TestTopicThatMayNotBeDescribed: where an ACL lacks, that is the trouble of its own table.
 func TestTopicThatMayNotBeDescribed(t *testing.T) {
-	allow := func(kind kmsg.ACLResourceType, name string) kfake.ACL {
-		return kfake.ACL{Resource: kind, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationRead, Allow: true}
-	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "shop.public.a", "shop.public.b"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "root", "root"),
-		kfake.User("PLAIN", "sluice", "sluice", allow(kmsg.ACLResourceTypeTopic, "shop.public.a"), allow(kmsg.ACLResourceTypeGroup, "sluice")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cluster.Close)
+	cluster := guarded(t, "shop.public.a")
 	w := newWorld(t, emulator.Options{})
 	opt := testOptions(t, cluster.ListenAddrs(), w.transport)
 	opt.Logger = slog.New(slog.DiscardHandler)
-	opt.Kafka.Topics, opt.Kafka.SASL = []string{"shop.public.a"}, plain.Auth{User: "sluice", Pass: "sluice"}.AsMechanism()
+	opt.Kafka.Topics, opt.Kafka.SASL = []string{"shop.public.a"}, sluiceUser
 	may, not := kafka.Partition{Topic: "shop.public.a"}, kafka.Partition{Topic: "shop.public.b"}
 	at := w.where(opt, nil, may, not)
 	if err := at[may].Err; err != nil {
