@@ -31,13 +31,12 @@ type partition struct {
 	rereading   bool            // what is fetched is from before a seek
 	probing     bool            // its leader is asked whether anything follows
 	moved       time.Time       // when its records last came
-	plain       bool            // the brokers take no metadata
+	plain       bool            // the brokers take no entries beside its offset
 	settled     map[string]bool // then: the tables of which an earlier owner's jobs are known to be over
 	proof       kafka.Proof     // what explains its holes without asking: that the topic is compacted, or cannot be known not to be
 	saidUnread  bool            // the latter was told
 	unbalanced  bool            // its records are not all accounted for: nothing more of it is committed
 	topicID     string
-	void        bool          // what was delivered of it before is not at the target any more
 	orphan      bool          // its topic was deleted, and no other one has its name yet
 	successor   string        // the id of the topic that was made anew under its name
 	siblings    int32         // see intent.Metadata.Partitions

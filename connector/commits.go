@@ -62,10 +62,7 @@ func (c *Connector) news() map[kafka.Partition]content {
 		}
 		have, was := c.commits.acked[id]
 		n := content{at: max(at, have.at), from: p.source}
-		if !p.plain {
-			n.meta = c.metadata(p).At(n.at)
-			n.text = n.meta.String()
-		}
+		n.meta, n.text = c.beside(p, n.at)
 		if !was || n.at > have.at || n.text != have.text {
 			news[id] = n
 		}
@@ -141,7 +138,7 @@ func (c *Connector) onCommitted(r committed) {
 			continue
 		case p == nil:
 		case errors.Is(err, kerr.OffsetMetadataTooLarge):
-			c.plain(p, err.Error())
+			c.tooLarge(p, n, err)
 			delete(c.commits.doubt, id)
 		case errors.As(err, &doubt):
 			c.commits.doubt[id] = n

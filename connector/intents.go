@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -175,40 +174,6 @@ func (c *Connector) fits(b *bind) bool {
 		return false
 	}
 	return true
-}
-
-// plain gives up metadata for a partition: it is at-least-once from now on.
-func (c *Connector) plain(p *partition, why string) {
-	if p.plain {
-		return
-	}
-	p.plain = true
-	for table, e := range p.entries { // the job of which is named here no more
-		for _, other := range c.parts {
-			if o := other.entries[table]; other != p && o.Job == e.Job && o.Of > 0 {
-				o.Of = several(o.Of - 1)
-				other.entries[table] = o
-				c.commits.urgent = true
-			}
-		}
-	}
-	for _, b := range c.binds {
-		c.count(b)
-	}
-	c.metrics.plain(p.Topic)
-	c.log.Warn("offsets are committed without Sluice's metadata: after a crash, a batch of this partition may be sent a second time and show older values for a while",
-		"partition", p.String(), "reason", why, "remedy", "raise offset.metadata.max.bytes of the brokers and SLUICE_KAFKA_OFFSET_METADATA_MAX_BYTES")
-}
-
-// metadata is what belongs beside a partition's offset, with the binds that were let in.
-func (c *Connector) metadata(p *partition) intent.Metadata {
-	m := intent.Metadata{Topic: p.topicID, Partitions: p.siblings, Target: c.targetState, Tables: maps.Clone(p.entries)}
-	for _, b := range c.binds {
-		if end, ok := b.work.ends[p.Partition]; ok && b.admitted {
-			m.Tables[b.work.lane.table] = b.entry(m.Tables[b.work.lane.table], end)
-		}
-	}
-	return m
 }
 
 // bound answers binds whose entries every partition of the batch has been acknowledged.

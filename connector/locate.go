@@ -144,7 +144,7 @@ func (c *Connector) onLocated(r located) {
 		e := parts[0].entries[j.table]
 		noted := len(parts)
 		if noted < e.Of { // others may have the rest
-			noted = beside(r.at[parts[0].Partition].Group, j.table, j.id)
+			noted = notedBeside(r.at[parts[0].Partition].Group, j.table, j.id)
 		}
 		c.adopt(j.table, e, parts, noted)
 	}
@@ -152,8 +152,8 @@ func (c *Connector) onLocated(r located) {
 	c.consumer.Resume(slices.DeleteFunc(resume, func(p kafka.Partition) bool { return c.parts[p].stopped || c.parts[p].rereading })) // those are resumed where they are read from
 }
 
-// beside counts the offsets of the group beside which a job is noted.
-func beside(group map[kafka.Partition]kafka.Offset, table, job string) (n int) {
+// notedBeside counts the offsets of the group beside which a job is noted.
+func notedBeside(group map[kafka.Partition]kafka.Offset, table, job string) (n int) {
 	for _, o := range group {
 		if m, err := intent.Parse(o.Metadata); err == nil && m.Tables[table].Job == job {
 			n++
@@ -183,7 +183,7 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		return hold(fmt.Sprintf("records were deleted before Sluice read them: the group's offset is %d, the first record there is %d", committed.At, at.Start), gone(p.Topic))
 	}
 	acked := content{at: committed.At, meta: meta, text: committed.Metadata}
-	if lost, remedy := c.loss(p, committed, meta); has && lost != "" {
+	if lost, remedy := c.loss(committed, meta); has && lost != "" {
 		if !c.opt.Rewind {
 			return hold(lost, remedy)
 		}
@@ -191,7 +191,6 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		meta, committed.At = intent.Metadata{Topic: meta.Topic, Partitions: meta.Partitions}, at.Start
 		p.rereading, c.commits.urgent = true, true
 	}
-	p.void = false
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
 	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {
 		p.siblings++

@@ -87,7 +87,6 @@ func (c *Connector) inState(state string) bool {
 		part := c.newPartition(p)
 		part.stopped = c.topicHeld(p.Topic)
 		part.rereading = true // what a poll under way returns is from where it stood
-		part.void = true      // where nothing beside its offset says that it is of this state
 		c.parts[p] = part
 		c.ledger.Assign(p)
 		c.consumer.Pause(p)
@@ -99,13 +98,13 @@ func (c *Connector) inState(state string) bool {
 
 // loss says why what is before a committed offset is not in the target, and the remedy; ""
 // if it is there. Who puts an offset without metadata there answers for it.
-func (c *Connector) loss(p *partition, committed kafka.Offset, meta intent.Metadata) (reason, remedy string) {
+func (c *Connector) loss(committed kafka.Offset, meta intent.Metadata) (reason, remedy string) {
 	if committed.At == 0 && len(meta.Tables) == 0 {
 		return "", "" // nothing is before it, nor on its way
 	}
 	ours := strings.HasPrefix(committed.Metadata, "{") // a client library's default is a member's id
 	switch memory := c.opt.Memory != nil; {
-	case memory && meta.Target != c.targetState && (p.void || meta.Target != ""):
+	case memory && meta.Target != "" && meta.Target != c.targetState:
 		return "the target was started anew and has lost what was delivered to it", lostAll
 	case memory && meta.Target == "" && ours:
 		return "the group's offsets say what another target has, and not this one", ownGroup + "; or " + lostAll

@@ -99,13 +99,17 @@ func (w *simulation) superseded(part string, e simEntry) bool {
 }
 
 // delivered is what may be committed (I1): what is DONE. What stands beside an offset says in
-// which life of a pipeline that has to be so; where nothing does, or a process has not noticed
-// yet that another one has begun, in any.
+// which life of a pipeline that has to be so; where a process has not noticed yet that another
+// one has begun, in any.
 func (w *simulation) delivered(metadata string) map[string]int {
 	if w.pipe == nil {
 		return w.done
 	}
-	if m, _ := intent.Parse(metadata); m.Target == w.name || w.enterprise {
+	m, _ := intent.Parse(metadata)
+	if m.Target == "" {
+		w.fail("nothing beside an offset says in which life of the pipeline its rows are")
+	}
+	if m.Target == w.name || w.enterprise {
 		return w.here
 	}
 	return w.ever

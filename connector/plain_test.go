@@ -1,0 +1,87 @@
+package connector
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
+)
+
+// brokersTake has brokers take so many bytes beside an offset, and while they are shut no
+// commit at all.
+func (w *world) brokersTake(limit int) (shut *atomic.Bool) {
+	shut = new(atomic.Bool)
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := q.(*kmsg.OffsetCommitRequest)
+		if shut.Load() {
+			return commitAnswer(req, func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return kerr.CoordinatorLoadInProgress }), nil, true
+		}
+		resp := tooLarge(req, limit)
+		return resp, nil, resp != nil
+	})
+	return shut
+}
+
+// sayWhere requires of all offsets that are committed that they say in which state of the
+// target their rows are.
+func (s *stream) sayWhere() {
+	s.t.Helper()
+	at, err := kadm.NewClient(s.client).FetchOffsets(s.t.Context(), "sluice")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	at.Each(func(o kadm.OffsetResponse) {
+		if m, err := intent.Parse(o.Metadata); err != nil || m.Target == "" {
+			s.t.Fatalf("%s/%d: %d is committed beside %q", o.Topic, o.Partition, o.At, o.Metadata)
+		}
+	})
+}
+
+// TestRewindNotTaken: brokers have no room for entries. A process notices that the pipeline
+// was started anew, and ends before one of its commits is taken: the next one must see by what
+// stands beside the offsets that nothing before them is there.
+func TestRewindNotTaken(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	shut := s.brokersTake(100)
+	c, stop := s.run(s.options(true, false))
+	s.insert("shop.public.a", 0, 10)
+	s.eventually("delivered", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+	s.sayWhere()
+	shut.Store(true)
+	s.restart()
+	s.eventually("it begins anew", func() bool { return c.Status().Totals.Read > 10 })
+	stop()
+	if lag := s.lag("shop.public.a"); lag != 0 {
+		t.Fatalf("lag %d: a commit was taken", lag)
+	}
+	shut.Store(false)
+	s.run(s.options(true, false))
+	s.eventually("filled anew", func() bool { return s.equal() && s.lag("shop.public.a") == 0 })
+}
+
+// TestNoRoomForTheState: brokers take nothing beside an offset that says in which state of the
+// target its rows are. What it says could not be told from what a person has set: nothing is
+// committed, and the hold says what to do.
+func TestNoRoomForTheState(t *testing.T) {
+	t.Parallel()
+	s := newStream(t, pipeline.Options{})
+	s.brokersTake(20)
+	s.insert("shop.public.a", 0, 10)
+	c, stop := s.run(s.options(true, false))
+	s.eventually("both topics are held", func() bool { return len(c.Status().Holds) == 2 })
+	for _, h := range c.Status().Holds {
+		if !strings.Contains(h.Reason, "state of the target") || !strings.Contains(h.Remedy, "offset.metadata.max.bytes") {
+			t.Errorf("the hold says %+v", h)
+		}
+	}
+	stop()
+	s.sayWhere()
+}
