@@ -308,6 +308,17 @@ func (c *Connector) lacks(p *partition, table string) bool {
 	return ok && c.ledger.Next(p.Partition) < e.End
 }
 
+// wants reports whether a partition has to be read up to where a table's intent ends for the
+// table to go on. Until the job itself has ended the entry says where that is to be looked for,
+// wherever the partition ends.
+func (c *Connector) wants(p *partition, table string) bool {
+	if !c.lacks(p, table) {
+		return false
+	}
+	l := c.lane(table)
+	return l.running == nil && l.waiting == nil && len(l.adopted) == 0
+}
+
 // probed says what a partition's leader has answered about the end of an intent's range.
 type probed struct {
 	part *partition
@@ -325,7 +336,7 @@ func (c *Connector) probe() {
 	for id, p := range c.parts {
 		lacks := false
 		for table := range p.entries {
-			lacks = lacks || c.lacks(p, table)
+			lacks = lacks || c.wants(p, table)
 		}
 		if !lacks || p.busy || p.waiting || p.stopped || p.rereading || p.probing || len(p.queue) > 0 || !c.asked || c.now.Sub(p.moved) < probeEvery {
 			continue
@@ -348,7 +359,7 @@ func (c *Connector) onProbed(r probed) {
 		return // asked again if it is still the same
 	}
 	for t, e := range p.entries {
-		if e.End > r.from {
+		if c.wants(p, t) {
 			e.End = r.from
 			p.entries[t] = e
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
@@ -51,5 +52,39 @@ func TestJobThatOthersMayFindStays(t *testing.T) {
 		if conn.onCommitted(committed{}); conn.discarding != c.deleted || len(conn.commits.settle) > 0 {
 			t.Errorf("%s: %d jobs deleted, want %d; %d batches still wait", c.name, conn.discarding, c.deleted, len(conn.commits.settle))
 		}
+	}
+}
+
+// TestProbeWhileItsJobRuns: nothing follows in a partition up to where a job is noted. The
+// entry stands all the same until the job has ended: without it a next owner would send newer
+// rows beside it.
+func TestProbeWhileItsJobRuns(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	id := kafka.Partition{Topic: "shop.public.a"}
+	p := c.newPartition(id)
+	p.known = true
+	c.parts[id] = p
+	c.ledger.Assign(id)
+	c.ledger.Advance(id, 5)
+	p.entries["public_a"] = intent.Entry{Job: "job", Part: 1, Parts: 1, End: 8}
+	c.adopt("public_a", p.entries["public_a"], []*partition{p}, 1)
+	named := func() bool { return c.news()[id].meta.Tables["public_a"].Job == "job" }
+
+	none := probed{part: p, none: true, from: 5}
+	c.onProbed(none)
+	if !named() {
+		t.Error("its job runs, and is not named beside the offset")
+	}
+	l := c.lane("public_a")
+	l.running, l.adopted = l.adopted[0], nil
+	c.onProbed(none)
+	if !named() || !c.covering("public_a") {
+		t.Error("its job runs, and is not named beside the offset")
+	}
+	l.running = nil
+	c.onProbed(none)
+	if named() || c.covering("public_a") {
+		t.Error("its job has ended, and the table waits for what does not come")
 	}
 }
