@@ -132,6 +132,7 @@ func ready(t *testing.T, env map[string]string) connector.Options {
 // TestFelderaAppends: rows that are only ever added are not sent a second time, a history's
 // no more than those of append; a table of others has a key.
 func TestFelderaAppends(t *testing.T) {
+	t.Parallel()
 	for table, want := range map[string]string{"added": "which of its rows are there is not known", "history": "which of its rows are there is not known", "plain": "set tables.plain.append: true"} {
 		emu, env := felderaRig(t, pipeline.Options{})
 		emu.Stop("shop", true)
@@ -157,6 +158,7 @@ func TestFelderaAppends(t *testing.T) {
 // TestFelderaHistory: versions of a row do not replace each other: a PRIMARY KEY of the pipeline
 // has the column that tells them apart, whatever its name.
 func TestFelderaHistory(t *testing.T) {
+	t.Parallel()
 	for key, want := range map[string]string{"id": "those with the same PRIMARY KEY (id) would replace each other", "id, at": ""} {
 		emu, env := felderaRig(t, pipeline.Options{})
 		emu.Stop("shop", true)

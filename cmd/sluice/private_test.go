@@ -49,6 +49,7 @@ func tunnel(to string, asked *sync.Map) http.Handler {
 // and SCRAM, the API behind a proxy and a private authority, OAuth, traces to a
 // collector. Tables must arrive, and the health pages say what they should.
 func TestPrivateNetwork(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, "tenant.example")
 	emu := emulator.New(emulator.Options{ClientID: "me", Secret: "s3cret"})
 	api := httptest.NewUnstartedServer(watched(t, emu))

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,10 +44,20 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// TestMain has more tests run at once than there are processors: those that may wait for the
+// programs that they start. Port 8080 is taken meanwhile: demos beside each other would try it
+// at once, and each find it free.
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 6 {
+		n.Value.Set("6")
+	}
+	taken, _ := net.Listen("tcp", "127.0.0.1:8080")          // nil if by another
 	os.Setenv("NO_PROXY", os.Getenv("NO_PROXY")+",.invalid") // a proxy would say what it thinks of names that are nobody's
 	code := m.Run()
+	if taken != nil {
+		taken.Close()
+	}
 	if path, err := binary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
@@ -129,6 +140,7 @@ func watched(t *testing.T, h http.Handler) http.Handler {
 // after the last start every table must equal the shop's. The API fails now and
 // then as well.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, shopTopics...))
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +206,7 @@ func TestKill(t *testing.T) {
 // TestFileTypes: the same changes make the same tables as Parquet and as CSV, and also where
 // the declared lengths begin too short and grow.
 func TestFileTypes(t *testing.T) {
+	t.Parallel()
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, shopTopics...))
 	if err != nil {
 		t.Fatal(err)
@@ -322,15 +335,13 @@ func TestMessages(t *testing.T) {
 }
 
 // TestDemo runs the demo in its own process, as a stranger does: it says what it is before
-// it starts anything, takes another port if 8080 is taken, restarts the connector, and
+// it starts anything, takes another port if 8080 is taken, as TestMain has it, restarts the connector, and
 // ends with its line.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
-	}
-	if taken, err := net.Listen("tcp", "127.0.0.1:8080"); err == nil {
-		defer taken.Close()
 	}
 	out, err := exec.Command(path, "demo", "--events", "3000").CombinedOutput()
 	text := string(out)
@@ -352,6 +363,7 @@ func TestDemo(t *testing.T) {
 
 // TestDemoOfCSV: the demo sends CSV files where it is told to.
 func TestDemoOfCSV(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -368,6 +380,7 @@ func TestDemoOfCSV(t *testing.T) {
 // TestDemoOfFeldera: the demo fills a pipeline that forgets everything on the way, of which
 // the connector takes notice while it runs: it reads again what it has committed.
 func TestDemoOfFeldera(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
@@ -402,12 +415,14 @@ func TestDemoOfFeldera(t *testing.T) {
 
 // TestDemoInterrupted: Ctrl-C ends the demo soon and with a word, whatever it is at.
 func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, moment := range []string{"sluice starts", "made ", "the shop has closed"} {
 		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
 			out := &logBuffer{}
 			cmd := exec.Command(path, "demo", "--events", "1500")
 			cmd.Stdout, cmd.Stderr = out, out
@@ -435,6 +450,7 @@ func TestDemoInterrupted(t *testing.T) {
 
 // TestDemoKept: with --keep the pages stay up, and an interrupt ends it cleanly.
 func TestDemoKept(t *testing.T) {
+	t.Parallel()
 	path, err := binary()
 	if err != nil {
 		t.Fatal(err)

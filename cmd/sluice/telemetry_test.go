@@ -115,8 +115,10 @@ func TestSignals(t *testing.T) {
 // signals, keeps no row from its table, and no stop from its end: what the program waits for by
 // itself there is lastTelemetry, for by the SDK's settings it would be hours.
 func TestCollectorHangs(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
 			s, emu, env := shopped(t, 500)
 			maps.Copy(env, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": otlptest.BlackHole(t), "OTEL_EXPORTER_OTLP_PROTOCOL": protocol, "OTEL_LOGS_EXPORTER": "otlp",
 				"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_BLRP_SCHEDULE_DELAY": "1", "OTEL_METRIC_EXPORT_INTERVAL": "10", "OTEL_BSP_MAX_QUEUE_SIZE": "8", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "8"})
@@ -147,6 +149,7 @@ func TestWrongVariable(t *testing.T) {
 // TestNothingPrivate: with every secret set, accepted or refused, and rows and bad records full
 // of it, one text is nowhere in the log, in what goes to a collector, or on the pages.
 func TestNothingPrivate(t *testing.T) {
+	t.Parallel()
 	const canary = "Xq7canary"
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "s.public.good", "s.public.bad", "s.public.held", "s.public.framed", "dead"),
 		kfake.EnableSASL(), kfake.Superuser("SCRAM-SHA-512", "me", canary), kfake.Superuser("PLAIN", "other", "x"))
