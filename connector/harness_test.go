@@ -62,7 +62,9 @@ func TestMain(m *testing.M) {
 	if n := flag.Lookup("test.parallel"); n.Value.String() == n.DefValue && runtime.GOMAXPROCS(0) < 12 {
 		n.Value.Set("12")
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	os.RemoveAll(virtualDir)
+	os.Exit(code)
 }
 
 func newWorld(t *testing.T, eo emulator.Options, topics ...string) *world {

@@ -38,14 +38,12 @@ func TestSimulation(t *testing.T) {
 
 func simulate(t *testing.T) {
 	var caught atomic.Bool
-	from, to := int64(0), int64(*seeds)
-	if *oneSeed >= 0 {
-		from, to = *oneSeed, *oneSeed+1
-	}
-	for seed := from; seed < to; seed++ {
+	mutant := os.Getenv("SLUICE_MUTANT") != ""
+	try := func(seed int64) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
-			t.Parallel()
-			mutant := os.Getenv("SLUICE_MUTANT") != ""
+			if seed != *oneSeed {
+				t.Parallel()
+			}
 			if caught.Load() {
 				t.Skip("a mutant has been caught")
 			}
@@ -70,5 +68,13 @@ func simulate(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) { s.run(t) })
 		})
+	}
+	if *oneSeed >= 0 {
+		try(*oneSeed)
+	}
+	for seed := range int64(*seeds) {
+		if (*oneSeed < 0 || mutant) && seed != *oneSeed && !caught.Load() {
+			try(seed)
+		}
 	}
 }
