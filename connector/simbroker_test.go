@@ -1,6 +1,8 @@
 package connector
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -47,4 +49,16 @@ func (w *simulation) mendBrokers() {
 	for _, f := range w.brokers {
 		f.Remove()
 	}
+}
+
+// unsubscribed says that nobody has subscribed to the metrics of clients (KIP-714), as brokers
+// do that are not told otherwise: kfake has subscribed to all, and each client of a simulated
+// minute would count, compress and send them.
+func (w *simulation) unsubscribed(q kmsg.Request) (kmsg.Response, error, bool) {
+	w.cluster.KeepControl()
+	req := q.(*kmsg.GetTelemetrySubscriptionsRequest)
+	resp := req.ResponseKind().(*kmsg.GetTelemetrySubscriptionsResponse)
+	resp.ClientInstanceID, resp.SubscriptionID = [16]byte{15: 1}, 1
+	resp.PushIntervalMillis = int32((5 * time.Minute).Milliseconds())
+	return resp, nil, true
 }

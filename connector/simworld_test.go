@@ -80,6 +80,7 @@ func newSimulation(t *testing.T, s *scenario) *simulation {
 		}
 	}
 	w.cluster.ControlKey(int16(kmsg.OffsetCommit), w.committing)
+	w.cluster.ControlKey(int16(kmsg.GetTelemetrySubscriptions), w.unsubscribed)
 	w.emu = emulator.New(emulator.Options{Delay: s.delay, RequestsPerSecond: s.requests, Seed: uint64(s.seed), OnRow: w.onRow, OnEvent: w.onEvent})
 	if s.pipeline {
 		w.newPipe()
