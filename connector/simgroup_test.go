@@ -42,7 +42,7 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 		for _, p := range t.Partitions {
 			part := fmt.Sprintf("%s/%d", topic, p.Partition)
 			w.trace = append(w.trace, fmt.Sprintf("%s commit by %.12s generation %d: %s %d %s", time.Now().Format("04:05.000"), req.MemberID[max(0, len(req.MemberID)-12):], req.Generation, part, p.Offset, *p.Metadata))
-			if info != nil {
+			if info != nil && w.pipe != nil {
 				w.learn(part, info.Commits[topic][p.Partition].Metadata)
 				w.kept[part] = info.Commits[topic][p.Partition].Offset
 			}
@@ -55,7 +55,7 @@ func (w *simulation) committing(q kmsg.Request) (kmsg.Response, error, bool) {
 			w.named(part, *p.Metadata)
 			delivered := w.delivered(*p.Metadata)
 			for _, e := range w.records[part] {
-				if e.offset < p.Offset && !w.superseded(part, e) && delivered[e.row] < e.version {
+				if e.offset < p.Offset && delivered[e.row] < e.version && !w.superseded(part, e) {
 					w.fail("%s: %d committed, and offset %d, version %d of %s, is not delivered", part, p.Offset, e.offset, e.version, e.row)
 					break
 				}

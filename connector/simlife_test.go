@@ -85,7 +85,7 @@ func (w *simulation) lived(e pipeline.Event) {
 func (w *simulation) lost() {
 	for part, at := range w.kept {
 		for _, e := range w.records[part] {
-			if w.enterprise && e.offset < at && !w.superseded(part, e) && w.here[e.row] < e.version {
+			if w.enterprise && e.offset < at && w.here[e.row] < e.version && !w.superseded(part, e) {
 				w.fail("%s: %d is committed, and version %d of %s, offset %d, is lost with the pipeline", part, at, e.version, e.row, e.offset)
 				break
 			}

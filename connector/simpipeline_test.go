@@ -204,10 +204,14 @@ func (w *simulation) posting(table string, body []byte) {
 		w.fail("%.80q is posted: %v", body, err)
 	}
 	for _, e := range events {
+		if e.Insert == nil {
+			continue
+		}
+		row, version := fmt.Sprintf("%s int64:%d|", table, e.Insert.ID), number(e.Insert.V)
 		for part, records := range w.records {
 			end := w.noted[table+" "+part]
 			for _, r := range records {
-				if e.Insert != nil && r.offset < end && r.row == fmt.Sprintf("%s int64:%d|", table, e.Insert.ID) && r.version == number(e.Insert.V) {
+				if r.offset < end && r.version == version && r.row == row {
 					w.fail("version %s of %s is posted again, and the job that did it stands beside the offset of %s up to %d", e.Insert.V, r.row, part, end)
 				}
 			}
