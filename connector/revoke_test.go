@@ -2,8 +2,11 @@ package connector
 
 import (
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/kafka"
@@ -41,9 +44,23 @@ func TestLaterBatchGoesToo(t *testing.T) {
 		w.put("shop.public.a", "u", id, "later")
 	}
 	w.eventually("the next batch is full", func() bool { return c1.Status().Tables[0].Rows == 10 })
+	// Rows that are read again at once would be sealed with those that are not to overtake them.
+	var held atomic.Bool
+	held.Store(true)
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		w.cluster.SleepControl(func() {
+			for held.Load() {
+				time.Sleep(10 * time.Millisecond)
+			}
+		})
+		return nil, nil, false
+	})
 	c2, _ := w.run(opt.fresh(w, "more.public.a")) // the other topic's partitions are not for it
 	w.eventually("partitions have gone", func() bool { return c1.Status().Partitions == 2 && c2.Status().Partitions == 2 })
 	close(back)
+	time.Sleep(500 * time.Millisecond) // for a job that there must not be
+	held.Store(false)
 	w.eventually("all arrives", func() bool { return w.equal() && w.lag("shop.public.a")+w.lag("more.public.a") == 0 })
 	w.check()
 }
