@@ -32,7 +32,8 @@ func TestMutation(t *testing.T) {
 	if builtWith("-race") == "true" {
 		t.Skip("mutants are built without the race detector: they would do the same again")
 	}
-	// All of them take minutes; unless they are asked for, every sixteenth stands for them.
+	// All of them take minutes; unless they are asked for, every sixteenth stands for them, not
+	// counted from the first: so the one of TestSimulation is one that a schedule takes each time.
 	all := strings.Contains(flag.Lookup("test.run").Value.String(), "Mutation")
 	p := mutated{overlay: filepath.Join(t.TempDir(), "overlay.json")}
 	if err := writeOverlay(p.overlay, mutants); err != nil {
@@ -40,7 +41,7 @@ func TestMutation(t *testing.T) {
 	}
 	slots := make(chan struct{}, 8) // they wait more than they work
 	for i, m := range mutants {
-		if !all && i%16 != 0 {
+		if !all && i%16 != 12 {
 			continue
 		}
 		t.Run(m.name, func(t *testing.T) {
