@@ -89,7 +89,7 @@ func readParquet(data []byte) (f *file, err error) {
 func readColumn(cc parquet.ColumnChunk, each func(parquet.Value) error) error {
 	pages := cc.Pages()
 	defer pages.Close()
-	buf := make([]parquet.Value, 1024)
+	buf := make([]parquet.Value, max(1, min(1024, cc.NumValues())))
 	for {
 		p, err := pages.ReadPage()
 		if err == io.EOF {
