@@ -97,6 +97,7 @@ func (a *avroWorld) insertAvro(schemaID uint32, id int64, v string) {
 // TestRegistryAway: while the registry is away, records of schemas that are not known
 // yet wait, all others go on, and nothing is lost.
 func TestRegistryAway(t *testing.T) {
+	t.Parallel()
 	a, opt := newAvroWorld(t, "shop.public.a", "shop.public.b")
 	a.down.Store(true)
 	c, stop := a.run(opt)

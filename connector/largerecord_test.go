@@ -126,6 +126,7 @@ func TestHugeRecord(t *testing.T) {
 // TestDeadLetterCutOff: a request that the brokers hang up on is tried again, for they may
 // be away; one that is so large that it is the reason is given up, with the remedy.
 func TestDeadLetterCutOff(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a", "dead")
 	var produced atomic.Int64
 	w.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {

@@ -284,6 +284,7 @@ func TestTargetRemembers(t *testing.T) {
 // its offsets. The next one finds the token beside them, asks the pipeline for it and sends
 // nothing again, so that not even rows without a key are there twice.
 func TestTokenOutlivesItsProcess(t *testing.T) {
+	t.Parallel()
 	for _, appends := range []bool{false, true} {
 		t.Run(fmt.Sprintf("appends %v", appends), func(t *testing.T) {
 			t.Parallel()

@@ -32,6 +32,7 @@ func TestMutation(t *testing.T) {
 	if builtWith("-race") == "true" {
 		t.Skip("mutants are built without the race detector: they would do the same again")
 	}
+	t.Parallel()
 	// All of them take minutes; unless they are asked for, every sixteenth stands for them, not
 	// counted from the first: so the one of TestSimulation is one that a schedule takes each time.
 	all := strings.Contains(flag.Lookup("test.run").Value.String(), "Mutation")

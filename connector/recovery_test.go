@@ -98,6 +98,7 @@ func (w *world) commitAs(topic string, part int32, at int64, metadata string) {
 // job stands. Its rows are sent again only if it did not deliver them, then all at once,
 // and nothing is ever seen to go back.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	execute := func(t *testing.T, w *world, sink push.Sink, ticket push.Ticket) {
 		if _, err := sink.Execute(t.Context(), ticket); err != nil {
 			t.Fatal(err)
@@ -196,6 +197,7 @@ func TestAdopt(t *testing.T) {
 // TestDoneIsNotSentAgain: a process ends between DONE and the commit. The next one finds
 // the job in the offsets' metadata and sends nothing again.
 func TestDoneIsNotSentAgain(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	mend := w.cutCommits()
 	opt := w.options("shop.public.a")

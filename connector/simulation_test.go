@@ -31,6 +31,7 @@ func TestSimulation(t *testing.T) {
 	if os.Getenv("SLUICE_MUTANT") != "" && *seeds <= 10 {
 		t.Skip("inside a mutant that is for another test")
 	}
+	t.Parallel()
 	if inVirtualTime(t, fmt.Sprintf("-seeds=%d", *seeds), fmt.Sprintf("-seed=%d", *oneSeed), "-script="+*oneFault) {
 		simulate(t)
 	}

@@ -78,6 +78,7 @@ func builtWith(flag string) string {
 
 // TestInVirtualTime has what takes long, or must not take longer than it may.
 func TestInVirtualTime(t *testing.T) {
+	t.Parallel()
 	if !inVirtualTime(t) {
 		return
 	}
