@@ -57,7 +57,7 @@ func (c *Connector) news() map[kafka.Partition]content {
 			continue
 		}
 		at, ok := c.ledger.Committable(id)
-		if !ok || !p.known || p.unbalanced {
+		if !ok || !p.known || p.unbalanced || p.plain && p.successor != "" { // nothing would say that it is another topic's
 			continue
 		}
 		have, was := c.commits.acked[id]

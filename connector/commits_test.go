@@ -104,6 +104,26 @@ func TestOffsetOfADeletedTopic(t *testing.T) {
 	}
 }
 
+// TestTopicMadeAnewWithoutRoom: beside the offsets of a topic that was made anew there is no
+// room to say that it is another one. None is committed: the next process would read it from
+// where the old one was.
+func TestTopicMadeAnewWithoutRoom(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	id := kafka.Partition{Topic: "shop.public.a"}
+	p := w.hold(c, id, w.batch(c, "public_a", 1), 5)
+	c.ledger.Done(1, Delivered)
+	c.ledger.Advance(id, 5)
+	c.keep(p, kafka.Location{TopicID: "other"})
+	if n := c.news()[id]; n.text == "" {
+		t.Error("nothing says which topic was read")
+	}
+	p.plain = true
+	if n, ok := c.news()[id]; ok {
+		t.Errorf("%d is committed beside %q", n.at, n.text)
+	}
+}
+
 // TestLostOffsetsKeepTheirJob: a commit's answer comes when the partitions of a batch that
 // is DONE have been lost. Their offsets may name its job, which must stay for their next
 // owner to find.

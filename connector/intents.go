@@ -322,8 +322,9 @@ func (c *Connector) wants(p *partition, table string) bool {
 // probed says what a partition's leader has answered about the end of an intent's range.
 type probed struct {
 	part *partition
-	none bool // nothing more can be read of it
+	none bool // nothing more can be read of it between these
 	from int64
+	upTo int64
 	err  error
 }
 
@@ -334,11 +335,13 @@ const probeEvery = time.Second
 // away leave no trace in what is fetched.
 func (c *Connector) probe() {
 	for id, p := range c.parts {
-		lacks := false
-		for table := range p.entries {
-			lacks = lacks || c.wants(p, table)
+		upTo := int64(0)
+		for table, e := range p.entries {
+			if c.wants(p, table) {
+				upTo = max(upTo, e.End)
+			}
 		}
-		if !lacks || p.busy || p.waiting || p.stopped || p.rereading || p.probing || len(p.queue) > 0 || !c.asked || c.now.Sub(p.moved) < probeEvery {
+		if upTo == 0 || p.busy || p.waiting || p.stopped || p.rereading || p.probing || len(p.queue) > 0 || !c.asked || c.now.Sub(p.moved) < probeEvery {
 			continue
 		}
 		p.probing, p.moved = true, c.now
@@ -346,8 +349,8 @@ func (c *Connector) probe() {
 		c.worker(func() any {
 			ctx, cancel := context.WithTimeout(c.hard, commitTimeout)
 			defer cancel()
-			none, err := c.consumer.Exhausted(ctx, id, next)
-			return probed{p, none, next, err}
+			none, err := c.consumer.Exhausted(ctx, id, next, upTo)
+			return probed{p, none, next, upTo, err}
 		})
 	}
 }
@@ -359,7 +362,7 @@ func (c *Connector) onProbed(r probed) {
 		return // asked again if it is still the same
 	}
 	for t, e := range p.entries {
-		if c.wants(p, t) {
+		if e.End <= r.upTo && c.wants(p, t) {
 			e.End = r.from
 			p.entries[t] = e
 		}

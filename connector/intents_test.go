@@ -71,7 +71,7 @@ func TestProbeWhileItsJobRuns(t *testing.T) {
 	c.adopt("public_a", p.entries["public_a"], []*partition{p}, 1)
 	named := func() bool { return c.news()[id].meta.Tables["public_a"].Job == "job" }
 
-	none := probed{part: p, none: true, from: 5}
+	none := probed{part: p, none: true, from: 5, upTo: 8}
 	c.onProbed(none)
 	if !named() {
 		t.Error("its job runs, and is not named beside the offset")
@@ -86,5 +86,21 @@ func TestProbeWhileItsJobRuns(t *testing.T) {
 	c.onProbed(none)
 	if named() || c.covering("public_a") {
 		t.Error("its job has ended, and the table waits for what does not come")
+	}
+}
+
+// TestLeaderThatIsBehind: after a failover a leader may not have come yet to where an intent
+// ends. That it has nothing more to give says nothing of what is up to there.
+func TestLeaderThatIsBehind(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	w.put("shop.public.a", "c", 2, "x")
+	for _, q := range []struct {
+		from, upTo int64
+		none       bool
+	}{{0, 1, false}, {1, 1, true}, {1, 2, false}} {
+		if none, err := c.consumer.Exhausted(t.Context(), kafka.Partition{Topic: "shop.public.a"}, q.from, q.upTo); err != nil || none != q.none {
+			t.Errorf("one record: nothing more from %d to %d: %v %v", q.from, q.upTo, none, err)
+		}
 	}
 }

@@ -235,6 +235,17 @@ func TestProbe(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	key, value := change("shop.public.a", "u", 2, "x")
 	w.put("shop.public.a", "u", 2, "x")
+	w.produce("shop.public.a", 0, key, "") // the tombstone
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		for _, t := range q.(*kmsg.FetchRequest).Topics {
+			for i := range t.Partitions {
+				t.Partitions[i].PartitionMaxBytes = 1 // a batch, which has one record
+			}
+		}
+		return nil, nil, false
+	})
+	w.withhold(math.MaxInt32)
 	opt := w.options("shop.public.a")
 	opt.Policy = func(string) batcher.Policy { return batcher.Policy{MaxRows: 1, MaxBytes: 1 << 20, MaxAge: time.Hour} }
 	w.emu.Inject("execute", emulator.JobError, 0, 1)

@@ -249,6 +249,9 @@ func fetch(ctx context.Context, cl *kgo.Client, most int32, d kadm.TopicDetail, 
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
 		return nil, 0, 0, err
 	}
+	if resp.ThrottleMillis > 0 { // such an answer is empty, whatever is there (KIP-219)
+		return nil, 0, 0, fmt.Errorf("%v: a quota of the brokers holds up fetches for %d ms", p, resp.ThrottleMillis)
+	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
 		return nil, 0, 0, fmt.Errorf("%v: the leader did not answer for it", p)
 	}
@@ -259,9 +262,10 @@ func fetch(ctx context.Context, cl *kgo.Client, most int32, d kadm.TopicDetail, 
 }
 
 // Exhausted asks a partition's leader whether a reader of committed records that has come
-// to an offset gets to see nothing more up to the last stable offset, where there are only
-// transaction markers, aborted records and what the log's compaction has taken away.
-func (c *Consumer) Exhausted(ctx context.Context, p Partition, from int64) (bool, error) {
+// to an offset gets to see nothing more before another, where there are only transaction
+// markers, aborted records and what the log's compaction has taken away. A leader whose last
+// stable offset is before that, as after a failover, cannot know.
+func (c *Consumer) Exhausted(ctx context.Context, p Partition, from, upTo int64) (bool, error) {
 	details, err := kadm.NewClient(c.cl).ListTopics(ctx, p.Topic)
 	if err != nil {
 		return false, err
@@ -276,7 +280,7 @@ func (c *Consumer) Exhausted(ctx context.Context, p Partition, from int64) (bool
 		case after > from:
 			from = after // a stretch without records
 		default:
-			return from >= stable, nil
+			return stable >= upTo, nil
 		}
 	}
 }
