@@ -294,6 +294,9 @@ func (c *Connector) room(size int64) bool {
 // ends. Whatever became of that job, a reader may have seen any of its rows, so the
 // batch that takes its place must have them all: else the table would step back (I8).
 func (c *Connector) covering(table string) bool {
+	if l := c.lanes[table]; l != nil && l.held != "" { // there is no next batch
+		return false
+	}
 	for _, p := range c.parts {
 		if c.lacks(p, table) {
 			return true
@@ -316,7 +319,7 @@ func (c *Connector) wants(p *partition, table string) bool {
 		return false
 	}
 	l := c.lane(table)
-	return l.running == nil && l.waiting == nil && len(l.adopted) == 0
+	return l.running == nil && l.waiting == nil && !slices.ContainsFunc(l.adopted, func(w *work) bool { return w.lost == nil })
 }
 
 // probed says what a partition's leader has answered about the end of an intent's range.

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -102,5 +103,49 @@ func TestLeaderThatIsBehind(t *testing.T) {
 		if none, err := c.consumer.Exhausted(t.Context(), kafka.Partition{Topic: "shop.public.a"}, q.from, q.upTo); err != nil || none != q.none {
 			t.Errorf("one record: nothing more from %d to %d: %v %v", q.from, q.upTo, none, err)
 		}
+	}
+}
+
+// TestHeldTableWantsNothing: what a table that is held lacks nobody waits for: nothing is
+// fetched for it beyond the memory limit, and others' ranges need not take turns with it.
+func TestHeldTableWantsNothing(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	c := w.idle(opt)
+	id := kafka.Partition{Topic: "shop.public.a"}
+	p := c.newPartition(id)
+	c.parts[id] = p
+	c.ledger.Assign(id)
+	c.ledger.Advance(id, 5)
+	p.entries["public_a"] = intent.Entry{Job: "job", Part: 1, Parts: 1, End: 8}
+	c.queued = opt.MemoryLimit
+	l := c.lane("public_a")
+	l.replays = 1
+	if c.paused() || c.room(opt.MemoryLimit) {
+		t.Error("its rows are read again, for nothing else can go on, and nobody else's")
+	}
+	l.held = "for a reason"
+	if !c.paused() || !c.room(opt.MemoryLimit) {
+		t.Errorf("paused %v: a table that is held has memory for the asking", c.paused())
+	}
+}
+
+// TestReplaysOfOneTable: two jobs of a table did not deliver. The second waits for memory until
+// the first one's rows are there, and its being there does not keep those from being looked for.
+func TestReplaysOfOneTable(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	p := c.newPartition(kafka.Partition{Topic: "shop.public.a"})
+	c.ledger.Assign(p.Partition)
+	c.ledger.Advance(p.Partition, 5)
+	p.entries["public_a"] = intent.Entry{Job: "job", Part: 1, Parts: 1, End: 8}
+	second := w.batch(c, "public_a", 2)
+	second.lane.running, second.lane.adopted = nil, []*work{second}
+	if c.wants(p, "public_a") {
+		t.Error("the second job has not ended")
+	}
+	second.lost = errors.New("it failed")
+	if !c.wants(p, "public_a") {
+		t.Error("nobody looks for the first one's rows")
 	}
 }
