@@ -214,7 +214,10 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 			return hold("the group has no offsets of this topic, though it has of others: the topic is new to it, or was deleted and made anew, for Kafka deletes a topic's offsets with it, or they have expired; which records were delivered is not known",
 				fmt.Sprintf("unless the topic is new, empty the target table; stop all replicas and have its offsets set to the earliest (kafka-consumer-groups.sh --group %s --topic %s --reset-offsets --to-earliest --execute); then start again", c.opt.Kafka.Group, p.Topic))
 		}
-		c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start)
+		if c.log.Info("a partition without a committed offset is read from its earliest record", "partition", p.String(), "offset", at.Start); at.Start > 0 {
+			c.log.Warn("its first records were deleted, and no offset says whether they were delivered before: the offset may have expired (offsets.retention.minutes)", "partition", p.String(),
+				"remedy", "where the target lacks rows, or has some that the source has not, empty the table and load it anew (a Debezium incremental snapshot); SLUICE_KAFKA_AUTO_OFFSET_RESET=none holds such topics instead")
+		}
 		c.ledger.Advance(p.Partition, at.Start)
 	}
 	if p.known, p.start = true, at.Start; p.rereading {

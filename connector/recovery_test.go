@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -468,6 +469,31 @@ func TestAllOffsetsExpired(t *testing.T) {
 	stop()
 	if n := w.emu.Counts().Submitted; n != jobs {
 		t.Errorf("%d jobs send again what was delivered", n-jobs)
+	}
+}
+
+// TestStartWithoutHistory: nobody knows whether what retention has deleted was delivered. That is
+// said, once for each partition; of one that has all its records there is nothing to say.
+func TestStartWithoutHistory(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.insert("shop.public.a", 0, 8)
+	if err := w.cluster.DeleteRecords("shop.public.a", 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var said []string
+	opt := w.options("shop.public.a")
+	opt.Logger = slog.New(lines("first records were deleted", func(line string) {
+		mu.Lock()
+		defer mu.Unlock()
+		said = append(said, line)
+	}))
+	_, stop := w.run(opt)
+	w.eventually("what is there", func() bool { return w.lag("shop.public.a") == 0 })
+	stop()
+	if len(said) != 1 || !strings.Contains(said[0], "shop.public.a/1") || !strings.Contains(said[0], "SLUICE_KAFKA_AUTO_OFFSET_RESET=none") {
+		t.Errorf("the log says %q", said)
 	}
 }
 
