@@ -37,7 +37,7 @@ func inVirtualTime(t *testing.T, flags ...string) bool {
 	}
 	var left time.Duration // no limit
 	if end, ok := t.Deadline(); ok {
-		left = time.Until(end) - 5*time.Second // it is to say what hangs, and not to outlive us
+		left = max(time.Second, time.Until(end)-5*time.Second) // it is to say what hangs, and not to outlive us
 	}
 	out, err := exec.Command(path, append([]string{"-test.timeout=" + left.String(), "-test.run=^" + t.Name() + "$"}, flags...)...).CombinedOutput()
 	if err != nil {

@@ -64,12 +64,20 @@ func commitOne(t *testing.T, c *Consumer, cluster *kfake.Cluster, byID bool) err
 }
 
 // TestCommitOfAnotherMembership: a commit is not sent under another membership than that
-// under which the partition is owned (I2).
+// under which the partition is owned (I2). What the client does not stamp is of ours.
 func TestCommitOfAnotherMembership(t *testing.T) {
-	for name, byID := range map[string]bool{"by name": false, "by id": true} {
+	for name, q := range map[string]struct {
+		rejoin func(*member)
+		byID   bool
+	}{
+		"given to another":           {func(m *member) { m.gone([]Partition{{"t", 0}}) }, false},
+		"given to another, by id":    {func(m *member) { m.gone([]Partition{{"t", 0}}) }, true},
+		"owned as another member":    {func(m *member) { m.id = "earlier" }, false},
+		"owned in a past generation": {func(m *member) { m.generation-- }, false},
+	} {
 		t.Run(name, func(t *testing.T) {
 			c, cluster := owner(t)
-			if err := commitOne(t, c, cluster, byID); err != nil {
+			if err := commitOne(t, c, cluster, q.byID); err != nil {
 				t.Fatal(err)
 			}
 			var sent atomic.Int64
@@ -78,8 +86,8 @@ func TestCommitOfAnotherMembership(t *testing.T) {
 				sent.Add(1)
 				return nil, nil, false
 			})
-			c.member.gone([]Partition{{"t", 0}}) // as after a rejoin that gave it to another
-			if err := commitOne(t, c, cluster, byID); !errors.Is(err, errFenced) || sent.Load() != 0 {
+			q.rejoin(&c.member)
+			if err := commitOne(t, c, cluster, q.byID); !errors.Is(err, errFenced) || sent.Load() != 0 {
 				t.Errorf("%d commits were sent of a partition that is not ours: %v", sent.Load(), err)
 			}
 		})
