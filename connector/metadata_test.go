@@ -177,19 +177,29 @@ func TestNoRoomForAnyone(t *testing.T) {
 }
 
 // TestUnnotedJobIsNotGivenAway: where there is no metadata, nobody finds a job that is
-// given away: it must not be executed any more, for it would come after the new owner's.
+// given away: it must not be executed any more, for it would come after the new owner's. Nor
+// does anybody who finds rows of which only a token tells, and not the token.
 func TestUnnotedJobIsNotGivenAway(t *testing.T) {
-	for _, plain := range []bool{false, true} {
+	for name, q := range map[string]struct{ plain, memory, token, found bool }{
+		"noted":                           {found: true},
+		"without metadata":                {plain: true},
+		"rows whose token is noted":       {memory: true, token: true, found: true},
+		"rows whose token is not noted":   {memory: true},
+		"rows with a token, not metadata": {memory: true, token: true, plain: true},
+	} {
 		w := newWorld(t, emulator.Options{}, "shop.public.a")
 		c := w.idle(w.options("shop.public.a"))
+		if q.memory {
+			c.opt.Memory = new(forgetful)
+		}
 		batch := w.batch(c, "public_a", 1)
-		batch.bound = true
+		batch.bound, batch.token = true, q.token
 		w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: 0}, batch, 5)
 		goes := w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: 1}, batch, 5)
-		goes.plain = plain
+		goes.plain = q.plain
 		c.giveUp(map[kafka.Partition]bool{goes.Partition: true}, false)
-		if batch.abandoned != plain || batch.given == plain {
-			t.Errorf("without metadata %v: abandoned %v, given away %v", plain, batch.abandoned, batch.given)
+		if batch.abandoned == q.found || batch.given != q.found {
+			t.Errorf("%s: abandoned %v, given away %v", name, batch.abandoned, batch.given)
 		}
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
+	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
 
@@ -84,4 +86,27 @@ func TestNoRoomForTheState(t *testing.T) {
 	}
 	stop()
 	s.sayWhere()
+}
+
+// TestStateThatIsNotTaken: of a partition whose commit was refused for the name of the target's
+// state nothing is to be committed any more, also not what comes after.
+func TestStateThatIsNotTaken(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	opt := w.options("shop.public.a")
+	opt.Memory = new(forgetful)
+	c := w.idle(opt)
+	id := kafka.Partition{Topic: "shop.public.a"}
+	p := w.hold(c, id, w.batch(c, "public_a", 1), 5)
+	for range 2 { // first the entries are too much
+		sent := c.news()
+		if len(sent) != 1 {
+			t.Fatalf("%v is to be committed", sent)
+		}
+		c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{id: kerr.OffsetMetadataTooLarge}})
+	}
+	c.ledger.Done(1, Delivered)
+	c.ledger.Advance(id, 5)
+	if n := c.news(); len(n) > 0 || !p.stopped || len(c.holds) != 1 {
+		t.Errorf("%v is to be committed, holds %+v", n, c.holds)
+	}
 }

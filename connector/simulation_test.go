@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"reflect"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -76,6 +78,22 @@ func simulate(t *testing.T) {
 	for seed := range int64(*seeds) {
 		if (*oneSeed < 0 || mutant) && seed != *oneSeed && !caught.Load() {
 			try(seed)
+		}
+	}
+}
+
+// TestScriptOfAFailure: what a failure prints as its faults says them all when it is read.
+func TestScriptOfAFailure(t *testing.T) {
+	for seed := range int64(60) {
+		for _, s := range []*scenario{newScenario(seed), newPipelineScenario(seed)} {
+			var b strings.Builder
+			for _, f := range s.script {
+				fmt.Fprintln(&b, f)
+			}
+			again, err := parseScript(b.String())
+			if err != nil || !reflect.DeepEqual(again, s.script) {
+				t.Fatalf("seed %d: %v\n%v\nis read as\n%v", seed, err, s.script, again)
+			}
 		}
 	}
 }
