@@ -20,7 +20,7 @@ type CSVEncoder struct {
 
 // Encode is Encoder.Encode for CSV.
 func (e *CSVEncoder) Encode(b *Batch) ([]schema.Chunk, error) {
-	return b.files(e.FullDeletes, e.write)
+	return b.files(e.FullDeletes, false, e.write)
 }
 
 // csvColumn is a column and how its values are written.

@@ -27,9 +27,10 @@ func (r *fileRows) chunk(rows int, data []byte) schema.Chunk {
 }
 
 // files has write append the files of each kind: upserts with all columns, deletes with
-// those of the key, or under fullDeletes with all. Rows whose values are not all known
+// those of the key, or under fullDeletes with all. Columns of which only NULL is known have no
+// type for a file that needs one; nulls has them in upserts. Rows whose values are not all known
 // stand in files of their own. The batch must be sealed.
-func (b *Batch) files(fullDeletes bool, write func([]schema.Chunk, *fileRows) ([]schema.Chunk, error)) (chunks []schema.Chunk, err error) {
+func (b *Batch) files(fullDeletes, nulls bool, write func([]schema.Chunk, *fileRows) ([]schema.Chunk, error)) (chunks []schema.Chunk, err error) {
 	if b.lacking > 0 { // I6
 		return nil, fmt.Errorf("encode table %s: %d values are not known", b.Table.Name, b.lacking)
 	}
@@ -46,7 +47,8 @@ func (b *Batch) files(fullDeletes bool, write func([]schema.Chunk, *fileRows) ([
 			r.without = append(r.without, b.Table.Columns[i].Name)
 		}
 		for i, c := range b.Table.Columns {
-			if c.Type.Kind != schema.Unknown && (r.op == schema.Upsert || c.Key || fullDeletes) && !slices.Contains(left, i) {
+			upserts := r.op == schema.Upsert
+			if (c.Type.Kind != schema.Unknown || nulls && upserts) && (upserts || c.Key || fullDeletes) && !slices.Contains(left, i) {
 				r.columns = append(r.columns, i)
 			}
 		}

@@ -16,13 +16,15 @@ import (
 
 // JSONEncoder writes batches as files of one JSON array each, whose elements are
 // {"insert":{…}} with all columns and {"delete":{…}} with those of the key: Feldera's
-// insert_delete (https://docs.feldera.com/formats/json/). It is a set of choices; it may be
-// used concurrently.
+// insert_delete (https://docs.feldera.com/formats/json/). A column that an insert leaves out gets
+// its DEFAULT there, so that NULL is written also where no other value has told a type. It is a
+// set of choices; it may be used concurrently.
 type JSONEncoder struct {
 	MaxChunkRows  int // of a file; 0: no limit
 	MaxChunkBytes int // of a file; a file has at least one row
 	// Form says how a column stands in the files, and the name of the type that the target
-	// has for it; nil: JSONPlain everywhere.
+	// has for it; nil: JSONPlain everywhere. It is not asked of a column of kind Unknown, for
+	// NULL has one form only.
 	Form func(table string, c *schema.Column) (form JSONForm, target string)
 }
 
@@ -49,7 +51,7 @@ const (
 // Encode is Encoder.Encode for JSON. The cause of its error is an *Unfit where rows have
 // values that JSON has no form for under their column's type.
 func (e *JSONEncoder) Encode(b *Batch) ([]schema.Chunk, error) {
-	return b.files(false, e.write)
+	return b.files(false, true, e.write)
 }
 
 // jsonColumn is a column and how its values are written.
@@ -84,7 +86,7 @@ func (e *JSONEncoder) write(chunks []schema.Chunk, r *fileRows) ([]schema.Chunk,
 	for i, at := range r.columns {
 		c := &r.Table.Columns[at]
 		columns[i] = jsonColumn{Values: r.Values(at), name: c.Name}
-		if e.Form != nil {
+		if e.Form != nil && c.Type.Kind != schema.Unknown {
 			columns[i].form, columns[i].target = e.Form(r.Table.Name, c)
 		}
 		lead := []byte{','}

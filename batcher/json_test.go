@@ -46,11 +46,11 @@ func TestJSONText(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`[{"insert":{"id":-1,"a \"b\"":"\\N\t\"ü\"\u000d\n\u0000` + "\x7f" + `","f":1e-07,"b":true,"d":"1400-01-01","m":"23:59:59.123456","at":"1969-12-31 23:59:59.999999",` +
+		`[{"insert":{"id":-1,"a \"b\"":"\\N\t\"ü\"\u000d\n\u0000` + "\x7f" + `","f":1e-07,"u":null,"b":true,"d":"1400-01-01","m":"23:59:59.123456","at":"1969-12-31 23:59:59.999999",` +
 			`"v":{"p":[1,null]},"x":[0,255],"y":[0,1,255],"z":"2023-11-14T22:13:20.123000Z","n":"42","w":"1970-01-01","k":"t"}},` +
-			`{"insert":{"id":2,"a \"b\"":"","f":1e+21,"b":false,"d":"9999-12-31","m":"00:00:00","at":"2023-11-14 22:13:20",` +
+			`{"insert":{"id":2,"a \"b\"":"","f":1e+21,"u":null,"b":false,"d":"9999-12-31","m":"00:00:00","at":"2023-11-14 22:13:20",` +
 			`"v":null,"x":[],"y":[],"z":null,"n":null,"w":null,"k":null}}]`,
-		`[{"insert":{"id":3,"a \"b\"":null,"f":null,"b":null,"d":null,"m":null,"at":null,"v":null,"x":null,"y":null,"z":null,"n":null,"w":null,"k":null}}]`,
+		`[{"insert":{"id":3,"a \"b\"":null,"f":null,"u":null,"b":null,"d":null,"m":null,"at":null,"v":null,"x":null,"y":null,"z":null,"n":null,"w":null,"k":null}}]`,
 		`[{"delete":{"id":6}}]`,
 	}
 	for i, c := range chunks {

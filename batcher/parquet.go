@@ -44,7 +44,7 @@ type Encoder struct {
 // files of their own, which leave the columns out that the target is to keep. The same
 // batch gives the same files; it must be sealed.
 func (e *Encoder) Encode(b *Batch) ([]schema.Chunk, error) {
-	return b.files(e.FullDeletes, e.write)
+	return b.files(e.FullDeletes, false, e.write)
 }
 
 const blockRows = 1024 // handed to the library at once; pages are cut between blocks

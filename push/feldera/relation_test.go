@@ -46,6 +46,7 @@ func TestTables(t *testing.T) {
 			{"t", []schema.Column{id}, "column V of the pipeline is NOT NULL"},
 			{"t", []schema.Column{id, col("V", schema.Unknown, false)}, ""}, // so far each row has NULL there, and is refused for it
 			{"t", []schema.Column{id, v, col("x", schema.Integer, false)}, "column x is not in the pipeline, which would drop its values in silence (add it to the pipeline's program, or leave it out with tables.t.excludeColumns"},
+			{"t", []schema.Column{id, v, col("x", schema.Unknown, false)}, ""}, // nothing but NULL would be dropped
 			{"t", []schema.Column{col("id", schema.Integer, false), v}, "its key is ()"},
 			{"t", []schema.Column{id, v, col("d", schema.String, false)}, "column d is STRING here and DECIMAL(10, 2) in the pipeline"},
 			{"t", []schema.Column{id, v, decimal("d", 10, 4)}, "column d is DECIMAL(10, 4) here and DECIMAL(10, 2) in the pipeline"}, // which would cut two digits
@@ -164,6 +165,21 @@ func TestOtherProgram(t *testing.T) {
 			t.Errorf("a change that does not concern it: %v, it has %v", err, r.rows("t"))
 		}
 	})
+}
+
+// TestNullIsNoDefault: NULL arrives as NULL, or is refused, and not as the column's DEFAULT,
+// also before another value has told the column's type.
+func TestNullIsNoDefault(t *testing.T) {
+	for _, field := range []string{"", anyText} {
+		synctest.Test(t, func(t *testing.T) {
+			if got, err := sent(t, field, "null", "VARCHAR DEFAULT 'none'", false); err != nil || got != "<nil>" {
+				t.Errorf("%q: it has %s: %v", field, got, err)
+			}
+			if got, err := sent(t, field, "null", "VARCHAR NOT NULL DEFAULT 'none'", false); push.KindOf(err) != push.Rejected || got != "" {
+				t.Errorf("%q, NOT NULL: it has %s: %v", field, got, err)
+			}
+		})
+	}
 }
 
 // TestDeletesOfUnknownColumns: deletes are sent though no row has told the columns yet.
