@@ -51,6 +51,7 @@ type refusal struct {
 	Details json.RawMessage `json:"details"`
 	rows    *parseErrors
 	quotes  bool // so much of a request that the answer is longer than what is read of it
+	foreign bool // it is not known to be the API's
 }
 
 // call makes one request and fills into from the answer's JSON; template is that of the path.
@@ -103,9 +104,11 @@ func failure(op string, resp *http.Response, text []byte) error {
 		r.rows = rowErrors(r.Details)
 		e.Message = r.rows.String()
 	case r.Code == "" && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) && !json.Valid(text):
-		e.Message, r.quotes = "an answer that broke off", resp.StatusCode == http.StatusBadRequest && len(text) == maxAnswer
+		// Of 400 it is the pipeline's, which quotes rows.
+		e.Message, r.foreign = "an answer that broke off", resp.StatusCode != http.StatusBadRequest
+		r.quotes = !r.foreign && len(text) == maxAnswer
 	case r.Code == "": // a proxy's, or the framework's
-		e.Message = "an answer that is not Feldera's (" + foreign(resp, text) + ")"
+		e.Message, r.foreign = "an answer that is not Feldera's ("+foreign(resp, text)+")", true
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
@@ -165,22 +168,26 @@ func statusOf(err error) int {
 
 // landed reports whether a request to the ingress that failed may be in the pipeline all
 // the same, or get there yet: a manager that has waited for the pipeline in vain says 503,
-// and the pipeline may read the request when it is resumed. That there is no such pipeline, or
-// that the key is wrong, a gateway may say of a request that it has let through.
+// and the pipeline may read the request when it is resumed. What is not the API's answer, or says
+// that there is no such pipeline or that the key is wrong, a gateway may say of a request that it
+// has let through; but not that it is too large, or one too many.
 func landed(err error) bool {
 	var e *push.Error
 	if !errors.As(err, &e) {
 		return true
 	}
-	if e.Kind != push.Unavailable && e.Status != http.StatusUnauthorized {
+	r := refusalOf(err)
+	switch {
+	case e.Status == http.StatusRequestEntityTooLarge, e.Status == http.StatusTooManyRequests:
+		return false
+	case e.Kind != push.Unavailable && e.Status != http.StatusUnauthorized && !r.foreign:
 		return false
 	}
-	r := refusalOf(err)
 	switch r.Code {
 	case "PipelineInteractionNotDeployed", "ApiConnectionLimit":
 		return false
 	case "PipelineInteractionUnreachable": // it got no further than the manager
 		return !strings.Contains(r.Message, "Failed to connect to host")
 	}
-	return e.Status != http.StatusTooManyRequests
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -173,6 +174,67 @@ func TestAnotherServer(t *testing.T) {
 		}), nil)
 		if _, err := r.sink.State(t.Context()); push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// TestGatewayRefuses: what is not the API's answer may be that of a gateway which has let the
+// request through, whatever its status: so what was posted is waited for, and a batch whose rows
+// have no key is not sent again.
+func TestGatewayRefuses(t *testing.T) {
+	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusUnprocessableEntity} {
+		for _, words := range []string{"<html>Forbidden</html>", `{"error":"forbidden"}`, ""} {
+			for _, appends := range []bool{false, true} {
+				synctest.Test(t, func(t *testing.T) {
+					var seen []string
+					r := newRig(t, pipeline.Options{OnRow: func(_, _ string, row []any) { seen = append(seen, fmt.Sprint(row[1])) }}, nil)
+					if appends {
+						r.emu.Create("shop", "CREATE TABLE t (id BIGINT, v VARCHAR);")
+						r.emu.Start("shop")
+					}
+					said := false
+					r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+						if said || req.ContentLength <= 0 || !strings.Contains(req.URL.Path, "/ingress/") {
+							r.emu.ServeHTTP(w, req)
+							return
+						}
+						said = true
+						r.emu.Inject("ingress", pipeline.Late, 0, 1)
+						r.emu.ServeHTTP(httptest.NewRecorder(), req)
+						w.WriteHeader(status)
+						io.WriteString(w, words)
+					}), func(o *feldera.Options) { o.Append = func(string) bool { return appends } })
+					deliver := func(v string) error {
+						d := push.NewDelivery(pushtest.ConformTable("t"), chunks(map[int64]string{1: v}, nil))
+						d.Once = appends
+						err := r.pusher().Run(t.Context(), d)
+						for push.KindOf(err) == push.Unauthorized {
+							err = r.pusher().Run(t.Context(), d)
+						}
+						return err
+					}
+					want := "a a b"
+					err := deliver("a")
+					switch {
+					case appends:
+						want = "a"
+						if push.KindOf(err) != push.Rejected || !strings.Contains(fmt.Sprint(err), "which of its rows are there is not known") {
+							t.Errorf("%d %q: %v", status, words, err)
+						}
+					case err != nil:
+						t.Errorf("%d %q: %v", status, words, err)
+					default:
+						err = deliver("b")
+					}
+					for range 60 { // the emulator works when it is asked
+						time.Sleep(time.Second)
+						r.rows("t")
+					}
+					if got := strings.Join(seen, " "); !said || got != want {
+						t.Errorf("%d %q, appends %v: readers saw %s, want %s: %v", status, words, appends, got, want, err)
+					}
+				})
+			}
 		}
 	}
 }

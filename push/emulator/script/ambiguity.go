@@ -27,12 +27,13 @@ const (
 	Says404     Reply = "404"      // in the API's words
 	Gateway503  Reply = "503-html" // a gateway's answer, not the API's
 	GatewaySays Reply = "404-html" // the same
+	Gateway403  Reply = "403-html" // the same
 	BreaksOff   Reply = "truncated"
 	Silence     Reply = "silence" // none until the caller gives up
 )
 
 // Replies are all that leave open what happened.
-var Replies = []Reply{Reset, Says500, Says401, Says404, Gateway503, GatewaySays, BreaksOff, Silence}
+var Replies = []Reply{Reset, Says500, Says401, Says404, Gateway503, GatewaySays, Gateway403, BreaksOff, Silence}
 
 // Ambiguous is the fault of an effect and a reply that does not tell it.
 func Ambiguous[F ~string](e Effect, r Reply) F { return F(string(e) + "/" + string(r)) }
@@ -70,6 +71,8 @@ func (r Reply) Write(w http.ResponseWriter, req *http.Request, status int, heade
 		writeHTML(w, http.StatusServiceUnavailable)
 	case GatewaySays:
 		writeHTML(w, http.StatusNotFound)
+	case Gateway403:
+		writeHTML(w, http.StatusForbidden)
 	case BreaksOff:
 		text, _ := json.Marshal(body)
 		for k, v := range header {
