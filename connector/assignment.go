@@ -69,6 +69,7 @@ func (c *Connector) assign(e kafka.Assigned) {
 		c.metrics.assigned(p.Topic)
 		parts = append(parts, part)
 	}
+	c.tellAssigned()
 	c.locateAll(parts)
 	c.brokers.well()
 	if len(e.Partitions) > 0 || len(c.parts) == 0 {

@@ -21,6 +21,8 @@ type Memory interface {
 	Accept(state string)
 	// Forget lets go of a job of this process, which nobody is to bring to its end.
 	Forget(job string)
+	// Assigned names the partitions of each topic that this process has from now on.
+	Assigned(partitions map[string][]int32)
 }
 
 // remembered is what the target said of its state.
@@ -94,6 +96,19 @@ func (c *Connector) inState(state string) bool {
 	}
 	c.locateAll(parts)
 	return true
+}
+
+// tellAssigned tells the target which partitions are here. It is told at an assignment, which
+// each rebalance ends with, and not when some are given up: most may come back with that.
+func (c *Connector) tellAssigned() {
+	if c.opt.Memory == nil {
+		return
+	}
+	parts := map[string][]int32{}
+	for p := range c.parts {
+		parts[p.Topic] = append(parts[p.Topic], p.ID)
+	}
+	c.opt.Memory.Assigned(parts)
 }
 
 // loss says why what is before a committed offset is not in the target, and the remedy; ""

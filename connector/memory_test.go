@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -421,12 +422,48 @@ func TestOffsetsOfThisLife(t *testing.T) {
 	}
 }
 
-// forgetful notes which jobs it is to forget.
-type forgetful struct{ jobs []string }
+// forgetful notes which jobs it is to forget, and which partitions it is told of.
+type forgetful struct {
+	jobs []string
+	has  map[string][]int32
+}
 
 func (*forgetful) State(context.Context) (string, error) { return "state", nil }
 func (*forgetful) Accept(string)                         {}
 func (f *forgetful) Forget(job string)                   { f.jobs = append(f.jobs, job) }
+func (f *forgetful) Assigned(parts map[string][]int32)   { f.has = parts }
+
+// TestTargetLearnsPartitions: with each assignment, also one of nothing new, the target is told
+// all that are here. In between it is not: most of those that a rebalance takes may come back.
+func TestTargetLearnsPartitions(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a", "shop.public.b")
+	opt := w.options("shop.public.a", "shop.public.b")
+	target := &forgetful{}
+	opt.Memory = target
+	c := w.idle(opt)
+	assign := func(parts ...kafka.Partition) {
+		c.assign(kafka.Assigned{Partitions: parts, Done: make(chan struct{})})
+	}
+	says := func(want string) {
+		t.Helper()
+		for _, ids := range target.has {
+			slices.Sort(ids)
+		}
+		if got := fmt.Sprint(target.has); got != want {
+			t.Errorf("it was told %s, want %s", got, want)
+		}
+	}
+	a0, a1, b0 := kafka.Partition{Topic: "shop.public.a"}, kafka.Partition{Topic: "shop.public.a", ID: 1}, kafka.Partition{Topic: "shop.public.b"}
+	assign(a0, a1, b0)
+	says("map[shop.public.a:[0 1] shop.public.b:[0]]")
+	c.release(kafka.Revoked{Partitions: []kafka.Partition{a1}, Done: make(chan struct{})})
+	says("map[shop.public.a:[0 1] shop.public.b:[0]]")
+	assign()
+	says("map[shop.public.a:[0] shop.public.b:[0]]")
+	c.release(kafka.Revoked{Partitions: []kafka.Partition{a0, b0}, Done: make(chan struct{})})
+	assign(a1)
+	says("map[shop.public.a:[1]]")
+}
 
 // TestHeldJobIsForgotten: nobody asks any more what became of the job of a table that is held.
 // Other tables must not wait for that.

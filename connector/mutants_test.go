@@ -317,4 +317,7 @@ var mutants = []mutant{
 	{"send the rest to another life of the pipeline", "../push/feldera/suspects.go",
 		"	case j.first != \"\" && j.life != s.lives.n:", "	case false:",
 		"../push/feldera TestBegunUnnoticed", "it goes on, and nobody has asked"},
+	{"suspect a table of what another process has", "../push/feldera/suspects.go",
+		"s.ours != nil && !s.ours[at]", "false",
+		"../push/feldera TestSuspectMoves", "alone true"},
 }

@@ -31,6 +31,7 @@ type Sink struct {
 	lanes    map[string]*lane // by table
 	forms    map[written]batcher.JSONForm
 	lives    lives
+	ours     map[partition]bool // see Assigned; nil: all, for nobody has told them
 	points   checkpoints
 }
 

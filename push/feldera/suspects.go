@@ -2,6 +2,7 @@ package feldera
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/sluice-cdc/sluice/push"
@@ -57,6 +58,32 @@ func (s *Sink) fell(j *job, died bool) {
 	}
 }
 
+// Assigned says which partitions of each topic this process has from now on. Of others nothing
+// passes here any more, and what was under way of them keeps no table suspect.
+func (s *Sink) Assigned(partitions map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ours = map[partition]bool{}
+	for topic, ids := range partitions {
+		for _, id := range ids {
+			s.ours[partition{topic, id}] = true
+		}
+	}
+}
+
+// acquit lets go of what a table is suspect of that cannot pass here, and of a suspect for which
+// nothing is left, under the lock.
+func (s *Sink) acquit(l *lane) {
+	x := l.suspect
+	if x == nil || x.held != nil {
+		return
+	}
+	maps.DeleteFunc(x.ends, func(at partition, _ int64) bool { return s.ours != nil && !s.ours[at] })
+	if len(x.ends) == 0 {
+		l.suspect = nil
+	}
+}
+
 // describe says which rows a job has.
 func (j *job) describe() string {
 	text := fmt.Sprintf("%d rows", j.rows)
@@ -92,6 +119,7 @@ func (s *Sink) turn(j *job) error {
 	case j.flight && j.first == "" && j.life != s.lives.n: // no token tells whether it went with that one
 		s.fell(j, s.lives.now != "")
 	}
+	s.acquit(j.lane)
 	x := j.lane.suspect
 	switch {
 	case j.first != "" && j.life != s.lives.n: // nothing of it goes to another life than its first rows
@@ -145,7 +173,5 @@ func (s *Sink) passed(j *job) {
 			delete(x.ends, at)
 		}
 	}
-	if len(x.ends) == 0 {
-		j.lane.suspect = nil
-	}
+	s.acquit(j.lane)
 }

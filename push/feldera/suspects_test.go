@@ -219,6 +219,67 @@ func TestSuspectUntil(t *testing.T) {
 	})
 }
 
+// TestSuspectMoves: a table is suspect no longer than this process has the partitions of what was
+// under way; what another one has of it does not pass here. If they were given up while it was
+// under way, or come back before anything was sent, that makes no difference.
+func TestSuspectMoves(t *testing.T) {
+	all := map[string][]int32{"shop.t": {0, 1}}
+	for name, tc := range map[string]struct {
+		before, after []map[string][]int32 // the failure
+		alone         string               // whether its next batch of partition 0, and the one after it, go alone
+	}{
+		"before it died":      {before: []map[string][]int32{{"shop.t": {0}}}, alone: "true false"},
+		"after it died":       {after: []map[string][]int32{{"shop.t": {0}}}, alone: "true false"},
+		"all of them":         {after: []map[string][]int32{{"shop.u": {0, 1}}}, alone: "false false"},
+		"none":                {before: []map[string][]int32{all}, alone: "true true"},
+		"it comes back":       {after: []map[string][]int32{{"shop.t": {0}}, all}, alone: "true true"},
+		"nobody has told any": {alone: "true true"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+			post := func(table string, source ...push.Span) (push.Ticket, error) {
+				ticket, err := r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable(table), Chunks: one, Source: source})
+				if err == nil {
+					_, err = r.sink.Execute(t.Context(), ticket)
+				}
+				return ticket, err
+			}
+			r.emu.Stick("shop", true)
+			if _, err := post("t", push.Span{Topic: "shop.t", First: 0, End: 10}, push.Span{Topic: "shop.t", Partition: 1, First: 0, End: 10}); err != nil {
+				t.Fatal(err)
+			}
+			for _, has := range tc.before {
+				r.sink.Assigned(has)
+			}
+			r.emu.Stick("shop", false)
+			r.emu.Crash("shop")
+			r.emu.Start("shop")
+			for _, has := range tc.after {
+				r.sink.Assigned(has)
+			}
+			var alone []string
+			for first := range int64(2) {
+				ticket, err := post("t", push.Span{Topic: "shop.t", First: 10 * first, End: 10*first + 10})
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+				u, err := post("u")
+				if err != nil && !strings.Contains(err.Error(), "sent alone") {
+					t.Fatalf("%s: beside it: %v", name, err)
+				}
+				alone = append(alone, fmt.Sprint(err != nil))
+				if st, err := r.sink.Status(t.Context(), ticket); err != nil || st.State != push.Done {
+					t.Fatalf("%s: it is %v: %v", name, st.State, err)
+				}
+				r.sink.Forget(u.ID)
+			}
+			if got := strings.Join(alone, " "); got != tc.alone {
+				t.Errorf("%s: alone %s, want %s", name, got, tc.alone)
+			}
+		})
+	}
+}
+
 // TestBegun: a batch that is there in part comes to its end, though a suspect waits for it.
 func TestBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
