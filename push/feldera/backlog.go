@@ -53,8 +53,8 @@ func (s *Sink) read(ctx context.Context, l *lane) (records int64, queues int, er
 	return records, queues, nil
 }
 
-// calm waits until the pipeline has run, has had nothing of the table to process, and has read
-// nothing more of it, for as long as grace.
+// calm sees the pipeline run and have nothing of the table to process, and do so again after grace,
+// having read nothing more of it.
 func (s *Sink) calm(ctx context.Context, l *lane) error {
 	before, _, err := s.read(ctx, l)
 	if err != nil {
@@ -63,7 +63,7 @@ func (s *Sink) calm(ctx context.Context, l *lane) error {
 	if err := push.Sleep(ctx, grace); err != nil {
 		return err
 	}
-	if _, err := s.writable(ctx); err != nil { // it was paused in between, perhaps
+	if _, err := s.writable(ctx); err != nil { // it may be paused by now
 		return err
 	}
 	after, _, err := s.read(ctx, l)
