@@ -16,12 +16,15 @@ type pipeline struct {
 	openSource bool   // the edition, which has no checkpoints and keeps nothing over a restart
 	events     bool   // it tells how its deployments have ended
 	ordered    bool   // requests one after the other reach one queue; else only what is complete is before what follows
+	platform   string // the version that it was compiled with; "": it is not told
 	state      string // what its tables are remembered under
 	program    string // the version of its program, and with it of its tables
 	tables     map[string]*relation
 }
 
-// Versions, by https://github.com/feldera/feldera.
+// Versions, by https://github.com/feldera/feldera: the manager has the events; the rest is
+// also the pipeline's, which stays of the version that it was compiled with when the manager
+// gets newer.
 const (
 	firstWithTokens  = "v0.48.0"  // before it there are no completion tokens
 	firstWithOneLine = "v0.275.0" // before it each worker of the server had a queue of its own
@@ -35,6 +38,7 @@ type configDocument struct {
 
 type pipelineDocument struct {
 	ID             string `json:"id"`
+	Platform       string `json:"platform_version"`
 	ProgramVersion int64  `json:"program_version"`
 	Status         string `json:"deployment_status"`
 	Desired        string `json:"deployment_desired_status"`
@@ -79,19 +83,23 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 		return nil, err
 	}
 	old := s.pipe.Load()
-	if old != nil && old.state == stateOf(old.openSource, d) && old.program == programOf(d) {
+	if old != nil && old.state == stateOf(old.openSource, d) && old.program == programOf(d) && old.platform == d.Platform {
 		return old, nil
 	}
 	var c configDocument
 	if err := s.c.call(ctx, "read configuration", http.MethodGet, "/config", "/config", nil, &c); err != nil {
 		return nil, err
 	}
-	version := "v" + strings.TrimPrefix(c.Version, "v")
+	version := versionOf(c.Version)
 	if !semver.IsValid(version) {
 		return nil, &push.Error{Op: "read configuration", Kind: push.Unavailable, Message: fmt.Sprintf("%.80q is not a version", c.Version), Hint: "SLUICE_FELDERA_URL"}
 	}
-	if semver.Compare(version, firstWithTokens) < 0 {
-		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "Feldera " + c.Version + " has no completion tokens", Hint: "0.48 or newer is needed"}
+	platform, older := d.Platform, version
+	if v := versionOf(platform); semver.IsValid(v) && semver.Compare(v, version) < 0 {
+		older = v
+	}
+	if semver.Compare(older, firstWithTokens) < 0 {
+		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "Feldera " + older[1:] + " has no completion tokens", Hint: "0.48 or newer is needed, of the manager and of the pipeline"}
 	}
 	if d, err = s.look(ctx, "all"); err != nil {
 		return nil, err
@@ -102,7 +110,7 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	if c.Edition != "Enterprise" && d.Deployment == "" {
 		return nil, &push.Error{Op: "read pipeline", Kind: push.Rejected, Message: "Feldera " + c.Version + " does not tell one deployment of a pipeline from the next", Hint: "a newer one is needed"}
 	}
-	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), events: semver.Compare(version, firstWithEvents) >= 0, ordered: semver.Compare(version, firstWithOneLine) >= 0, program: programOf(d), tables: map[string]*relation{}}
+	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), events: semver.Compare(version, firstWithEvents) >= 0, ordered: semver.Compare(older, firstWithOneLine) >= 0, platform: platform, program: programOf(d), tables: map[string]*relation{}}
 	p.state = stateOf(p.openSource, d)
 	if p.openSource && s.opt.Checkpoint {
 		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}
@@ -118,6 +126,8 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	s.pipe.Store(p)
 	return p, nil
 }
+
+func versionOf(text string) string { return "v" + strings.TrimPrefix(text, "v") }
 
 func programOf(d *pipelineDocument) string { return fmt.Sprint(d.ID, "/", d.ProgramVersion) }
 

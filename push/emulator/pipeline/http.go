@@ -204,7 +204,7 @@ func (e *Emulator) describe(p *instance, all bool) map[string]any {
 		storage = "Cleared"
 	}
 	d := map[string]any{
-		"id": p.id, "name": p.name, "description": "", "created_at": p.created, "version": p.version, "platform_version": e.opt.Version,
+		"id": p.id, "name": p.name, "description": "", "created_at": p.created, "version": p.version, "platform_version": e.opt.Platform,
 		"program_version": p.version, "program_status": "Success", "program_status_since": p.created, "refresh_version": p.version, "storage_status": storage,
 		"deployment_status": p.status, "deployment_status_since": p.since, "deployment_desired_status": desired, "deployment_desired_status_since": p.since,
 		"deployment_resources_status": resources, "deployment_resources_status_since": p.since, "deployment_resources_desired_status": resources,

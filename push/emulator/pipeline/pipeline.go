@@ -26,7 +26,8 @@ import (
 type Options struct {
 	Key        string        // the accepted API key; "": any
 	Enterprise bool          // the edition: has checkpoints, and goes on from them
-	Version    string        // "": 0.337.0; before 0.275 each worker of the server has a queue of its own
+	Version    string        // of the manager; "": 0.337.0
+	Platform   string        // that the pipelines were compiled with, "": Version; before 0.275 each worker of their servers has a queue of its own
 	Lag        time.Duration // from taking rows to their completion
 	Patience   time.Duration // of the manager with a pipeline that does not answer; 0: 30 s
 	Backlog    int           // records that wait in a queue, from which on requests to it wait as well; 0: 100 000
@@ -107,13 +108,16 @@ func New(opt Options) *Emulator {
 	if opt.Version == "" {
 		opt.Version = "0.337.0"
 	}
+	if opt.Platform == "" {
+		opt.Platform = opt.Version
+	}
 	if opt.Patience == 0 {
 		opt.Patience = 30 * time.Second
 	}
 	if opt.Backlog == 0 {
 		opt.Backlog = 100_000
 	}
-	e := &Emulator{opt: opt, ordered: semver.Compare("v"+opt.Version, "v0.275.0") >= 0, mux: http.NewServeMux(), pipes: map[string]*instance{}, dice: rand.New(rand.NewPCG(opt.Seed, 1))}
+	e := &Emulator{opt: opt, ordered: semver.Compare("v"+opt.Platform, "v0.275.0") >= 0, mux: http.NewServeMux(), pipes: map[string]*instance{}, dice: rand.New(rand.NewPCG(opt.Seed, 1))}
 	e.routes()
 	return e
 }
