@@ -46,6 +46,10 @@ const (
 	// numbers.
 	JSONBase64
 	JSONHex
+	// JSONDouble and JSONReal are numbers for a float of 64 or 32 bits, which has all their
+	// digits. One that it would round is an error.
+	JSONDouble
+	JSONReal
 )
 
 // Encode is Encoder.Encode for JSON. The cause of its error is an *Unfit where rows have
@@ -70,6 +74,7 @@ var (
 	// Of values.
 	errNotJSON   = errors.New("a text that is not JSON")
 	errNotBytes  = errors.New("a text that is not of bytes (look at SLUICE_BINARY)")
+	errNotExact  = errors.New("a number that would be rounded")
 	errNotNumber = errors.New("a FLOAT that is not a number (look at SLUICE_OUT_OF_RANGE)")
 )
 
@@ -162,6 +167,9 @@ func (c *jsonColumn) append(dst []byte, row int) ([]byte, error) {
 		if math.IsNaN(f) || math.IsInf(f, 0) {
 			return dst, errNotNumber
 		}
+		if c.form == JSONReal && !isReal(f) {
+			return dst, errNotExact
+		}
 		return strconv.AppendFloat(dst, f, 'g', -1, 64), nil
 	case schema.Boolean:
 		return strconv.AppendBool(dst, c.Nums[row] != 0), nil
@@ -181,7 +189,26 @@ func (c *jsonColumn) append(dst []byte, row int) ([]byte, error) {
 		}
 		return append(appendClock(dst, micros), '"'), nil
 	}
-	return strconv.AppendInt(dst, c.Nums[row], 10), nil
+	n := c.Nums[row]
+	if c.form == JSONDouble || c.form == JSONReal {
+		f := float64(n)
+		if f == 1<<63 || int64(f) != n || c.form == JSONReal && float64(float32(f)) != f { // 2⁶³ is no int64
+			return dst, errNotExact
+		}
+	}
+	return strconv.AppendInt(dst, n, 10), nil
+}
+
+// isReal reports whether a float of 32 bits has a number: as it is, or as the shortest text of
+// one, which is what a source's float of that size comes as (schema/debezium).
+func isReal(f float64) bool {
+	short := float32(f)
+	if float64(short) == f {
+		return true
+	}
+	var text [32]byte
+	back, err := strconv.ParseFloat(string(strconv.AppendFloat(text[:0], float64(short), 'g', -1, 32)), 64)
+	return err == nil && back == f
 }
 
 func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {

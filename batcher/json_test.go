@@ -78,6 +78,11 @@ func TestJSONUnfit(t *testing.T) {
 		{schema.String, JSONInline, ``, "not JSON"},
 		{schema.String, JSONHex, `0g`, "SLUICE_BINARY"},
 		{schema.String, JSONBase64, `!`, "SLUICE_BINARY"},
+		{schema.Integer, JSONDouble, 1<<53 + 1, "would be rounded"},
+		{schema.Integer, JSONDouble, math.MaxInt64, "would be rounded"},
+		{schema.Integer, JSONReal, 1<<24 + 1, "would be rounded"},
+		{schema.Float, JSONReal, math.MaxFloat64, "would be rounded"},
+		{schema.Float, JSONReal, math.Pi, "would be rounded"},
 	} {
 		e := &JSONEncoder{MaxChunkBytes: 1, Form: func(string, *schema.Column) (JSONForm, string) { return tc.form, "SOME TYPE" }}
 		r := newRun("t", col("c", tc.kind)).add(schema.Upsert, 1).add(schema.Upsert, 2, tc.value).add(schema.Upsert, 3).add(schema.Upsert, 4, tc.value)

@@ -93,6 +93,10 @@ func (s *Sink) form(t *columnType, from schema.Type) (batcher.JSONForm, bool) {
 		}
 	case "TIMESTAMP_TZ", "TIMESTAMP WITH TIME ZONE":
 		form = batcher.JSONZoned
+	case "DOUBLE":
+		form = batcher.JSONDouble
+	case "REAL":
+		form = batcher.JSONReal
 	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT":
 		if from.Kind == schema.String {
 			form = batcher.JSONInline // the digits, more of them than fit an INTEGER

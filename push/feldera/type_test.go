@@ -1,6 +1,7 @@
 package feldera_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -118,6 +119,47 @@ func TestTypesFit(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestNumbersFit: a number that REAL or DOUBLE would round makes its row a bad one, and its table
+// none; what a float of the source says is what one of that size has here.
+func TestNumbersFit(t *testing.T) {
+	const long, double, float = `"type":"int64"`, `"type":"double"`, `"type":"float"`
+	for _, tc := range []struct{ field, value, sql, want string }{
+		{long, "9007199254740992", "DOUBLE", "9.007199254740992e+15"},
+		{long, "9007199254740993", "DOUBLE", ""},
+		{long, "-9007199254740993", "DOUBLE", ""},
+		{long, "9223372036854775807", "DOUBLE", ""},
+		{long, "-9223372036854775808", "DOUBLE", "-9.223372036854776e+18"},
+		{long, "16777216", "REAL", "1.6777216e+07"},
+		{long, "16777217", "REAL", ""},
+		{long, "1000000000", "REAL", "1e+09"}, // has few bits
+		{long, "9007199254740993", "VARIANT", "9007199254740993"},
+		{double, "0.1", "DOUBLE", "0.1"},
+		{double, "0.12345678901", "DOUBLE", "0.12345678901"},
+		{double, "0.12345678901", "REAL", ""},
+		{double, "0.10000000149011612", "REAL", "0.10000000149011612"}, // 0.1 as 32 bits have it
+		{double, "1e39", "REAL", ""},
+		{double, "1e-46", "REAL", ""},
+		{float, "0.1", "REAL", "0.1"},
+		{float, "3.4028235e+38", "REAL", "3.4028235e+38"},
+		{float, "0.1", "DOUBLE", "0.1"},
+	} {
+		t.Run(tc.value+" as "+tc.sql, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				got, err := sent(t, tc.field, tc.value, tc.sql, false)
+				var unfit *batcher.Unfit
+				switch {
+				case tc.want != "" && (err != nil || got != tc.want):
+					t.Errorf("it has %s: %v", got, err)
+				case tc.want == "" && !errors.As(err, &unfit):
+					t.Errorf("it has %s, and nothing is said of it: %v", got, err)
+				case tc.want == "" && (unfit.Rows[0].Column != "v" || unfit.Rows[0].Reason != "a number that would be rounded cannot be sent as "+tc.sql):
+					t.Error(err)
+				}
+			})
+		})
 	}
 }
 
