@@ -270,6 +270,10 @@ func TestFelderaCheck(t *testing.T) {
 	if seen, _ := target(enterprise); !strings.HasPrefix(seen, string(check.OK)) {
 		t.Errorf("with checkpoints: %s", seen)
 	}
+	_, old := felderaRig(t, pipeline.Options{Platform: "0.296.0"})
+	if seen, remedy := target(old); !strings.HasPrefix(seen, string(check.Warning)) || !strings.Contains(seen, "Feldera 0.296.0") || !strings.Contains(remedy, "upgrade to 0.297") {
+		t.Errorf("of an old version: %s; to do: %s", seen, remedy)
+	}
 	emu.Pause("shop")
 	if seen, remedy := target(nil); !strings.Contains(seen, "is Paused") || !strings.Contains(remedy, "resume") {
 		t.Errorf("paused: %s; to do: %s", seen, remedy)

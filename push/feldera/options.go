@@ -41,8 +41,8 @@ type Options struct {
 	// Hex says that bytes are texts of hexadecimal digits here, and not of base64.
 	Hex bool
 
-	// Warn is told, once, what the pipeline's edition can do and Options leave out; nil:
-	// nobody is.
+	// Warn is told, once, what the pipeline's edition can do and Options leave out, and what
+	// its version does wrong; nil: nobody is.
 	Warn func(text, remedy string)
 
 	push.Signals // of the requests

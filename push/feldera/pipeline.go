@@ -26,9 +26,11 @@ type pipeline struct {
 // also the pipeline's, which stays of the version that it was compiled with when the manager
 // gets newer.
 const (
-	firstWithTokens  = "v0.48.0"  // before it there are no completion tokens
-	firstWithOneLine = "v0.275.0" // before it each worker of the server had a queue of its own
-	firstWithEvents  = "v0.292.0" // before it nothing tells how a deployment that is over has ended
+	firstWithTokens    = "v0.48.0"  // before it there are no completion tokens
+	firstWithCleanCuts = "v0.227.0" // before it what is left of a request that was cut off, or goes on beside, is read with the next
+	firstWithOneLine   = "v0.275.0" // before it each worker of the server had a queue of its own
+	firstWithEvents    = "v0.292.0" // before it nothing tells how a deployment that is over has ended
+	firstWithCommits   = "v0.297.0" // before it rows are complete without their transaction, if the pipeline has no outputs
 )
 
 type configDocument struct {
@@ -115,16 +117,27 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	if p.openSource && s.opt.Checkpoint {
 		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}
 	}
-	if !p.openSource && !s.opt.Checkpoint && s.opt.Warn != nil {
-		s.warn.Do(func() {
-			s.opt.Warn("a crash of the pipeline loses what is in no checkpoint yet, and offsets are committed before one is made", "SLUICE_FELDERA_CHECKPOINT=wait, for this edition of Feldera has checkpoints")
-		})
+	if s.opt.Warn != nil {
+		s.warn.Do(func() { s.wary(p, older) })
 	}
 	for _, r := range d.Info.Schema.Inputs {
 		p.tables[r.canonical()] = &r
 	}
 	s.pipe.Store(p)
 	return p, nil
+}
+
+// wary warns of what may lose rows or mix them up though all works.
+func (s *Sink) wary(p *pipeline, version string) {
+	if !p.openSource && !s.opt.Checkpoint {
+		s.opt.Warn("a crash of the pipeline loses what is in no checkpoint yet, and offsets are committed before one is made", "SLUICE_FELDERA_CHECKPOINT=wait, for this edition of Feldera has checkpoints")
+	}
+	if semver.Compare(version, firstWithCleanCuts) < 0 {
+		s.opt.Warn("Feldera "+version[1:]+" mixes what is left of a request that was cut off into the next one", "upgrade to 0.227 or newer, the manager and the pipeline")
+	}
+	if semver.Compare(version, firstWithCommits) < 0 {
+		s.opt.Warn("Feldera "+version[1:]+" says complete of rows whose transaction is not committed, where the pipeline has no outputs, and their offsets are committed then", "upgrade to 0.297 or newer, the manager and the pipeline; until then let nobody begin a transaction there")
+	}
 }
 
 func versionOf(text string) string { return "v" + strings.TrimPrefix(text, "v") }

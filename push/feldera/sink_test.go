@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -215,59 +213,4 @@ func TestTokens(t *testing.T) {
 			t.Errorf("the first request went to a life that is over, the second to this one: %q %v", token, err)
 		}
 	})
-}
-
-// untold is a pipeline that does not say what it was compiled with.
-func untold(next http.Handler) http.Handler {
-	platform := regexp.MustCompile(`"platform_version":"[^"]*",`)
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		seen := httptest.NewRecorder()
-		next.ServeHTTP(seen, req)
-		w.WriteHeader(seen.Code)
-		w.Write(platform.ReplaceAll(seen.Body.Bytes(), nil))
-	})
-}
-
-// TestVersions: what is too old is refused, and what does not keep the order of requests
-// gets one at a time: a pipeline is of the version that it was compiled with, be the manager
-// newer.
-func TestVersions(t *testing.T) {
-	for _, tc := range []struct {
-		manager, platform string
-		most              int // requests under way at once
-	}{{"0.47.3", "0.47.3", 0}, {"0.337.0", "0.47.3", 0}, {"0.274.0", "0.274.0", 1}, {"0.337.0", "0.274.0", 1}, {"0.274.0", "0.337.0", 1}, {"0.275.0", "0.337.0", 2}, {"0.337.0", "", 2}, {"0.274.0", "", 1}} {
-		t.Run(tc.manager+" and "+tc.platform, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				var under, most int
-				r := newRig(t, pipeline.Options{Version: tc.manager, Platform: tc.platform, Lag: time.Minute, OnEvent: func(e pipeline.Event) {
-					switch e.What {
-					case "rows":
-						under++
-						most = max(most, under)
-					case "complete":
-						under = 0
-					}
-				}}, nil)
-				if tc.platform == "" {
-					r.open(t, untold(r.emu), nil)
-				}
-				if _, err := r.sink.State(t.Context()); tc.most == 0 {
-					if push.KindOf(err) != push.Rejected || !strings.Contains(fmt.Sprint(err), "Feldera 0.47.3 has no completion tokens (0.48") {
-						t.Error(err)
-					}
-					return
-				}
-				two := append(chunks(map[int64]string{1: "a"}, nil), chunks(map[int64]string{1: "b"}, nil)...)
-				if err := r.pusher().Run(t.Context(), push.NewDelivery(pushtest.ConformTable("t"), two)); err != nil {
-					t.Fatal(err)
-				}
-				if most != tc.most {
-					t.Errorf("%d requests under way at once", most)
-				}
-				if r.rows("t")[1] != "b" {
-					t.Errorf("it has %v", r.rows("t"))
-				}
-			})
-		})
-	}
 }
