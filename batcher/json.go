@@ -65,6 +65,7 @@ type jsonColumn struct {
 	lead   string // what stands before a value: its name and a colon, in the first with a brace
 	form   JSONForm
 	target string // the name of the target's type, "" if it is not known
+	raw    []byte // the bytes of the last text, for the next one to use their room
 }
 
 var (
@@ -212,7 +213,6 @@ func isReal(f float64) bool {
 }
 
 func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
-	var raw []byte
 	switch c.form {
 	case JSONInline:
 		if !json.Valid(text) {
@@ -220,9 +220,9 @@ func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
 		}
 		return append(dst, text...), nil
 	case JSONBase64:
-		raw, err = base64.StdEncoding.AppendDecode(nil, text)
+		c.raw, err = base64.StdEncoding.AppendDecode(c.raw[:0], text)
 	case JSONHex:
-		raw, err = hex.AppendDecode(nil, text)
+		c.raw, err = hex.AppendDecode(c.raw[:0], text)
 	default:
 		return appendJSONString(dst, text), nil
 	}
@@ -230,7 +230,7 @@ func (c *jsonColumn) appendText(dst, text []byte) (_ []byte, err error) {
 		return dst, errNotBytes
 	}
 	dst = append(dst, '[')
-	for i, b := range raw {
+	for i, b := range c.raw {
 		if i > 0 {
 			dst = append(dst, ',')
 		}

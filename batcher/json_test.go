@@ -3,6 +3,7 @@ package batcher
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -210,5 +211,33 @@ func TestJSONRecords(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("%d rows are in no file", len(want))
+	}
+}
+
+// TestJSONAllocations: nothing is allocated for a value or a row. (Not of JSONInline: the pool
+// that encoding/json has is emptied at random under the race detector.)
+func TestJSONAllocations(t *testing.T) {
+	forms := map[string]JSONForm{"t": JSONText, "z": JSONZoned, "b": JSONBase64, "h": JSONHex, "n": JSONDouble, "r": JSONReal}
+	r := newRun("t", col("s", schema.String), col("f", schema.Float), col("d", schema.Date), col("m", schema.Time), col("at", schema.DateTime),
+		col("t", schema.DateTime), col("z", schema.DateTime), col("b", schema.String), col("h", schema.String),
+		col("n", schema.Integer), col("r", schema.Float))
+	const rows = 10_000
+	for i := range rows {
+		r.add(schema.Upsert, int64(i), fmt.Sprint(`text "`, i), float64(i)/7, i, i, i, i, i, "AAECAwQFBgc=", "0001020304050607", i, float64(float32(i)/7))
+	}
+	b := New(anyPolicy)
+	batch, err := b.Add(epoch, r.Rows, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Seal(batch)
+	e := &JSONEncoder{MaxChunkBytes: 1 << 26, Form: func(_ string, c *schema.Column) (JSONForm, string) { return forms[c.Name], "" }}
+	got := testing.AllocsPerRun(3, func() {
+		if _, err := e.Encode(batch); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if got > 200 { // the buffer and the list of records grow some times
+		t.Errorf("%.0f allocations for %d rows", got, rows)
 	}
 }
