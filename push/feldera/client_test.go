@@ -163,6 +163,52 @@ func TestWordsOfAnswers(t *testing.T) {
 	}
 }
 
+// TestRetryAfter: a request is repeated when the answer says, within an hour, and soon where it
+// says nothing that is a number of seconds.
+func TestRetryAfter(t *testing.T) {
+	const soon = 1300 * time.Millisecond // the pusher's first pause, at most
+	for _, tc := range []struct {
+		status     int
+		after      string
+		from, upto time.Duration
+	}{
+		{503, "5", 5 * time.Second, 5 * time.Second},
+		{429, "1800", 30 * time.Minute, 30 * time.Minute},
+		{503, "7200", time.Hour, time.Hour},
+		{503, "", 1, soon}, {503, "0", 1, soon}, {503, "-5", 1, soon}, {503, "Thu, 01 Jan 2099 00:00:00 GMT", 1, soon},
+	} {
+		for op, path := range map[string]string{"get": "/pipelines/shop", "ingress": "/ingress/t", "completion": "/completion_status"} {
+			t.Run(fmt.Sprint(op, " ", tc.status, " ", tc.after), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					r := newRig(t, pipeline.Options{Enterprise: true}, nil)
+					var refused, next time.Time
+					opened := false
+					r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+						switch {
+						case opened && refused.IsZero() && strings.HasSuffix(req.URL.Path, path):
+							refused = time.Now()
+							w.Header().Set("Retry-After", tc.after)
+							w.WriteHeader(tc.status)
+							io.WriteString(w, `{"message":"","error_code":"PipelineInteractionNotDeployed","details":{}}`)
+							return
+						case next.IsZero() && !refused.IsZero():
+							next = time.Now()
+						}
+						r.emu.ServeHTTP(w, req)
+					}), nil)
+					opened = true
+					if err := r.deliver(t, map[int64]string{1: "a"}); err != nil {
+						t.Fatal(err)
+					}
+					if wait := next.Sub(refused); wait < tc.from || wait > tc.upto {
+						t.Errorf("the next request comes after %v", wait)
+					}
+				})
+			})
+		}
+	}
+}
+
 // TestAnotherServer: one that has none of the API's paths may be the wrong one, and is asked again
 // under the name of the setting that leads to it; a pipeline that is not there has its own.
 func TestAnotherServer(t *testing.T) {
