@@ -48,6 +48,18 @@ func toFeldera(opt *connector.Options, cfg *config.Config, t *telemetry.Telemetr
 }
 
 func newFeldera(cfg *config.Config, t *telemetry.Telemetry, warn func(text, remedy string)) (*feldera.Sink, error) {
+	opt, err := felderaOptions(cfg, t, warn)
+	if err != nil {
+		return nil, err
+	}
+	sink, err := feldera.New(opt, nil)
+	if err != nil {
+		return nil, errors.Join(errors.New("SLUICE_FELDERA_URL"), err)
+	}
+	return sink, nil
+}
+
+func felderaOptions(cfg *config.Config, t *telemetry.Telemetry, warn func(text, remedy string)) (feldera.Options, error) {
 	f := cfg.Feldera
 	opt := feldera.Options{
 		URL: f.URL, Pipeline: f.Pipeline, Checkpoint: f.Checkpoint == "wait", RequestTimeout: f.RequestTimeout,
@@ -70,12 +82,8 @@ func newFeldera(cfg *config.Config, t *telemetry.Telemetry, warn func(text, reme
 	if f.CAFile != "" {
 		var err error
 		if opt.TLS, err = tlsConfig("SLUICE_FELDERA_", f.CAFile, "", "", "", false); err != nil {
-			return nil, err
+			return opt, err
 		}
 	}
-	sink, err := feldera.New(opt, nil)
-	if err != nil {
-		return nil, errors.Join(errors.New("SLUICE_FELDERA_URL"), err)
-	}
-	return sink, nil
+	return opt, nil
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/check"
 	"github.com/sluice-cdc/sluice/cmd/sluice/internal/config"
+	"github.com/sluice-cdc/sluice/cmd/sluice/internal/telemetry"
 	"github.com/sluice-cdc/sluice/connector"
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
@@ -78,6 +81,11 @@ func TestFelderaWiring(t *testing.T) {
 			t.Errorf("%s=%s does nothing", tc.name, tc.value)
 		}
 	}
+	patient := map[string]string{"SLUICE_FELDERA_REQUEST_TIMEOUT": "7s"}
+	maps.Copy(patient, env)
+	if o, err := felderaOptions(settings(t, patient), new(telemetry.Telemetry), nil); err != nil || o.RequestTimeout != 7*time.Second {
+		t.Errorf("SLUICE_FELDERA_REQUEST_TIMEOUT=7s: a request has %v, %v", o.RequestTimeout, err)
+	}
 	for name, value := range map[string]string{"SLUICE_FELDERA_REQUEST_ROWS": "2", "SLUICE_FELDERA_REQUEST_BYTES": "45"} {
 		o := with(name, value)
 		var rows schema.Rows
@@ -114,6 +122,29 @@ func TestFelderaWiring(t *testing.T) {
 	emu.Start("shop")
 	if n := len(emu.Rows("shop", "public_customers")); n != 1 {
 		t.Errorf("after a crash: %d rows", n)
+	}
+}
+
+// TestFelderaWarnings: the log says once what sluice check does, and only where it is so.
+func TestFelderaWarnings(t *testing.T) {
+	const warning = "level=WARN msg=\"a crash of the pipeline loses what is in no checkpoint yet, and offsets are committed before one is made\" remedy=\"SLUICE_FELDERA_CHECKPOINT=wait,"
+	for _, tc := range []struct {
+		enterprise bool
+		checkpoint string
+		want       int
+	}{{true, "never", 1}, {true, "wait", 0}, {false, "never", 0}} {
+		_, env := felderaRig(t, pipeline.Options{Enterprise: tc.enterprise})
+		env["SLUICE_FELDERA_CHECKPOINT"] = tc.checkpoint
+		log := &logBuffer{}
+		o := wiredTo(t, env, slog.New(slog.NewTextHandler(log, nil)))
+		for range 2 {
+			if _, err := o.Memory.State(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := strings.Count(log.String(), warning); n != tc.want || strings.Count(log.String(), "level=WARN") != n {
+			t.Errorf("%+v: the log has\n%s", tc, log)
+		}
 	}
 }
 

@@ -29,7 +29,11 @@ import (
 
 func wired(t *testing.T, env map[string]string) connector.Options {
 	t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	return wiredTo(t, env, slog.New(slog.DiscardHandler))
+}
+
+func wiredTo(t *testing.T, env map[string]string, log *slog.Logger) connector.Options {
+	t.Helper()
 	tel, err := telemetry.New(t.Context(), "test", log)
 	if err != nil {
 		t.Fatal(err)
