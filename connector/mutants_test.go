@@ -320,4 +320,7 @@ var mutants = []mutant{
 	{"suspect a table of what another process has", "../push/feldera/suspects.go",
 		"s.ours != nil && !s.ours[at]", "false",
 		"../push/feldera TestSuspectMoves", "alone true"},
+	{"go on where retention has taken records", "assignment.go",
+		"		case kafka.Gone(err):", "		case false:",
+		"TestRetentionOvertakes", "held: not after"},
 }
