@@ -323,4 +323,7 @@ var mutants = []mutant{
 	{"go on where retention has taken records", "assignment.go",
 		"		case kafka.Gone(err):", "		case false:",
 		"TestRetentionOvertakes", "held: not after"},
+	{"share by partitions alone", "kafka/consumer.go",
+		"			c.affine.observe(p.Topic, Size(p.Records))\n", "",
+		"kafka TestRates", "beside the busy one"},
 }
