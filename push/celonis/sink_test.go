@@ -172,7 +172,7 @@ func TestEveryFault(t *testing.T) {
 				if err := r.deliver(map[int64]string{1: "a", 2: "b", 3: "c"}); err != nil {
 					t.Fatal(err)
 				}
-				want := 2
+				want, calls := 2, 1 // calls that go wrong
 				switch c.op {
 				case "cancel", "delete": // as for a job that is overdue, which is sent again
 					r.emu.SetDelay(24 * time.Hour)
@@ -180,9 +180,9 @@ func TestEveryFault(t *testing.T) {
 					want = 3
 				case "list": // asked for when a job is not found
 					r.emu.Inject("get", emulator.Answer404, 0, 1)
+					calls++
 				}
 				r.emu.Inject(c.op, c.fault, 0, 1)
-				faults := r.emu.Counts().Faults
 				if err := r.deliver(map[int64]string{1: "A", 2: "", 4: "d"}); err != nil {
 					t.Fatal(err)
 				}
@@ -191,8 +191,8 @@ func TestEveryFault(t *testing.T) {
 				// Else only a job that failed or vanished is sent a second time.
 				if c.fault == emulator.JobError || c.fault == emulator.JobCancel || c.fault == emulator.Vanish && c.op == "get" {
 					want = 3
-				} else if c.fault != emulator.Vanish && r.emu.Counts().Faults == faults {
-					t.Error("the call was not made")
+				} else if n := r.emu.Counts().Faults; c.fault != emulator.Vanish && n != calls {
+					t.Errorf("%d calls went wrong, want %d", n, calls)
 				}
 				if n := r.emu.Counts().Submitted; n != want {
 					t.Errorf("%d jobs submitted, want %d", n, want)
@@ -204,11 +204,12 @@ func TestEveryFault(t *testing.T) {
 }
 
 // TestEveryFaultAppend: the same for a table without a key, where a second effect shows:
-// each row is there once. What may have delivered half of them is not sent again.
+// each row is there once. What may have delivered half of them is not sent again, be it a job
+// that was cancelled for it is overdue.
 func TestEveryFaultAppend(t *testing.T) {
 	open := map[emulator.Fault]bool{emulator.JobError: true, emulator.JobCancel: true, emulator.Vanish: true}
 	faults := append(script.All[emulator.Fault](true), emulator.JobError, emulator.JobCancel, emulator.Vanish, emulator.Slow)
-	for _, op := range []string{"create", "upload", "chunks", "execute", "get"} {
+	for _, op := range []string{"create", "upload", "chunks", "execute", "get", "list", "cancel", "delete"} {
 		for _, fault := range faults {
 			if open[fault] && op != "execute" && (op != "get" || fault != emulator.Vanish) {
 				continue
@@ -227,12 +228,25 @@ func TestEveryFaultAppend(t *testing.T) {
 					if err := send(map[int64]string{1: "a", 2: "b", 3: "c"}); err != nil {
 						t.Fatal(err)
 					}
+					half, calls := open[fault], 1 // calls that go wrong
+					switch op {
+					case "cancel", "delete":
+						r.emu.SetDelay(24 * time.Hour)
+						r.pusher.Deadline, r.pusher.Overdue = time.Hour, push.OverdueCancel
+						half = true
+					case "list": // asked for when a job is not found
+						r.emu.Inject("get", emulator.Answer404, 0, 1)
+						calls++
+					}
 					r.emu.Inject(op, fault, 0, 1)
 					err := send(map[int64]string{1: "a", 4: "d"})
 					time.Sleep(time.Minute) // for what comes late
 					want := 2
 					if op == "execute" && fault == emulator.Vanish {
 						want = 1
+					}
+					if n := r.emu.Counts().Faults; !open[fault] && n != calls {
+						t.Errorf("%d calls went wrong, want %d", n, calls)
 					}
 					if n := r.emu.Counts().Submitted; n != want {
 						t.Errorf("%d jobs submitted, want %d", n, want)
@@ -242,7 +256,7 @@ func TestEveryFaultAppend(t *testing.T) {
 					for _, row := range r.emu.Snapshot("people").Rows {
 						rows[row[0].(int64)]++
 					}
-					if open[fault] {
+					if half {
 						if push.KindOf(err) != push.Rejected || !strings.Contains(err.Error(), "is not known") {
 							t.Errorf("got %v", err)
 						}
