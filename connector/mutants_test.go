@@ -326,4 +326,10 @@ var mutants = []mutant{
 	{"share by partitions alone", "kafka/consumer.go",
 		"			c.affine.observe(p.Topic, Size(p.Records))\n", "",
 		"kafka TestRates", "beside the busy one"},
+	{"submit unconfirmed, under faults", "lanes.go",
+		"= c.confirm, c.binder(w)", "= nil, c.binder(w)",
+		"TestSimulation/seed_85", "its membership was confirmed until"},
+	{"submit what was adopted unconfirmed, under faults", "intents.go",
+		"= c.confirm, c.once(table)", "= nil, c.once(table)",
+		"TestSimulation/seed_145", "its membership was confirmed until"},
 }
