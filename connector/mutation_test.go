@@ -50,11 +50,11 @@ func TestMutation(t *testing.T) {
 			slots <- struct{}{}
 			defer func() { <-slots }()
 			began := time.Now()
-			seed, fault := p.run(m)
+			taken, fault := p.run(m)
 			if fault != "" {
 				t.Fatal(fault)
 			}
-			t.Logf("%s → %s%s, in %v", m.name, m.test, seed, time.Since(began).Round(time.Second))
+			t.Logf("%s → %s%s, in %v", m.name, m.test, taken, time.Since(began).Round(time.Second))
 		})
 	}
 }
@@ -74,18 +74,30 @@ func (p *mutated) build(dir, tags string) (string, error) {
 	return once.(func() (string, error))()
 }
 
-var failedSeed = regexp.MustCompile(`--- FAIL: TestSimulation/seed_(\d+)`)
+var ranSeed = regexp.MustCompile(`--- (PASS|FAIL): TestSimulation/seed_(\d+)`)
 
-// run returns what is wrong with how the mutant fails, "" if nothing is, and which seed of a
+// tries says which seed of a simulation has failed first, and after how many schedules, those
+// included that were under way beside it; "" if none has.
+func tries(out []byte) string {
+	ran := ranSeed.FindAllSubmatch(out, -1)
+	for _, r := range ran {
+		if string(r[1]) == "FAIL" {
+			return fmt.Sprintf(", by seed %s, schedules until then: %d", r[2], len(ran))
+		}
+	}
+	return ""
+}
+
+// run returns what is wrong with how the mutant fails, "" if nothing is, and what of a
 // simulation it took.
-func (p *mutated) run(m mutant) (seed, fault string) {
+func (p *mutated) run(m mutant) (taken, fault string) {
 	dir, test, other := strings.Cut(m.test, " ")
 	if !other {
 		dir, test = ".", m.test
 	}
 	args, tags := []string{"-test.timeout=4m", "-test.run=^" + test + "$"}, ""
 	if name, seed, ok := strings.Cut(test, "/seed_"); ok {
-		args, tags = append(args[:1], "-test.run=^"+name+"$", "-seed="+seed, "-seeds=150"), "synctests"
+		args, tags = append(args[:1], "-test.run=^"+name+"$", "-seed="+seed, "-seeds=150", "-test.v"), "synctests"
 	} else if strings.HasPrefix(test, "TestInVirtualTime/") {
 		tags = "synctests"
 	}
@@ -97,14 +109,12 @@ func (p *mutated) run(m mutant) (seed, fault string) {
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SLUICE_MUTANT="+m.name)
 	out, err := cmd.CombinedOutput()
-	if found := failedSeed.FindSubmatch(out); found != nil {
-		seed = ", by seed " + string(found[1])
-	}
+	taken = tries(out)
 	if err == nil {
-		return seed, m.test + " passes without the guard"
+		return taken, m.test + " passes without the guard"
 	}
 	if !strings.Contains(string(out), m.says) {
-		return seed, fmt.Sprintf("%s failed for another reason:\n%s", m.test, out)
+		return taken, fmt.Sprintf("%s failed for another reason:\n%s", m.test, out)
 	}
-	return seed, ""
+	return taken, ""
 }
