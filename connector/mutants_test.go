@@ -331,5 +331,5 @@ var mutants = []mutant{
 		"TestSimulation/seed_85", "its membership was confirmed until"},
 	{"submit what was adopted unconfirmed, under faults", "intents.go",
 		"= c.confirm, c.once(table)", "= nil, c.once(table)",
-		"TestSimulation/seed_145", "its membership was confirmed until"},
+		"TestSimulation/seed_138", "its membership was confirmed until"},
 }
