@@ -1,10 +1,12 @@
 package feldera_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -65,6 +67,38 @@ func TestVersions(t *testing.T) {
 				}
 				if r.rows("t")[1] != "b" {
 					t.Errorf("it has %v", r.rows("t"))
+				}
+			})
+		})
+	}
+}
+
+// TestStatus: rows are posted to a pipeline that takes them, and to no other: what it does not
+// read at once may land after what is posted later.
+func TestStatus(t *testing.T) {
+	runs := []string{"Running", "ConcurrentBootstrapping"}
+	for _, status := range append(runs, "Provisioning", "Unavailable", "Coordination", "Standby", "AwaitingApproval", "Initializing", "Bootstrapping", "Synchronizing", "Replaying", "Paused", "Suspended", "Stopping", "Stopped", "") {
+		t.Run(status, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, pipeline.Options{}, nil)
+				state, err := r.sink.State(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.open(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					seen := httptest.NewRecorder()
+					r.emu.ServeHTTP(seen, req)
+					w.WriteHeader(seen.Code)
+					w.Write(bytes.Replace(seen.Body.Bytes(), []byte(`"deployment_status":"Running"`), []byte(`"deployment_status":"`+status+`"`), 1))
+				}), nil)
+				r.sink.Accept(state)
+				_, err = r.post(t, "t", 0, one)
+				if posts := r.emu.Counts().Posts; slices.Contains(runs, status) {
+					if err != nil || posts == 0 {
+						t.Errorf("%d requests were posted: %v", posts, err)
+					}
+				} else if push.KindOf(err) != push.Unavailable || !strings.Contains(fmt.Sprint(err), "pipeline shop is "+status+" (start or resume it)") || posts != 0 {
+					t.Errorf("%d requests were posted: %v", posts, err)
 				}
 			})
 		})
