@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/mod/semver"
 )
 
 // answer is a response in the making.
@@ -39,6 +41,14 @@ var (
 		"message": "Unable to reach pipeline to interact: timeout (30s) was reached", "error_code": "PipelineInteractionUnreachable", "details": map[string]any{}}}
 	terminating = refuse(http.StatusGone, "Terminating", map[string]any{}, "The pipeline is terminating")
 )
+
+// notDeployed is the manager's, which says from 0.330 on when to ask again.
+func (e *Emulator) notDeployed(p *instance) answer {
+	a := refuse(http.StatusServiceUnavailable, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status},
+		"Unable to interact with pipeline because the deployment status (%s) indicates it is not (yet) fully provisioned", p.status)
+	a.retry = semver.Compare("v"+e.opt.Version, "v0.330.0") >= 0
+	return a
+}
 
 func (e *Emulator) routes() {
 	e.mux.Handle("GET /v0/config", e.api("config", func(*http.Request, []byte) answer {
@@ -71,7 +81,7 @@ func (e *Emulator) routes() {
 	running := func(call func(*instance, *http.Request, []byte) answer) func(*instance, *http.Request, []byte) answer {
 		return func(p *instance, r *http.Request, body []byte) answer {
 			if p.status != "Running" && p.status != "Paused" {
-				return refuse(503, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status}, "Unable to interact with pipeline because the deployment status (%s) indicates it is not (yet) fully provisioned", p.status)
+				return e.notDeployed(p)
 			}
 			return call(p, r, body)
 		}

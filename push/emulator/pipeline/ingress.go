@@ -218,7 +218,7 @@ func (e *Emulator) ingress(w http.ResponseWriter, r *http.Request) {
 			return unknown(r.PathValue("pipeline"))
 		}
 		if p.status != "Running" && !(p.status == "Paused" && q.force) {
-			return refuse(503, "PipelineInteractionNotDeployed", map[string]any{"pipeline_name": p.name, "status": p.status, "desired_status": p.status}, "the pipeline is not deployed")
+			return e.notDeployed(p)
 		}
 		if f.later() {
 			p.ghosts = append(p.ghosts, ghost{at: time.Now().Add(ghostDelay), post: q})
