@@ -114,9 +114,10 @@ func TestCrashes(t *testing.T) {
 	}
 }
 
-// TestReplicas: three replicas share the tables while the database changes. One is
-// killed, one is frozen for longer than its session and goes on, and all are restarted
-// one by one. No job meets another one of its table.
+// TestReplicas: two replicas, then three, share the tables while the database changes. One
+// of the two dies, and the other has all. Of the three one is killed, one is frozen for longer
+// than its session and goes on, and all are restarted one by one. No job meets another one of
+// its table.
 func TestReplicas(t *testing.T) {
 	create(t, "postgres")
 	p := newPipeline(t, "postgres", "json", "replicas")
@@ -129,7 +130,7 @@ func TestReplicas(t *testing.T) {
 	}
 	change(50)
 	p.connect()
-	for _, one := range all {
+	for _, one := range all[:2] {
 		one.start()
 	}
 	p.settle(time.Minute, customers, items)
@@ -138,11 +139,26 @@ func TestReplicas(t *testing.T) {
 		json.Unmarshal([]byte(one.status("/status")), &s)
 		return s.Partitions
 	}
-	eventually(t, "a table each", time.Minute, func() bool {
-		n := []int{partitions(all[0]), partitions(all[1]), partitions(all[2])}
-		slices.Sort(n)
-		return slices.Equal(n, []int{0, 2, 2})
-	})
+	share := func(among []*pipeline, want ...int) {
+		t.Helper()
+		eventually(t, "a table each", time.Minute, func() bool {
+			var n []int
+			for _, one := range among {
+				n = append(n, partitions(one))
+			}
+			slices.Sort(n)
+			return slices.Equal(n, want)
+		})
+	}
+	share(all[:2], 2, 2)
+	change(100)
+	all[1].kill()
+	change(100)
+	share(all[:1], 4)
+	p.settle(time.Minute, customers, items)
+	all[1].start()
+	all[2].start()
+	share(all, 0, 2, 2)
 	busy := slices.IndexFunc(all, func(one *pipeline) bool { return partitions(one) > 0 })
 
 	all[busy].kill()
