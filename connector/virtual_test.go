@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -39,7 +40,10 @@ func inVirtualTime(t *testing.T, flags ...string) bool {
 	if end, ok := t.Deadline(); ok {
 		left = max(time.Second, time.Until(end)-5*time.Second) // it is to say what hangs, and not to outlive us
 	}
-	out, err := exec.Command(path, append([]string{"-test.timeout=" + left.String(), "-test.run=^" + t.Name() + "$"}, flags...)...).CombinedOutput()
+	cmd := exec.Command(path, append([]string{"-test.timeout=" + left.String(), "-test.run=^" + t.Name() + "$",
+		fmt.Sprintf("-test.parallel=%d", runtime.GOMAXPROCS(0)+1)}, flags...)...) // none of them waits
+	cmd.Env = append([]string{"GOGC=300"}, os.Environ()...) // what is alive is little
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
