@@ -46,8 +46,8 @@ func (b *Batch) files(fullDeletes, nulls bool, write func([]schema.Chunk, *fileR
 		for _, i := range left {
 			r.without = append(r.without, b.Table.Columns[i].Name)
 		}
+		upserts := r.op == schema.Upsert
 		for i, c := range b.Table.Columns {
-			upserts := r.op == schema.Upsert
 			if (c.Type.Kind != schema.Unknown || nulls && upserts) && (upserts || c.Key || fullDeletes) && !slices.Contains(left, i) {
 				r.columns = append(r.columns, i)
 			}

@@ -83,6 +83,15 @@ func TestAnswerOfAnEarlierAssignment(t *testing.T) {
 	}
 }
 
+// delivered makes an idle connector own a partition, all of whose rows are DONE and none
+// committed.
+func (w *world) delivered(c *Connector) *partition {
+	p := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, w.batch(c, "public_a", 1), 5)
+	c.ledger.Done(1, Delivered)
+	c.ledger.Advance(p.Partition, 5)
+	return p
+}
+
 // TestOffsetOfADeletedTopic: a commit is under way when its topic is deleted and made anew.
 // Whatever it is answered, beside the new one's offset nothing stands yet.
 func TestOffsetOfADeletedTopic(t *testing.T) {
@@ -90,10 +99,8 @@ func TestOffsetOfADeletedTopic(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{}, "shop.public.a")
 			c := w.idle(w.options("shop.public.a"))
-			id := kafka.Partition{Topic: "shop.public.a"}
-			p := w.hold(c, id, w.batch(c, "public_a", 1), 5)
-			c.ledger.Done(1, Delivered)
-			c.ledger.Advance(id, 5)
+			p := w.delivered(c)
+			id := p.Partition
 			sent := c.news()
 			c.keep(p, kafka.Location{TopicID: "other"})
 			c.onCommitted(committed{contents: sent, errs: map[kafka.Partition]error{id: answer}})
@@ -110,10 +117,8 @@ func TestOffsetOfADeletedTopic(t *testing.T) {
 func TestTopicMadeAnewWithoutRoom(t *testing.T) {
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
 	c := w.idle(w.options("shop.public.a"))
-	id := kafka.Partition{Topic: "shop.public.a"}
-	p := w.hold(c, id, w.batch(c, "public_a", 1), 5)
-	c.ledger.Done(1, Delivered)
-	c.ledger.Advance(id, 5)
+	p := w.delivered(c)
+	id := p.Partition
 	c.keep(p, kafka.Location{TopicID: "other"})
 	if n := c.news()[id]; n.text == "" {
 		t.Error("nothing says which topic was read")

@@ -6,10 +6,12 @@ import (
 	"math"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
@@ -19,6 +21,22 @@ import (
 	"github.com/sluice-cdc/sluice/push"
 	"github.com/sluice-cdc/sluice/push/emulator"
 )
+
+// brokersTake has brokers take so many bytes beside an offset, and while they are shut no
+// commit at all.
+func (w *world) brokersTake(limit int) (shut *atomic.Bool) {
+	shut = new(atomic.Bool)
+	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		req := q.(*kmsg.OffsetCommitRequest)
+		if shut.Load() {
+			return commitAnswer(req, func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return kerr.CoordinatorLoadInProgress }), nil, true
+		}
+		resp := tooLarge(req, limit)
+		return resp, nil, resp != nil
+	})
+	return shut
+}
 
 // TestBrokersRefuseMetadata: brokers that take less beside an offset than Sluice was told
 // get none, which is counted and said once a partition; the rows arrive.
@@ -30,11 +48,7 @@ func TestBrokersRefuseMetadata(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, emulator.Options{}, "shop.public.a")
-			w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
-				w.cluster.KeepControl()
-				resp := tooLarge(q.(*kmsg.OffsetCommitRequest), c.theirs)
-				return resp, nil, resp != nil
-			})
+			w.brokersTake(c.theirs)
 			var log lockedBuffer
 			reader := sdkmetric.NewManualReader()
 			opt := w.options("shop.public.a")
@@ -209,11 +223,7 @@ func TestUnnotedJobIsNotGivenAway(t *testing.T) {
 func TestUnnotedJobOfAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		resp := tooLarge(q.(*kmsg.OffsetCommitRequest), 20)
-		return resp, nil, resp != nil
-	})
+	w.brokersTake(20)
 	opt := w.options("shop.public.a")
 	key, value := change("shop.public.a", "c", 1, "old")
 	w.put("shop.public.a", "c", 1, "old")

@@ -2,34 +2,16 @@ package connector
 
 import (
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/push/emulator/pipeline"
 )
-
-// brokersTake has brokers take so many bytes beside an offset, and while they are shut no
-// commit at all.
-func (w *world) brokersTake(limit int) (shut *atomic.Bool) {
-	shut = new(atomic.Bool)
-	w.cluster.ControlKey(int16(kmsg.OffsetCommit), func(q kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		req := q.(*kmsg.OffsetCommitRequest)
-		if shut.Load() {
-			return commitAnswer(req, func(kmsg.OffsetCommitRequestTopicPartition) *kerr.Error { return kerr.CoordinatorLoadInProgress }), nil, true
-		}
-		resp := tooLarge(req, limit)
-		return resp, nil, resp != nil
-	})
-	return shut
-}
 
 // sayWhere requires of all offsets that are committed that they say in which state of the
 // target their rows are.
