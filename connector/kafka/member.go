@@ -106,13 +106,18 @@ type watched struct {
 	*member
 }
 
-// JoinGroupMetadata is called at the beginning of each join.
+// JoinGroupMetadata is called at the beginning of each join. What is owned is claimed as of the
+// generation in which it was given (KIP-792). The client's is that of its last join, also of one
+// whose sync failed: a member that was thrown out would claim, that late, what others have now.
 func (w watched) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
 	w.mu.Lock()
 	if generation != w.joined && generation != w.joined+1 {
 		w.missed = true
 	}
 	w.joined = generation
+	if w.owns {
+		generation = w.generation
+	}
 	w.mu.Unlock()
 	return w.GroupBalancer.JoinGroupMetadata(topics, owned, generation)
 }
