@@ -29,7 +29,7 @@ type decoded struct {
 	left     []debezium.Left
 	need     *debezium.NeedSchema // of the first of rest, which were not decoded
 	rest     []*kgo.Record
-	next     int64 // the offset after the last record that was taken
+	next     int64 // the offset after the last record that was taken, or of the one that was not
 	stopped  bool  // by the last of bad, which was not taken
 }
 
@@ -62,16 +62,20 @@ func (c *Connector) decode(p *partition) {
 		d := decoded{part: p, bytes: kafka.Size(recs)}
 		lost := p.decoder.Lost
 		var headers []debezium.Header
-		pass := func(r *kgo.Record) {
+		reach := func(r *kgo.Record) {
 			switch {
 			case r.Offset <= at:
+				return
 			case proof == kafka.Asked:
 				d.holes = append(d.holes, kafka.Hole{From: at, To: r.Offset})
 			default:
 				d.gaps += r.Offset - at
 			}
-			at = r.Offset + 1
-			d.next = at
+			at, d.next = r.Offset, r.Offset
+		}
+		pass := func(r *kgo.Record) {
+			reach(r)
+			at, d.next = r.Offset+1, r.Offset+1
 		}
 		for i, r := range recs {
 			if r.Attrs.IsControl() {
@@ -103,6 +107,7 @@ func (c *Connector) decode(p *partition) {
 				errors.As(err, &bad.err)
 				d.bad = append(d.bad, bad)
 				if bad.err.OfTable || !c.deadLetters.Allow() {
+					reach(r)
 					d.stopped = true
 					break
 				}

@@ -125,7 +125,6 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 		c.holdTopic(h)
 		return
 	}
-	c.ledger.Advance(p.Partition, b.rec.Offset)
 	c.ledger.Hold(p.Partition, b.rec.Offset, c.holdTable(h.Table, h))
 }
 

@@ -60,6 +60,29 @@ func TestWithheldRecord(t *testing.T) {
 	}
 }
 
+// TestWithheldBeforeAHold: a record that is in the log does not come, and the next one is bad and
+// holds. The first is not committed as passed, for whoever then moves the group's offset past the
+// bad one looks at where that stands.
+func TestWithheldBeforeAHold(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	w.put("shop.public.a", "c", 0, "x")
+	w.put("shop.public.a", "c", 2, "x")
+	w.produce("shop.public.a", 0, `{"id":4}`, `{"op":`)
+	w.commitAs("shop.public.a", 0, 1, "")
+	w.commitAs("shop.public.a", 1, 0, "")
+	w.withhold(1)
+	opt := w.options("shop.public.a")
+	reader := meter(&opt)
+	c, stop := w.run(opt)
+	w.eventually("held", func() bool { return len(c.Status().Holds) > 0 })
+	w.eventually("the residual", func() bool { return read(t, reader).of("sluice.residuals").value == 1 })
+	stop()
+	if lag := w.lag("shop.public.a"); lag != 2 {
+		t.Errorf("lag %d, want the record that did not come and the bad one", lag)
+	}
+}
+
 // TestHoles: offsets that give no record have a reason, and are passed: the leader does
 // not give them either, or the topic is compacted; or nobody may read whether it is,
 // which is counted for itself.
