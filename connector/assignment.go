@@ -37,6 +37,7 @@ type partition struct {
 	saidUnread  bool            // the latter was told
 	unbalanced  bool            // its records are not all accounted for: nothing more of it is committed
 	topicID     string
+	unknown     time.Time     // since when the brokers refuse its offsets for not knowing its topic
 	orphan      bool          // its topic was deleted, and no other one has its name yet
 	successor   string        // the id of the topic that was made anew under its name
 	siblings    int32         // see intent.Metadata.Partitions

@@ -122,7 +122,7 @@ func (c *Connector) onCommitted(r committed) {
 	for id, n := range r.contents {
 		err := r.errs[id]
 		p := c.parts[id]
-		if p != nil && p.source != n.from {
+		if p != nil && (p.source != n.from || p.orphan) {
 			p = nil
 		}
 		var doubt *kafka.InDoubtError
@@ -133,6 +133,7 @@ func (c *Connector) onCommitted(r committed) {
 			if p != nil {
 				c.commits.acked[id] = n
 				delete(c.commits.doubt, id)
+				p.unknown = time.Time{}
 				p.passed(n.at)
 			}
 			continue
@@ -142,6 +143,8 @@ func (c *Connector) onCommitted(r committed) {
 			delete(c.commits.doubt, id)
 		case errors.As(err, &doubt):
 			c.commits.doubt[id] = n
+		case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+			c.unknownTopic(p, err)
 		}
 		failed = err
 		c.metrics.commits(id.Topic, "refused")

@@ -214,6 +214,7 @@ func (c *Connector) Run(ctx context.Context) error {
 func (c *Connector) turn() {
 	c.now = time.Now()
 	c.beat.Store(c.now.UnixNano())
+	c.holdCutOff()
 	c.schedule()
 	c.settleRevoke()
 	c.commit()

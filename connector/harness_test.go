@@ -109,8 +109,8 @@ func (w *world) note(format string, args ...any) {
 func (w *world) committed(r *kmsg.OffsetCommitRequest) {
 	for _, t := range r.Topics {
 		topic := t.Topic
-		if topic == "" {
-			topic = w.cluster.TopicIDInfo(t.TopicID).Topic
+		if info := w.cluster.TopicIDInfo(t.TopicID); topic == "" && info != nil { // it may be deleted
+			topic = info.Topic
 		}
 		for _, p := range t.Partitions {
 			if w.note("commit %s/%d %d", topic, p.Partition, p.Offset); w.elsewhere {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/sluice-cdc/sluice/batcher"
+	"github.com/sluice-cdc/sluice/connector/intent"
 	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
@@ -126,6 +127,48 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 		return
 	}
 	c.ledger.Hold(p.Partition, b.rec.Offset, c.holdTable(h.Table, h))
+}
+
+// holdCutOff holds tables of which nothing more can be sent, for what has to go before is in a
+// partition on hold, or cannot be noted beside the offset of one that is no more. What other
+// partitions brought them meanwhile would fill memory (I5), and nobody would see what they
+// wait for.
+func (c *Connector) holdCutOff() {
+	for _, p := range c.parts {
+		for table := range p.entries {
+			if p.stopped && c.lane(table).held == "" && c.wants(p, table) {
+				c.holdBehind(p, table, "a job did not deliver its rows, and they cannot be read again from a partition on hold")
+			}
+		}
+	}
+	for _, b := range c.binds {
+		for id := range b.work.ends {
+			if p, l := c.parts[id], b.work.lane; p != nil && p.orphan && b.token == "" && !b.work.abandoned {
+				c.ledger.Move(b.work.holder, c.holdTable(l.table, Hold{Table: l.table, Topic: p.Topic, Partition: new(p.ID),
+					Reason: "the topic was deleted when rows of it were about to be sent", Remedy: anew(p.Topic)}))
+				l.oldest = older(l.oldest, b.work.oldest)
+				c.quit(b.work)
+			}
+		}
+	}
+}
+
+// holdNoted holds the tables of the jobs that are noted beside a partition's offset, where its
+// topic is on hold and it cannot be placed: whether they still run is not known, and no other
+// job of theirs may (I3).
+func (c *Connector) holdNoted(p *partition, at kafka.Location) {
+	m, _ := intent.Parse(at.Committed[p.ID].Metadata)
+	for table, e := range m.Tables {
+		if e.Job != "" {
+			c.holdBehind(p, table, fmt.Sprintf("its job %s is noted beside the offset of a partition on hold", e.Job))
+		}
+	}
+}
+
+// holdBehind holds a table that cannot go on before a partition does.
+func (c *Connector) holdBehind(p *partition, table, reason string) {
+	h := c.holdTable(table, Hold{Table: table, Topic: p.Topic, Partition: new(p.ID), Reason: reason, Remedy: fmt.Sprintf("see to what holds topic %s; then restart", p.Topic)})
+	c.ledger.Hold(p.Partition, max(0, c.ledger.Next(p.Partition)), h) // it stays held while the partition is here
 }
 
 // unavailable is the hold of a table whose batch has rows with values that nobody knows.

@@ -120,16 +120,23 @@ func (c *Connector) onLocated(r located) {
 	type job struct{ table, id string }
 	jobs := map[job][]*partition{}
 	var resume []kafka.Partition
+	stopped := map[*partition]bool{} // before: those that one of them stops are placed in any order
 	for _, p := range mine {
-		if p.stopped {
+		stopped[p] = p.stopped
+	}
+	for _, p := range mine {
+		if stopped[p] {
 			if at := r.at[p.Partition]; c.isAnother(p.Topic, at.TopicID) {
 				c.keep(p, at)
 			} else if p.orphan { // this broker, or the client, has not heard of it yet
 				again = append(again, p)
+			} else {
+				c.holdNoted(p, at)
 			}
 			continue
 		}
 		if !c.place(p, r.at[p.Partition]) {
+			c.holdNoted(p, r.at[p.Partition])
 			continue
 		}
 		resume = append(resume, p.Partition)
@@ -265,10 +272,27 @@ func (c *Connector) awaitSuccessor(topic string) {
 	for _, p := range c.parts {
 		if p.Topic == topic {
 			p.known, p.orphan = false, true
+			delete(c.commits.doubt, p.Partition) // Kafka deletes a topic's offsets with it
 			parts = append(parts, p)
 		}
 	}
 	c.locate(parts, nil)
+}
+
+// unknownTopic takes a topic for deleted whose offsets are refused for it for as long as a
+// session lasts: a client that has read it is told of that by nothing else. A broker that has
+// not heard of it yet says the same, for moments.
+func (c *Connector) unknownTopic(p *partition, err error) {
+	if p.unknown.IsZero() {
+		p.unknown = c.now
+	}
+	if c.now.Sub(p.unknown) < c.opt.Kafka.SessionTimeout || c.topicHeld(p.Topic) {
+		return
+	}
+	c.holdTopic(Hold{Topic: p.Topic, Partition: new(p.ID), Offset: c.position(p.Partition),
+		Reason: "the topic was deleted while Sluice read it: its offsets are refused: " + err.Error(),
+		Remedy: "if it is to be gone, take it from SLUICE_KAFKA_TOPICS and restart; else " + anew(p.Topic)})
+	c.awaitSuccessor(p.Topic)
 }
 
 // anew is the remedy where nobody knows what of a topic has arrived. Rows whose deletes

@@ -31,7 +31,7 @@ func checkCommand(lookup func(string) (string, bool), out io.Writer) *cobra.Comm
 		Long: `Ask everything that sluice run would depend on, with the same settings, and say of
 each whether it is as it must be:
 
-  settings   all are understood, and none is hardly meant; the tables file
+  settings   all are understood, and none contradicts another; the tables file
   kafka      bootstrap addresses (DNS, TCP, TLS, certificates that end soon), login,
              every broker at its own address, what the brokers allow (offset
              metadata, session timeout), topics and the right to read them,

@@ -77,7 +77,8 @@ func commands(lookup func(string) (string, bool), out, errOut io.Writer) *cobra.
 		Short: "Carry row changes from databases into ingestion APIs",
 		Long: `Sluice reads Debezium change events from Kafka, folds the changes of each table
 into Parquet micro-batches, pushes each batch as a DELTA job to the Celonis Data
-Push API, waits for DONE, and only then commits the Kafka offsets.
+Push API, waits for DONE, and only then commits the Kafka offsets. Or it sends the
+changes to a pipeline of Feldera (SLUICE_SINK=feldera).
 
 See it work, with nothing to install:   sluice demo
 Try it with your own Kafka, no tenant:  sluice emulator, then sluice run
