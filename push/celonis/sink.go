@@ -252,9 +252,10 @@ var states = map[string]push.State{
 }
 
 // Status reads the job.
-// A job that is not found is believed to be gone only if it is not among the jobs that
-// are listed and a DELETE does not find it either: what answers 404 for another reason
-// must not have the batch sent a second time beside a job that runs.
+// What answers 404 for another reason must not have the batch sent a second time, beside a
+// job that runs or after one that is DONE. So a job is believed to be gone only if it is not
+// among those that are listed, which may be but those that run; if it is not found again, now
+// that the list has been answered; and once a DELETE has been, too.
 func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	st, err := s.status(ctx, t)
 	if err == nil || push.KindOf(err) != push.Lost {
@@ -269,6 +270,9 @@ func (s *Sink) Status(ctx context.Context, t push.Ticket) (push.Status, error) {
 	}
 	if slices.ContainsFunc(listed, func(d jobDocument) bool { return d.ID == t.ID }) {
 		return doubt("not found, though it is listed")
+	}
+	if st, err := s.status(ctx, t); err == nil || push.KindOf(err) != push.Lost {
+		return st, err
 	}
 	// A DELETE that finds it after all makes it gone as well.
 	if err := s.remove(ctx, t.ID); err != nil {

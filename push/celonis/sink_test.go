@@ -13,34 +13,62 @@ import (
 	"github.com/sluice-cdc/sluice/push/emulator/script"
 )
 
-// TestGone: a job is believed to be gone only if listing jobs works, does not show it,
-// and a DELETE does not find it.
+// TestGone: a job is believed to be gone only if listing jobs works and does not show it,
+// it is not found again, and a DELETE does not find it.
 func TestGone(t *testing.T) {
 	for _, tc := range []struct {
-		name string
-		list emulator.Fault
-		del  emulator.Fault
-		kind push.Kind
+		name, op string
+		fault    emulator.Fault
+		skip     int
+		kind     push.Kind
 	}{
-		{"gone", "", "", push.Lost},
-		{"no list", emulator.AnswerHTML, "", push.Unavailable},
-		{"a gateway's 404 for the list", emulator.Gateway404, "", push.Unavailable},
-		{"the API's 404 for the list", emulator.Answer404, "", push.Unavailable},
-		{"no answer to DELETE", "", emulator.LostBefore, push.Unavailable},
-		{"a gateway's 404 to DELETE", "", emulator.Gateway404, push.Unavailable},
+		{"gone", "", "", 0, push.Lost},
+		{"no list", "list", emulator.AnswerHTML, 0, push.Unavailable},
+		{"a gateway's 404 for the list", "list", emulator.Gateway404, 0, push.Unavailable},
+		{"the API's 404 for the list", "list", emulator.Answer404, 0, push.Unavailable},
+		{"no answer when it is read again", "get", emulator.LostBefore, 1, push.Unavailable},
+		{"a gateway's 404 when it is read again", "get", emulator.Gateway404, 1, push.Unavailable},
+		{"no answer to DELETE", "delete", emulator.LostBefore, 0, push.Unavailable},
+		{"a gateway's 404 to DELETE", "delete", emulator.Gateway404, 0, push.Unavailable},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig(t, emulator.Options{}, nil)
-			if tc.list != "" {
-				r.emu.Inject("list", tc.list, 0, 1)
-			}
-			if tc.del != "" {
-				r.emu.Inject("delete", tc.del, 0, 1)
+			if tc.op != "" {
+				r.emu.Inject(tc.op, tc.fault, tc.skip, 1)
 			}
 			_, err := r.pusher.Sink.Status(t.Context(), push.Ticket{ID: "00000000-0000-0000-0000-000000000000"})
 			if err == nil || push.KindOf(err) != tc.kind {
 				t.Errorf("%s: %v", tc.name, err)
 			}
+		})
+	}
+}
+
+// TestHidden: a job is not found though it is there, where only jobs that run are listed. It is
+// neither deleted nor sent again: not one that is DONE, which another read finds, nor one that
+// runs, which no read may find.
+func TestHidden(t *testing.T) {
+	for name, tc := range map[string]struct {
+		delay time.Duration
+		times int // that it is not found
+	}{
+		"done":    {0, 1},
+		"running": {5 * time.Second, 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var states []string
+			r := newRig(t, emulator.Options{Delay: tc.delay, ListRunning: true, OnEvent: func(e emulator.Event) { states = append(states, e.State) }}, nil)
+			r.emu.Inject("get", emulator.Answer404, 0, tc.times)
+			if err := r.deliver(map[int64]string{1: "a"}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if s := r.emu.Counts(); s.Submitted != 1 || s.Faults != tc.times {
+				t.Errorf("%s: %d jobs submitted and not found %d times, want 1 and %d", name, s.Submitted, s.Faults, tc.times)
+			}
+			if want := []string{"NEW", "QUEUED", "RUNNING", "DONE"}; !slices.Equal(states, want) {
+				t.Errorf("%s: jobs were %v, want %v", name, states, want)
+			}
+			r.done()
 		})
 	}
 }

@@ -43,6 +43,9 @@ type Options struct {
 	// longer strings are cut there. Otherwise a job that declares one longer lengthens it: the
 	// documents leave that open.
 	KeepLengths bool
+	// ListRunning has the list of a pool's jobs be of those only that are QUEUED or RUNNING.
+	// Otherwise it is of all: the documents say the one and the other.
+	ListRunning bool
 	// OnChunk is handed each chunk that was taken, under the emulator's lock.
 	OnChunk func(table, kind string, data []byte)
 	// OnRow is told of each row as readers see it from then on, nil if it is deleted, in

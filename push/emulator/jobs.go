@@ -78,10 +78,12 @@ func (e *Emulator) find(r *http.Request) *job {
 	return j
 }
 
+func (j *job) runs() bool { return j.doc.Status == "QUEUED" || j.doc.Status == "RUNNING" }
+
 func (e *Emulator) list(r *http.Request, _ []byte) answer {
 	docs := []document{}
 	for _, j := range e.order {
-		if j.pool == r.PathValue("pool") {
+		if j.pool == r.PathValue("pool") && (!e.opt.ListRunning || j.runs()) {
 			docs = append(docs, j.doc)
 		}
 	}
@@ -211,7 +213,7 @@ func (e *Emulator) execute(r *http.Request, _ []byte) answer {
 		return badRequest("JOB_CLOSED", "Job already closed")
 	}
 	for _, other := range e.order {
-		if other != j && other.doc.TargetName == j.doc.TargetName && (other.doc.Status == "QUEUED" || other.doc.Status == "RUNNING") {
+		if other != j && other.doc.TargetName == j.doc.TargetName && other.runs() {
 			return answer{status: http.StatusConflict}
 		}
 	}
