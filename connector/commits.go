@@ -159,6 +159,9 @@ func (c *Connector) onCommitted(r committed) {
 			c.log.Warn("a commit was refused; it is tried again, and what it covers is read again if the partition moves on", "error", failed)
 		}
 	}
+	for _, p := range c.parts {
+		c.raise(p)
+	}
 	c.bound()
 	c.commits.settle = slices.DeleteFunc(c.commits.settle, func(w *work) bool {
 		given := w.given || w.adopted // then other offsets may name the job, for their owner to ask after

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -126,6 +127,40 @@ func TestTopicMadeAnewWithoutRoom(t *testing.T) {
 	p.plain = true
 	if n, ok := c.news()[id]; ok {
 		t.Errorf("%d is committed beside %q", n.at, n.text)
+	}
+}
+
+// TestCommitsSayWhichOffsetsThereAre: once those of two partitions are acknowledged, one more of
+// each says so, and that is the last. Of one that was refused nothing is said, nor where there is
+// no room.
+func TestCommitsSayWhichOffsetsThereAre(t *testing.T) {
+	for name, q := range map[string]struct {
+		refused error // of the second one, the first time
+		limit   int
+		want    []int32 // of how many the commits of the first one say so
+	}{
+		"both are taken":     {nil, 4096, []int32{0, 2}},
+		"one is refused":     {kerr.TopicAuthorizationFailed, 4096, []int32{0, 1, 2}},
+		"there is just room": {nil, len(`{"sluice":1,"partitions":2}`), []int32{0, 2}},
+		"there is none":      {nil, len(`{"sluice":1,"partitions":2}`) - 1, []int32{0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			c := w.idle(w.options("shop.public.a"))
+			c.opt.MetadataLimit = q.limit
+			batch := w.batch(c, "public_a", 1)
+			first := w.hold(c, kafka.Partition{Topic: "shop.public.a"}, batch, 5)
+			second := w.hold(c, kafka.Partition{Topic: "shop.public.a", ID: 1}, batch, 5)
+			errs := map[kafka.Partition]error{second.Partition: q.refused}
+			var said []int32
+			for news := c.news(); len(news) > 0; news, errs = c.news(), nil {
+				said = append(said, news[first.Partition].meta.Partitions)
+				c.onCommitted(committed{contents: news, errs: errs})
+			}
+			if !slices.Equal(said, q.want) {
+				t.Errorf("commits say that so many partitions have offsets: %v, want %v", said, q.want)
+			}
+		})
 	}
 }
 

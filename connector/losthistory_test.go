@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -60,43 +61,57 @@ func holdsAt(t *testing.T, c *Connector, where, reason string) {
 	t.Errorf("holds %+v, want one of %s: %s", c.Status().Holds, where, reason)
 }
 
-// TestOffsetExpired: a partition that had an offset and has none any more is held; one
-// that never had any is read from its beginning.
+// TestOffsetExpired: a partition that had an offset and has none any more is held, also where
+// only the group's first process could say that it had; one that never had any is read from its
+// beginning.
 func TestOffsetExpired(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, emulator.Options{}, "shop.public.a")
-	run := func() (c *Connector, stop func()) { return w.run(w.options("shop.public.a")) }
-	w.insert("shop.public.a", 0, 4)
-	for range 2 { // the second start knows that both have offsets
-		_, stop := run()
-		w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
-		w.put("shop.public.a", "u", 0, "again")
-		w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
-		stop()
-	}
-	adm := kadm.NewClient(w.client)
-	if _, err := adm.CreatePartitions(t.Context(), 1, "shop.public.a"); err != nil {
-		t.Fatal(err)
-	}
-	key, value := change("shop.public.a", "c", 100, "new partition")
-	w.client.ForceMetadataRefresh()
-	w.eventually("the new partition", func() bool {
-		rec := &kgo.Record{Topic: "shop.public.a", Partition: 2, Key: []byte(key), Value: []byte(value)}
-		return w.client.ProduceSync(t.Context(), rec).FirstErr() == nil
-	})
-	w.model["public_a"][100] = "new partition"
-	_, stop := run()
-	w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
-	stop()
-	gone := kadm.TopicsSet{"shop.public.a": map[int32]struct{}{1: {}}}
-	if _, err := adm.DeleteOffsets(t.Context(), "sluice", gone); err != nil {
-		t.Fatal(err)
-	}
-	jobs := w.emu.Counts().Submitted
-	c, _ := run()
-	holdsAt(t, c, "topic shop.public.a, at shop.public.a/1", "is gone, though it had one")
-	if n := w.emu.Counts().Submitted; n != jobs {
-		t.Errorf("%d jobs send again what was delivered", n-jobs)
+	for name, tc := range map[string]struct {
+		gone  int32
+		grown bool // by a partition that another process reads first
+	}{
+		"the first":                        {gone: 0},
+		"the last":                         {gone: 1},
+		"one of which more have been made": {gone: 1, grown: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, emulator.Options{}, "shop.public.a")
+			run := func() (c *Connector, stop func()) { return w.run(w.options("shop.public.a")) }
+			w.insert("shop.public.a", 0, 4)
+			_, stop := run()
+			w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+			w.put("shop.public.a", "u", 0, "again")
+			w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+			stop()
+			adm := kadm.NewClient(w.client)
+			if tc.grown {
+				if _, err := adm.CreatePartitions(t.Context(), 1, "shop.public.a"); err != nil {
+					t.Fatal(err)
+				}
+				key, value := change("shop.public.a", "c", 100, "new partition")
+				w.client.ForceMetadataRefresh()
+				w.eventually("the new partition", func() bool {
+					rec := &kgo.Record{Topic: "shop.public.a", Partition: 2, Key: []byte(key), Value: []byte(value)}
+					return w.client.ProduceSync(t.Context(), rec).FirstErr() == nil
+				})
+				w.model["public_a"][100] = "new partition"
+				_, stop := run()
+				w.eventually("lag zero", func() bool { return w.equal() && w.lag("shop.public.a") == 0 })
+				stop()
+			}
+			gone := kadm.TopicsSet{}
+			gone.Add("shop.public.a", tc.gone)
+			if _, err := adm.DeleteOffsets(t.Context(), "sluice", gone); err != nil {
+				t.Fatal(err)
+			}
+			jobs := w.emu.Counts().Submitted
+			c, _ := run()
+			holdsAt(t, c, fmt.Sprint("topic shop.public.a, at shop.public.a/", tc.gone), "is gone, though it had one")
+			if n := w.emu.Counts().Submitted; n != jobs {
+				t.Errorf("%d jobs send again what was delivered", n-jobs)
+			}
+		})
 	}
 }
 

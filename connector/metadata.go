@@ -5,6 +5,7 @@ import (
 	"maps"
 
 	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 )
 
 // metadata is what belongs beside a partition's offset, with the binds that were let in.
@@ -29,6 +30,27 @@ func (c *Connector) beside(p *partition, at int64) (intent.Metadata, string) {
 		return m, m.String()
 	}
 	return intent.Metadata{}, ""
+}
+
+// raise has a partition's next commit say that those of its topic have offsets whose commits were
+// acknowledged here since it was located, if there is room for that.
+func (c *Connector) raise(p *partition) {
+	was := p.siblings
+	for p.siblings == p.ID || c.hasCommitted(kafka.Partition{Topic: p.Topic, ID: p.siblings}) {
+		p.siblings++
+	}
+	if p.siblings == was {
+		return
+	}
+	at, _ := c.ledger.Committable(p.Partition)
+	if _, text := c.beside(p, max(at, c.commits.acked[p.Partition].at)); len(text) > c.opt.MetadataLimit {
+		p.siblings = was
+	}
+}
+
+func (c *Connector) hasCommitted(p kafka.Partition) bool {
+	_, ok := c.commits.acked[p]
+	return ok
 }
 
 // plain gives up entries beside a partition's offset, for there is no room for them: it is
