@@ -24,7 +24,8 @@ type partition struct {
 	waiting bool          // for a schema, which is being fetched
 	// cancelFetch ends that fetch, nil if there is none.
 	cancelFetch func()
-	stopped     bool            // on hold: nothing more is taken
+	stopped     bool            // on hold, or leaving: nothing more is taken
+	leaving     bool            // it is to be given up
 	known       bool            // where it stands has been read
 	start       int64           // its earliest record, when that was read
 	end         int64           // the high watermark, as far as it is known

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/connector/intent"
+	"github.com/sluice-cdc/sluice/connector/kafka"
 	"github.com/sluice-cdc/sluice/push/emulator"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
@@ -124,5 +125,28 @@ func TestDeletedUnderABatch(t *testing.T) {
 	w.flood()
 	if w.emu.Snapshot("t") != nil {
 		t.Error("rows were sent that are noted nowhere")
+	}
+}
+
+// TestLeavingIsNoHold: a partition that is about to be given up is stopped as one on hold is, and
+// its tables wait for its next owner, not for a person.
+func TestLeavingIsNoHold(t *testing.T) {
+	w := newWorld(t, emulator.Options{}, "shop.public.a")
+	c := w.idle(w.options("shop.public.a"))
+	p := c.newPartition(kafka.Partition{Topic: "shop.public.a"})
+	c.parts[p.Partition] = p
+	c.ledger.Assign(p.Partition)
+	c.ledger.Advance(p.Partition, 2)
+	p.entries["public_a"] = intent.Entry{Job: "a job that is gone", End: 5}
+	p.stopped, p.leaving = true, true
+	if c.holdCutOff(); len(c.holds) > 0 {
+		t.Errorf("on hold: %+v", c.holds)
+	}
+	p.leaving = false
+	if c.holdCutOff(); len(c.holds) != 1 || c.holds[0].Table != "public_a" {
+		t.Errorf("on hold: %+v, want its table", c.holds)
+	}
+	if c.lane("public_a").held == "" || c.covering("public_a") {
+		t.Error("its table is waited for")
 	}
 }

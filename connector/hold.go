@@ -136,7 +136,7 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 func (c *Connector) holdCutOff() {
 	for _, p := range c.parts {
 		for table := range p.entries {
-			if p.stopped && c.lane(table).held == "" && c.wants(p, table) {
+			if p.stopped && !p.leaving && c.lane(table).held == "" && c.wants(p, table) {
 				c.holdBehind(p, table, "a job did not deliver its rows, and they cannot be read again from a partition on hold")
 			}
 		}

@@ -130,7 +130,7 @@ func (c *Connector) onLocated(r located) {
 				c.keep(p, at)
 			} else if p.orphan { // this broker, or the client, has not heard of it yet
 				again = append(again, p)
-			} else {
+			} else if !p.leaving {
 				c.holdNoted(p, at)
 			}
 			continue

@@ -50,7 +50,7 @@ func (c *Connector) revoke(e kafka.Revoked) {
 	}
 	for _, p := range e.Partitions {
 		if part := c.parts[p]; part != nil {
-			part.stopped = true
+			part.stopped, part.leaving = true, true
 		}
 	}
 	c.revoking = &revoking{Revoked: e, deadline: c.now.Add(c.opt.DrainTimeout)}
@@ -137,7 +137,7 @@ func (c *Connector) rewind(seek map[kafka.Partition]int64) {
 		old.forgetSchema()
 		c.dequeue(old)
 		fresh := c.newPartition(p)
-		fresh.stopped, fresh.known, fresh.said, fresh.moved = old.stopped, old.known, old.said, c.now
+		fresh.stopped, fresh.leaving, fresh.known, fresh.said, fresh.moved = old.stopped, old.leaving, old.known, old.said, c.now
 		fresh.plain, fresh.settled = old.plain, old.settled
 		fresh.unbalanced, fresh.successor, fresh.start, fresh.end = old.unbalanced, old.successor, old.start, old.end
 		fresh.topicID, fresh.siblings, fresh.taken, fresh.entries = old.topicID, old.siblings, old.taken, old.entries
