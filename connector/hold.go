@@ -135,8 +135,11 @@ func (c *Connector) holdRecord(p *partition, b badRecord) {
 // wait for.
 func (c *Connector) holdCutOff() {
 	for _, p := range c.parts {
+		if !p.stopped || p.leaving {
+			continue
+		}
 		for table := range p.entries {
-			if p.stopped && !p.leaving && c.lane(table).held == "" && c.wants(p, table) {
+			if c.lane(table).held == "" && c.wants(p, table) {
 				c.holdBehind(p, table, "a job did not deliver its rows, and they cannot be read again from a partition on hold")
 			}
 		}
