@@ -165,8 +165,8 @@ func options(cfg *config.Config, log *slog.Logger, t *telemetry.Telemetry) (conn
 			if own.MaxRows > 0 {
 				p.MaxRows = own.MaxRows
 			}
-			if own.Bytes() > 0 {
-				p.MaxBytes = int64(own.Bytes())
+			if own.MaxBytes > 0 {
+				p.MaxBytes = int64(own.MaxBytes)
 			}
 			if own.MaxAge > 0 {
 				p.MaxAge = own.MaxAge

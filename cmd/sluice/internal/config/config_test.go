@@ -173,7 +173,7 @@ func TestTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := c.Tables.Tables["a_b"]; len(a.Keys) != 2 || a.MaxAge.Minutes() != 10 || a.Bytes() != 1<<20 || a.AllowDuplicate == nil || *a.AllowDuplicate {
+	if a := c.Tables.Tables["a_b"]; len(a.Keys) != 2 || a.MaxAge.Minutes() != 10 || a.MaxBytes != 1<<20 || a.AllowDuplicate == nil || *a.AllowDuplicate {
 		t.Errorf("%+v", a)
 	}
 }

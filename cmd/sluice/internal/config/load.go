@@ -66,7 +66,9 @@ func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, err
 	if c.TablesFile != "" {
 		var err error
 		if c.Tables, err = readTables(c.TablesFile); err != nil {
-			e.Problems = append(e.Problems, fmt.Sprintf("%sTABLES_FILE=%s: %v", Prefix, c.TablesFile, err))
+			for _, one := range each(err) {
+				e.Problems = append(e.Problems, fmt.Sprintf("%sTABLES_FILE=%s: %v", Prefix, c.TablesFile, one))
+			}
 		}
 	}
 	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }

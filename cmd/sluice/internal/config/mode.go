@@ -1,8 +1,6 @@
 package config
 
 import (
-	"fmt"
-
 	"github.com/sluice-cdc/sluice/batcher"
 	"github.com/sluice-cdc/sluice/schema/debezium"
 )
@@ -14,7 +12,7 @@ type Mode debezium.Mode
 func (m *Mode) UnmarshalYAML(text []byte) error {
 	mode, ok := map[string]debezium.Mode{"upsert": debezium.ModeUpsert, "history": debezium.ModeHistory, "soft-delete": debezium.ModeSoftDelete}[word(text)]
 	if !ok {
-		return fmt.Errorf("%.40s: want upsert, history or soft-delete", text)
+		return &wanted{word(text), "upsert, history or soft-delete"}
 	}
 	*m = Mode(mode)
 	return nil

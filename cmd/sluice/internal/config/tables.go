@@ -47,7 +47,7 @@ type Table struct {
 	// Unavailable is as SLUICE_UNAVAILABLE.
 	Unavailable Unavailable   `yaml:"unavailable"`
 	MaxRows     int           `yaml:"maxRows"`  // as SLUICE_BATCH_MAX_ROWS
-	MaxBytes    string        `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
+	MaxBytes    Bytes         `yaml:"maxBytes"` // as SLUICE_BATCH_MAX_BYTES
 	MaxAge      time.Duration `yaml:"maxAge"`   // as SLUICE_BATCH_MAX_AGE
 	// FreshnessTarget is as SLUICE_FRESHNESS_TARGET.
 	FreshnessTarget time.Duration `yaml:"freshnessTarget"`
@@ -58,12 +58,7 @@ type Table struct {
 	ForeignKeys            string   `yaml:"foreignKeys"`
 	MirrorTargetNames      []string `yaml:"mirrorTargetNames"`
 	PostExecutionQuery     string   `yaml:"postExecutionQuery"`
-
-	bytes Bytes
 }
-
-// Bytes returns MaxBytes, 0 if it is not set.
-func (t Table) Bytes() Bytes { return t.bytes }
 
 // readTables reads the file strictly: a key that is not known is an error with its
 // line, for a setting that silently does nothing is worse.
@@ -74,6 +69,9 @@ func readTables(path string) (t Tables, err error) {
 	}
 	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(&t)
 	if err != nil && !errors.Is(err, io.EOF) {
+		if faults := tableFaults(text); faults != nil {
+			return t, faults
+		}
 		return t, errors.New(strings.TrimSpace(yaml.FormatError(err, false, true)))
 	}
 	var plain struct {
@@ -95,11 +93,6 @@ func readTables(path string) (t Tables, err error) {
 		if one.Truncate == Truncate(debezium.TruncateReplace) && one.Merge {
 			return t, fmt.Errorf("tables.%s: truncate: replace would empty what other source tables merge into it; leave out one of truncate and merge", name)
 		}
-		if one.MaxBytes != "" {
-			if err := one.bytes.EnvDecode(one.MaxBytes); err != nil {
-				return t, fmt.Errorf("tables.%s.maxBytes: %q: want a size such as 64MiB", name, one.MaxBytes)
-			}
-		}
 		for source, target := range one.Columns {
 			if target == "" {
 				return t, fmt.Errorf("tables.%s.columns.%s: want the column's name at the target", name, source)
@@ -111,7 +104,6 @@ func readTables(path string) (t Tables, err error) {
 		if !one.From.IsZero() {
 			t.renames = append(t.renames, name)
 		}
-		t.Tables[name] = one
 	}
 	slices.Sort(t.renames)
 	for name := range t.Tables {
@@ -138,7 +130,7 @@ func (u *Unavailable) UnmarshalYAML(text []byte) error {
 		*u = v
 		return nil
 	}
-	return fmt.Errorf("%.40s: want hold, null or unchanged", text)
+	return &wanted{word(text), `hold, "null" or unchanged`}
 }
 
 // UnavailableOf returns what a table's setting, or the one for all, says.
@@ -161,7 +153,7 @@ func (c *TypeChange) UnmarshalYAML(text []byte) error {
 		*c = v
 		return nil
 	}
-	return fmt.Errorf("%.40s: want hold or string", text)
+	return &wanted{word(text), "hold or string"}
 }
 
 // Loose reports whether a table's columns may become STRING.
@@ -182,7 +174,7 @@ func (o *Order) UnmarshalYAML(text []byte) error {
 		*o = v
 		return nil
 	}
-	return fmt.Errorf("%.40s: want offset or position", text)
+	return &wanted{word(text), "offset or position"}
 }
 
 // PositionBytes is what the positions of keys may take: nothing where no table goes by them.
@@ -205,7 +197,7 @@ type Truncate debezium.Truncate
 func (t *Truncate) UnmarshalYAML(text []byte) error {
 	policy, ok := map[string]debezium.Truncate{"hold": debezium.TruncateHold, "ignore": debezium.TruncateIgnore, "replace": debezium.TruncateReplace}[word(text)]
 	if !ok {
-		return fmt.Errorf("%.40s: want hold, ignore or replace", text)
+		return &wanted{word(text), "hold, ignore or replace"}
 	}
 	*t = Truncate(policy)
 	return nil
@@ -227,7 +219,7 @@ func (t *Type) UnmarshalYAML(text []byte) (err error) {
 		}
 	}
 	if t.wire, err = debezium.ParseWireType(name); err != nil {
-		return fmt.Errorf("%.40s: want INTEGER, FLOAT, BOOLEAN, STRING, decimal(precision,scale), %s", name, strings.Join(debezium.WireTypes(), ", "))
+		return &wanted{name, "INTEGER, FLOAT, BOOLEAN, STRING, decimal(precision,scale), " + strings.Join(debezium.WireTypes(), ", ")}
 	}
 	return nil
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"regexp"
+	"regexp/syntax"
 	"strconv"
 	"strings"
 )
@@ -78,6 +80,15 @@ func (b *Bytes) EnvDecode(v string) error {
 	}
 	*b = Bytes(f * size)
 	return nil
+}
+
+// UnmarshalYAML implements yaml.BytesUnmarshaler. An empty text is no size.
+func (b *Bytes) UnmarshalYAML(text []byte) error {
+	v := word(text)
+	if v == "" || b.EnvDecode(v) == nil {
+		return nil
+	}
+	return &wanted{v, "a size such as 64MiB"}
 }
 
 func (b Bytes) String() string {
@@ -164,7 +175,11 @@ func (p *Pattern) UnmarshalYAML(read func(any) error) error {
 	if err := read(&text); err != nil {
 		return err
 	}
-	return p.EnvDecode(text)
+	err := p.EnvDecode(text)
+	if wrong := new(syntax.Error); errors.As(err, &wrong) {
+		return &wanted{text, accepted(leaf{value: reflect.ValueOf(*p)}) + ": " + wrong.Code.String()}
+	}
+	return err
 }
 
 // IsZero reports whether there is no pattern, which matches nothing.
