@@ -12,7 +12,8 @@ const Prefix = "SLUICE_"
 
 // Config is all settings. A field's tags say its variable and default (env), its
 // purpose (help), the values it takes if they are few (oneof), its least number
-// (min), and whether it must be set (required: always, or for that target).
+// (min), whether it must be set (required: always, or for that target), and the only target
+// that goes by it (sink, also of a group).
 type Config struct {
 	Kafka struct {
 		Brokers          []string      `env:"BROKERS" required:"true" help:"bootstrap brokers, host:port, separated by commas"`
@@ -63,7 +64,7 @@ type Config struct {
 	} `env:", prefix=SCHEMA_REGISTRY_"`
 
 	Sink    string  `env:"SINK, default=celonis" oneof:"celonis,feldera" help:"target: the Celonis Data Push API, or the HTTP ingress of a Feldera pipeline"`
-	Feldera Feldera `env:", prefix=FELDERA_"`
+	Feldera Feldera `env:", prefix=FELDERA_" sink:"feldera"`
 	Celonis struct {
 		URL          string `env:"URL" required:"celonis" help:"https://<team>.<cluster>.celonis.cloud; with the path /integration for the older API"`
 		PoolID       string `env:"POOL_ID" required:"celonis" help:"data pool"`
@@ -82,10 +83,10 @@ type Config struct {
 		UpsertStrategy        string        `env:"UPSERT_STRATEGY, default=UPSERT_WITH_NULLIFICATION" oneof:"UPSERT_WITH_NULLIFICATION,UPSERT_WITH_UNCHANGED_METADATA,none" help:"upsertStrategy of the jobs; none leaves it out"`
 		TableSchema           bool          `env:"TABLE_SCHEMA, default=true" help:"send column types and lengths with each job"`
 		FallbackVarcharLength int           `env:"FALLBACK_VARCHAR_LENGTH, default=16250" min:"1" help:"length of strings whose source tells none, at most 65000; the platform's own default of 80 cuts silently"`
-		LengthUnit            string        `env:"LENGTH_UNIT, default=chars" oneof:"chars,bytes" help:"what string lengths count; under bytes a source's length is declared fourfold, the most that UTF-8 takes"`
-		OrderColumn           string        `env:"ORDER_COLUMN" help:"name of a column to add to every table, with the Kafka offset of the row's last change; it is the duplicateRemovalColumn of tables that set none"`
+		LengthUnit            string        `env:"LENGTH_UNIT, default=chars" sink:"any" oneof:"chars,bytes" help:"what string lengths count; under bytes a source's length is declared fourfold, the most that UTF-8 takes"`
+		OrderColumn           string        `env:"ORDER_COLUMN" sink:"any" help:"name of a column to add to every table, with the Kafka offset of the row's last change; it is the duplicateRemovalColumn of tables that set none"`
 		NameMaxLength         int           `env:"NAME_MAX_LENGTH, default=128" min:"1" help:"longest name of a table or column in bytes; a longer one holds the table"`
-		NameReplace           Replace       `env:"NAME_REPLACE" help:"characters to replace in names of tables and columns, as from=to separated by commas, such as .=_,$=USD"`
+		NameReplace           Replace       `env:"NAME_REPLACE" sink:"any" help:"characters to replace in names of tables and columns, as from=to separated by commas, such as .=_,$=USD"`
 		NameCase              string        `env:"NAME_CASE, default=fold" oneof:"fold,keep" help:"whether the platform ignores case: fold holds a table with two columns that differ in case only"`
 		JobOrder              string        `env:"JOB_ORDER, default=single-job" oneof:"single-job,deletes-then-upserts,upserts-then-deletes" help:"whether the deletes and upserts of a batch share a job"`
 		DeleteColumns         string        `env:"DELETE_COLUMNS, default=keys" oneof:"keys,full" help:"columns of delete chunks; full sends all, the others NULL"`
@@ -105,26 +106,26 @@ type Config struct {
 		JobAttempts           int           `env:"JOB_ATTEMPTS, default=3" min:"1" help:"how often a batch that the target rejects or fails is tried before its table is held"`
 		DeleteJobs            bool          `env:"DELETE_JOBS, default=true" help:"delete jobs that are DONE and committed; failed ones are kept for a look"`
 		RequestTimeout        time.Duration `env:"REQUEST_TIMEOUT, default=5m" min:"1s" help:"of one request, an upload included"`
-	} `env:", prefix=CELONIS_"`
+	} `env:", prefix=CELONIS_" sink:"celonis"`
 
 	Batch struct {
 		MaxRows  int           `env:"MAX_ROWS, default=500000" min:"1" help:"a batch is due at this many rows"`
 		MaxBytes Bytes         `env:"MAX_BYTES, default=128MiB" help:"a batch is due at this much memory"`
 		MaxAge   time.Duration `env:"MAX_AGE, default=1m" help:"a batch is due when its oldest row is this old; scarce submissions make it wait longer"`
 	} `env:", prefix=BATCH_"`
-	ChunkBytes Bytes `env:"CHUNK_BYTES, default=64MiB" help:"files are cut below this; the API's limit is 1 GB"`
+	ChunkBytes Bytes `env:"CHUNK_BYTES, default=64MiB" sink:"celonis" help:"files are cut below this; the API's limit is 1 GB"`
 	Parquet    struct {
 		Compression  string `env:"COMPRESSION, default=snappy" oneof:"snappy,zstd,none" help:"of the files; snappy is known to be taken"`
 		PageBytes    Bytes  `env:"PAGE_BYTES, default=1MiB" help:"data pages are cut at this"`
 		RowGroupRows int    `env:"ROW_GROUP_ROWS, default=1000000" min:"1" help:"rows of a row group"`
 		PageVersion  int    `env:"PAGE_VERSION, default=1" oneof:"1,2" help:"version of data pages; 1 is known to be taken"`
 		Dictionary   bool   `env:"DICTIONARY, default=true" help:"dictionary encoding for strings that repeat"`
-	} `env:", prefix=PARQUET_"`
+	} `env:", prefix=PARQUET_" sink:"celonis"`
 	Timestamp      string   `env:"TIMESTAMP, default=auto" oneof:"auto,millis,micros,int96" help:"form of DATETIME columns in the files; auto is millis for Celonis and micros for Feldera, int96 is for Parquet"`
 	Decimal        string   `env:"DECIMAL, default=auto" oneof:"auto,double,string,decimal" help:"decimals with a scale; auto is double for Celonis and decimal for Feldera: FLOAT, exact to 15 digits; STRING, exact; or DECIMAL where the source declares its digits (else STRING), which Celonis' documentation says it does not take in files"`
 	OutOfRange     string   `env:"OUT_OF_RANGE, default=hold" oneof:"hold,null,clamp,string" help:"dates outside the years 1400 to 9999, infinities, zero dates, times outside a day, NaN: a bad record; NULL; the nearest value (of NaN, NULL); or, with string, every column of dates and times is a STRING in ISO 8601, and a float that is no number a bad record. In a key such a value is always a bad record"`
 	Binary         string   `env:"BINARY, default=base64" oneof:"base64,hex,drop" help:"text form of bytes; drop leaves such columns out, except of the key, where a schema declares them"`
-	StringOverflow string   `env:"STRING_OVERFLOW, default=hold" oneof:"hold,cut,grow,pass" help:"a string longer than its column: a bad record, which goes to the dead-letter topic or holds its table; cut and counted; sent under a length declared to fit it, up to 65000, which is to be tried on your platform first where the column exists; or passed on whole and counted, for the target to cut"`
+	StringOverflow string   `env:"STRING_OVERFLOW, default=hold" sink:"celonis" oneof:"hold,cut,grow,pass" help:"a string longer than its column: a bad record, which goes to the dead-letter topic or holds its table; cut and counted; sent under a length declared to fit it, up to 65000, which is to be tried on your platform first where the column exists; or passed on whole and counted, for the target to cut"`
 	TypeChange     string   `env:"TYPE_CHANGE, default=hold" oneof:"hold,string" help:"what becomes of a column whose type changes to one that does not include the old one: hold the table; or STRING from then on, but for columns of the key"`
 	Unavailable    string   `env:"UNAVAILABLE, default=hold" oneof:"hold,null,unchanged" help:"what becomes of a large value that the source did not log because it was unchanged, where no earlier change in the batch tells it: hold the table; NULL; or leave it as the target has it, by a job without that column under UPSERT_WITH_UNCHANGED_METADATA, which is to be tried on your platform first"`
 	Placeholder    string   `env:"UNAVAILABLE_PLACEHOLDER, default=__debezium_unavailable_value" help:"the connector's unavailable.value.placeholder"`
@@ -143,7 +144,7 @@ type Config struct {
 		JobsPerHour       int     `env:"JOBS_PER_HOUR, default=250" min:"1" help:"job submissions of this process in a UTC hour; the platform's limit is 250 for the whole team, so replicas and other clients must share it"`
 		Reserve           int     `env:"RESERVE, default=25" min:"0" help:"of these, kept for retries"`
 		RequestsPerSecond float64 `env:"REQUESTS_PER_SECOND, default=10" min:"0.1" help:"requests to the API in a second"`
-	} `env:", prefix=BUDGET_"`
+	} `env:", prefix=BUDGET_" sink:"celonis"`
 	MemoryLimit Bytes `env:"MEMORY_LIMIT, default=1GiB" help:"bytes in batches; at this, no more is fetched"`
 	// PositionMemory is besides MemoryLimit.
 	PositionMemory Bytes `env:"POSITION_MEMORY, default=64MiB" help:"bytes for the positions of keys that changed lately, of tables with order: position in the tables file; when they are full the oldest are forgotten, and counted"`
@@ -163,4 +164,6 @@ type Config struct {
 	} `env:", prefix=METRICS_"`
 
 	Tables Tables `env:"-"`
+
+	set map[string]bool `env:"-"` // the variables that are set
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -24,12 +25,13 @@ type leaf struct {
 	name  string
 	field reflect.StructField
 	value reflect.Value
+	sink  string // its tag, or its group's
 }
 
 // leaves lists the settings of a Config in order.
-func (c *Config) leaves() []leaf { return leavesOf(reflect.ValueOf(c).Elem(), Prefix) }
+func (c *Config) leaves() []leaf { return leavesOf(reflect.ValueOf(c).Elem(), Prefix, "") }
 
-func leavesOf(v reflect.Value, prefix string) (all []leaf) {
+func leavesOf(v reflect.Value, prefix, sink string) (all []leaf) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
 		tag := f.Tag.Get("env")
@@ -37,11 +39,12 @@ func leavesOf(v reflect.Value, prefix string) (all []leaf) {
 			continue
 		}
 		name, rest, _ := strings.Cut(tag, ",")
+		only := cmp.Or(f.Tag.Get("sink"), sink)
 		if sub, ok := strings.CutPrefix(strings.TrimSpace(rest), "prefix="); ok {
-			all = append(all, leavesOf(v.Field(i), prefix+sub)...)
+			all = append(all, leavesOf(v.Field(i), prefix+sub, only)...)
 			continue
 		}
-		all = append(all, leaf{prefix + strings.TrimSpace(name), f, v.Field(i)})
+		all = append(all, leaf{prefix + strings.TrimSpace(name), f, v.Field(i), only})
 	}
 	return all
 }
@@ -57,7 +60,7 @@ func (e *Error) Error() string {
 // Load reads the settings from the environment that lookup gives and from the
 // tables file. The error is an *Error that lists every problem.
 func Load(ctx context.Context, lookup func(string) (string, bool)) (*Config, error) {
-	c := &Config{}
+	c := &Config{set: map[string]bool{}}
 	e := &Error{}
 	for _, l := range c.leaves() {
 		c.load(ctx, l, lookup, e)
@@ -140,6 +143,7 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 	}
 	raw, set := lookup(l.name)
 	set = set && raw != "" // an empty variable is none, as templates often leave one
+	c.set[l.name] = set
 	_, isSecret := l.value.Interface().(Secret)
 	if isSecret {
 		file, fromFile := lookup(l.name + "_FILE")

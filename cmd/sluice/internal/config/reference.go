@@ -32,13 +32,24 @@ func Reference(w io.Writer) error {
 				accepts = "text; or " + l.name + "_FILE, a file that is read at the start"
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, def, accepts, l.field.Tag.Get("help"))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, def, accepts, whose(l)+l.field.Tag.Get("help"))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	_, err := io.WriteString(w, tablesHelp)
 	return err
+}
+
+// whose says which target goes by a setting, where its name does not.
+func whose(l leaf) string {
+	switch named := strings.HasPrefix(l.name, Prefix+"CELONIS_"); {
+	case l.sink == anySink:
+		return "any target: "
+	case l.sink == "celonis" && !named:
+		return "Celonis only: "
+	}
+	return ""
 }
 
 const tablesHelp = `
@@ -82,7 +93,7 @@ tables:
     maxBytes: 64MiB
     maxAge: 10m
     freshnessTarget: 30m        # as SLUICE_FRESHNESS_TARGET
-    allowDuplicate: false       # these are sent with the table's jobs as they are
+    allowDuplicate: false       # Celonis only: these are sent with the table's jobs as they are
     duplicateRemovalColumn: ""
     targetSchema: ""
     foreignKeys: ""

@@ -52,12 +52,12 @@ type Table struct {
 	// FreshnessTarget is as SLUICE_FRESHNESS_TARGET.
 	FreshnessTarget time.Duration `yaml:"freshnessTarget"`
 
-	AllowDuplicate         *bool    `yaml:"allowDuplicate"`
-	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn"`
-	TargetSchema           string   `yaml:"targetSchema"`
-	ForeignKeys            string   `yaml:"foreignKeys"`
-	MirrorTargetNames      []string `yaml:"mirrorTargetNames"`
-	PostExecutionQuery     string   `yaml:"postExecutionQuery"`
+	AllowDuplicate         *bool    `yaml:"allowDuplicate" sink:"celonis"`
+	DuplicateRemovalColumn string   `yaml:"duplicateRemovalColumn" sink:"celonis"`
+	TargetSchema           string   `yaml:"targetSchema" sink:"celonis"`
+	ForeignKeys            string   `yaml:"foreignKeys" sink:"celonis"`
+	MirrorTargetNames      []string `yaml:"mirrorTargetNames" sink:"celonis"`
+	PostExecutionQuery     string   `yaml:"postExecutionQuery" sink:"celonis"`
 }
 
 // readTables reads the file strictly: a key that is not known is an error with its
