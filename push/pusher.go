@@ -349,7 +349,7 @@ func (p *Pusher) poll(ctx context.Context, d *Delivery) (err error) {
 		if overdue && p.Overdue == OverdueHold {
 			d.attempts = p.Attempts // it is not to be repeated beside the one that runs
 			return &Error{Op: "job " + d.ticket.ID, Kind: Rejected, Message: fmt.Sprintf("still %v after %v", s.State, p.Deadline),
-				Hint: "it may still end: look at it in the platform; SLUICE_CELONIS_JOB_DEADLINE"}
+				Hint: "it may still end: look at it in the platform, or raise SLUICE_CELONIS_JOB_DEADLINE"}
 		}
 		if overdue && p.Overdue == OverdueCancel {
 			if err := p.remove(ctx, d.ticket); err != nil {

@@ -270,7 +270,7 @@ func TestCheckServices(t *testing.T) {
 		{"another server", map[string]string{url: status(200, `<html>`)}, []expect{{"target", check.Problem, "not the API's", url}}},
 		{"its gateway is down", map[string]string{url: status(503, ``)}, []expect{{"target", check.Problem, "503", url}}},
 		{"too many requests", map[string]string{url: status(429, ``)}, []expect{{"target", check.Problem, "429", "try again later"}}},
-		{"gone", map[string]string{url: "http://127.0.0.1:1"}, []expect{{"target", check.Problem, "refused", url}, {"host.clock", check.Skipped, "no server", ""}}},
+		{"gone", map[string]string{url: "http://127.0.0.1:1"}, []expect{{"target", check.Problem, "refused", "nothing answers there: check SLUICE_CELONIS_URL, the network and HTTPS_PROXY"}, {"host.clock", check.Skipped, "no server", ""}}},
 		{"no such name", map[string]string{url: "http://no.such.host.invalid"}, []expect{{"target", check.Problem, "no.such.host.invalid", url}}},
 		{"unknown authority", map[string]string{url: secure.URL}, []expect{{"target", check.Problem, "certificate", "SLUICE_CELONIS_CA_FILE"}}},
 		{"known authority", map[string]string{url: secure.URL, "SLUICE_CELONIS_CA_FILE": trusted}, nil},

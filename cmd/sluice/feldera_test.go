@@ -286,7 +286,7 @@ func TestFelderaCheck(t *testing.T) {
 	}{
 		{map[string]string{"SLUICE_FELDERA_API_KEY": "apikey:x"}, "401", "SLUICE_FELDERA_API_KEY"},
 		{map[string]string{"SLUICE_FELDERA_PIPELINE": "other"}, "UnknownPipelineName", "SLUICE_FELDERA_PIPELINE"},
-		{map[string]string{"SLUICE_FELDERA_URL": "http://127.0.0.1:1"}, "refused", "SLUICE_FELDERA_URL"},
+		{map[string]string{"SLUICE_FELDERA_URL": "http://127.0.0.1:1"}, "refused", "nothing answers there: check SLUICE_FELDERA_URL, the network and HTTPS_PROXY"},
 		{map[string]string{"SLUICE_FELDERA_CHECKPOINT": "wait"}, "has no checkpoints", "SLUICE_FELDERA_CHECKPOINT=never"},
 	} {
 		if seen, remedy := target(tc.change); !strings.HasPrefix(seen, string(check.Problem)) || !strings.Contains(seen, tc.seen) || !strings.Contains(remedy, tc.remedy) {

@@ -3,10 +3,10 @@ package celonis
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"mime/multipart"
 	"net"
 	"net/http"
@@ -188,7 +188,7 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	req.Header.Set("Authorization", authorization)
 	resp, text, err := c.requests.Do(c.http, req, templateOf(path), resent, maxAnswer)
 	if resp == nil {
-		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: push.Unanswered(err, "SLUICE_CELONIS_")}
 	}
 	if resp.StatusCode/100 != 2 {
 		err := failure(op, resp, text)
@@ -200,39 +200,30 @@ func (c *client) send(ctx context.Context, op, method, path, authorization strin
 	return push.Decode(op, resp.StatusCode, text, err, into, words)
 }
 
-// hint names the setting behind a request that got no answer.
-func hint(err error) string {
-	var cert *tls.CertificateVerificationError
-	var proxy *net.OpError
-	var timeout net.Error
-	switch {
-	case errors.As(err, &cert):
-		return "SLUICE_CELONIS_CA_FILE: the certificate is not signed by a known authority"
-	case errors.As(err, &proxy) && proxy.Op == "proxyconnect":
-		return "HTTPS_PROXY"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "SLUICE_CELONIS_URL; for large files over a slow line, SLUICE_CELONIS_REQUEST_TIMEOUT"
-	}
-	return "SLUICE_CELONIS_URL"
-}
-
 // authError tells a token endpoint that refuses the client from one that is away, and
 // from a secret that cannot be read.
 func (c *client) authError(op string, err error) error {
-	if _, static := c.opt.Auth.(Key); static {
-		return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "SLUICE_CELONIS_API_KEY_FILE or SLUICE_CELONIS_APP_KEY_FILE"}
+	if key, static := c.opt.Auth.(Key); static {
+		file := "SLUICE_CELONIS_API_KEY_FILE"
+		if key.Scheme == "AppKey" {
+			file = "SLUICE_CELONIS_APP_KEY_FILE"
+		}
+		return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "make the key's file readable and not empty: " + file}
 	}
 	e := &push.Error{Op: op + ": get a token", Kind: push.Unauthorized, Err: err,
-		Hint: "SLUICE_CELONIS_OAUTH_CLIENT_ID, _SECRET, _SCOPE and _TOKEN_URL"}
+		Hint: "the token endpoint refuses the client: check SLUICE_CELONIS_OAUTH_CLIENT_ID, _CLIENT_SECRET, _SCOPE and _TOKEN_URL"}
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		if r := refused.Response; r != nil && (r.StatusCode >= 500 || r.StatusCode == http.StatusTooManyRequests || r.StatusCode == http.StatusRequestTimeout) {
-			e.Kind = push.Unavailable
+			e.Kind, e.Hint = push.Unavailable, "the token endpoint fails; if it persists: check SLUICE_CELONIS_OAUTH_TOKEN_URL"
 		}
 		return e
 	}
+	if file := (*fs.PathError)(nil); errors.As(err, &file) {
+		e.Hint = "make the secret's file readable: SLUICE_CELONIS_OAUTH_CLIENT_SECRET_FILE"
+	}
 	if netErr := net.Error(nil); errors.As(err, &netErr) {
-		e.Kind = push.Unavailable
+		e.Kind, e.Hint = push.Unavailable, "nothing answers at the token endpoint: check SLUICE_CELONIS_OAUTH_TOKEN_URL, the network and HTTPS_PROXY"
 	}
 	return e
 }
@@ -243,16 +234,16 @@ func failure(op string, resp *http.Response, text []byte) error {
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
 		e.Kind = push.Unauthorized
-		e.Hint = "the key is wrong or expired: SLUICE_CELONIS_API_KEY, SLUICE_CELONIS_APP_KEY or SLUICE_CELONIS_OAUTH_*"
+		e.Hint = "the platform refuses the key, which is wrong or expired: renew SLUICE_CELONIS_API_KEY, SLUICE_CELONIS_APP_KEY or SLUICE_CELONIS_OAUTH_*"
 	case s == http.StatusForbidden:
 		e.Kind = push.Unauthorized
-		e.Hint = "the key lacks the Data Push permission on the pool of SLUICE_CELONIS_POOL_ID"
+		e.Hint = "grant the key the Data Push permission on the pool of SLUICE_CELONIS_POOL_ID"
 	case s == http.StatusNotFound && isHTML(resp, text):
 		e.Kind = push.Unavailable
-		e.Hint = "a gateway's answer and not the API's; if it persists: SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
+		e.Hint = "a gateway's answer and not the API's; if it persists: check SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
 	case s == http.StatusNotFound:
 		e.Kind = push.Lost
-		e.Hint = "if it persists: SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
+		e.Hint = "if it persists: check SLUICE_CELONIS_URL and SLUICE_CELONIS_POOL_ID"
 	case s == http.StatusConflict:
 		e.Kind = push.Conflict
 	case s == http.StatusTooManyRequests:

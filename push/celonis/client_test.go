@@ -180,14 +180,15 @@ func TestLimitBehindToken(t *testing.T) {
 	})
 }
 
-// TestHints: an answer that does not come names the setting to look at, and so does
-// the pause of the breaker after ten of them.
+// TestHints: an answer that does not come has said what to do, and with which setting, and so
+// has the pause of the breaker after ten of them.
 func TestHints(t *testing.T) {
 	for want, failure := range map[string]error{
-		"SLUICE_CELONIS_CA_FILE":         &tls.CertificateVerificationError{Err: errors.New("unknown authority")},
-		"HTTPS_PROXY":                    &net.OpError{Op: "proxyconnect", Err: errors.New("refused")},
-		"SLUICE_CELONIS_REQUEST_TIMEOUT": context.DeadlineExceeded,
-		"SLUICE_CELONIS_URL":             errors.New("no such host"),
+		"SLUICE_CELONIS_CA_FILE": &tls.CertificateVerificationError{Err: errors.New("unknown authority")},
+		"the proxy does not let it through: check HTTPS_PROXY and NO_PROXY":                                    &net.OpError{Op: "proxyconnect", Err: errors.New("refused")},
+		"no answer in time: check SLUICE_CELONIS_URL and the network, or raise SLUICE_CELONIS_REQUEST_TIMEOUT": context.DeadlineExceeded,
+		"nothing answers there: check SLUICE_CELONIS_URL, the network and HTTPS_PROXY":                         &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host"}},
+		"no answer came: check SLUICE_CELONIS_URL, the network and HTTPS_PROXY":                                errors.New("connection reset by peer"),
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c, err := newClient(&Options{URL: "https://x", PoolID: "p", Auth: Key{"Bearer", func() (string, error) { return "k", nil }}, RequestsPerSecond: 1000},
@@ -208,7 +209,7 @@ func TestHints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.call(t.Context(), "read job", http.MethodGet, "j", nil, nil); push.KindOf(err) != push.Unauthorized || !strings.Contains(err.Error(), "SLUICE_CELONIS_API_KEY_FILE") {
+	if err := c.call(t.Context(), "read job", http.MethodGet, "j", nil, nil); push.KindOf(err) != push.Unauthorized || !strings.Contains(err.Error(), "make the key's file readable and not empty: SLUICE_CELONIS_API_KEY_FILE") {
 		t.Error(err)
 	}
 }

@@ -23,7 +23,7 @@ func (s *Sink) Ping(ctx context.Context, seen func(*http.Response)) (jobs int, e
 	var listed []jobDocument
 	err = c.call(ctx, "list jobs", http.MethodGet, "", nil, &listed)
 	if e := (*push.Error)(nil); errors.As(err, &e) && e.Status == http.StatusNotFound {
-		e.Hint = "no such pool, or no Data Push API at that address: SLUICE_CELONIS_POOL_ID and SLUICE_CELONIS_URL"
+		e.Hint = "no such pool, or no Data Push API at that address: check SLUICE_CELONIS_POOL_ID and SLUICE_CELONIS_URL"
 	}
 	return len(listed), err
 }

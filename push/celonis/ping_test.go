@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -51,12 +52,16 @@ func TestPing(t *testing.T) {
 		{"right", server.URL, "p", key("k"), 0, 1, ""},
 		{"OAuth", server.URL, "p", oauth("pw"), 0, 1, ""},
 		{"the older API", server.URL + "/integration", "p", key("k"), 0, 1, ""},
-		{"wrong key", server.URL, "p", key("x"), 401, 2, "SLUICE_CELONIS_API_KEY"},
+		{"wrong key", server.URL, "p", key("x"), 401, 2, "the platform refuses the key, which is wrong or expired: renew SLUICE_CELONIS_API_KEY"},
 		{"without the permission", server.URL, "p", key("narrow"), 403, 2, "permission on the pool of SLUICE_CELONIS_POOL_ID"},
 		{"wrong pool", server.URL, "q", key("k"), 404, 1, "no such pool"},
-		{"wrong address", server.URL, "p", key("gone"), 404, 1, "SLUICE_CELONIS_URL"},
-		{"wrong client", server.URL, "p", oauth("x"), 0, 0, "SLUICE_CELONIS_OAUTH_CLIENT_ID"},
-		{"nobody there", "http://127.0.0.1:1", "p", key("k"), 0, 0, "SLUICE_CELONIS_URL"},
+		{"wrong address", server.URL, "p", key("gone"), 404, 1, "check SLUICE_CELONIS_POOL_ID and SLUICE_CELONIS_URL"},
+		{"wrong client", server.URL, "p", oauth("x"), 0, 0, "the token endpoint refuses the client: check SLUICE_CELONIS_OAUTH_CLIENT_ID"},
+		{"a secret that cannot be read", server.URL, "p", &OAuth{TokenURL: TokenURL(server.URL), Secret: func() (string, error) { return "", &fs.PathError{Op: "open", Err: fs.ErrNotExist} }}, 0, 0,
+			"make the secret's file readable: SLUICE_CELONIS_OAUTH_CLIENT_SECRET_FILE"},
+		{"no token endpoint", server.URL, "p", &OAuth{TokenURL: "http://127.0.0.1:1", Secret: func() (string, error) { return "pw", nil }}, 0, 0,
+			"nothing answers at the token endpoint: check SLUICE_CELONIS_OAUTH_TOKEN_URL"},
+		{"nobody there", "http://127.0.0.1:1", "p", key("k"), 0, 0, "nothing answers there: check SLUICE_CELONIS_URL"},
 	} {
 		asked = nil
 		reader := sdkmetric.NewManualReader()

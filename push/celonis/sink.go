@@ -312,7 +312,7 @@ func (s *Sink) checkNames(t *schema.Table) error {
 			Message: fmt.Sprintf("a table cannot be named %q at the target, which keeps the prefix _CELONIS_ for itself", t.Name)}
 	}
 	if len(t.Name) > most || !utf8.ValidString(t.Name) {
-		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "SLUICE_TARGET_TABLE or tables.<table>.from in the tables file; SLUICE_CELONIS_NAME_MAX_LENGTH",
+		return &push.Error{Op: "check names", Kind: push.Rejected, Hint: "give it another name by SLUICE_TARGET_TABLE or tables.<table>.from in the tables file, or raise SLUICE_CELONIS_NAME_MAX_LENGTH",
 			Message: fmt.Sprintf("the name of table %s is longer than %d bytes or not UTF-8", t.Name, most)}
 	}
 	seen := map[string]string{}

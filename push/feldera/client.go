@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (c *client) call(ctx context.Context, op, method, path, template string, bo
 	if c.opt.Key != nil {
 		key, err := c.opt.Key()
 		if err != nil {
-			return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "SLUICE_FELDERA_API_KEY_FILE"}
+			return &push.Error{Op: op + ": read the key", Kind: push.Unauthorized, Err: err, Hint: "make the key's file readable and not empty: SLUICE_FELDERA_API_KEY_FILE"}
 		}
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
@@ -76,21 +75,12 @@ func (c *client) call(ctx context.Context, op, method, path, template string, bo
 	req.Header.Set("User-Agent", "sluice")
 	resp, text, err := c.requests.Do(c.http, req, template, push.Repeat(ctx), maxAnswer)
 	if resp == nil {
-		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: hint(err)}
+		return &push.Error{Op: op, Kind: push.Unavailable, Err: err, Hint: push.Unanswered(err, "SLUICE_FELDERA_")}
 	}
 	if resp.StatusCode/100 != 2 {
 		return failure(op, resp, text)
 	}
 	return push.Decode(op, resp.StatusCode, text, err, into, func(text []byte) string { return foreign(resp, text) })
-}
-
-// hint names the setting behind a request that got no answer.
-func hint(err error) string {
-	var cert *tls.CertificateVerificationError
-	if errors.As(err, &cert) {
-		return "SLUICE_FELDERA_CA_FILE: the certificate is not signed by a known authority"
-	}
-	return "SLUICE_FELDERA_URL"
 }
 
 // failure says what an answer means, by the codes of the manager and of the pipeline. Its words
@@ -112,11 +102,11 @@ func failure(op string, resp *http.Response, text []byte) error {
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized:
-		e.Kind, e.Hint = push.Unauthorized, "SLUICE_FELDERA_API_KEY is wrong, expired or missing"
+		e.Kind, e.Hint = push.Unauthorized, "the manager refuses the key, which is wrong, expired or missing: renew SLUICE_FELDERA_API_KEY"
 	case s == http.StatusForbidden:
-		e.Kind, e.Hint = push.Unauthorized, "the key of SLUICE_FELDERA_API_KEY needs the role write"
+		e.Kind, e.Hint = push.Unauthorized, "give the key of SLUICE_FELDERA_API_KEY the role write"
 	case r.Code == "UnknownPipelineName":
-		e.Kind, e.Hint = push.Unavailable, "SLUICE_FELDERA_PIPELINE; it is asked for again until it is there"
+		e.Kind, e.Hint = push.Unavailable, "no such pipeline: make it, or check SLUICE_FELDERA_PIPELINE; it is asked for again until it is there"
 	case r.Code == "UnknownInputStream":
 		e.Kind, e.Hint = push.Rejected, "the pipeline's program has no such table"
 	case r.Code == "PipelineRestarted", r.Code == "UnknownEndpointInCompletionToken", r.Code == "IncarnationUuidMismatch":
@@ -124,12 +114,12 @@ func failure(op string, resp *http.Response, text []byte) error {
 	case s == http.StatusRequestEntityTooLarge:
 		e.Kind, e.Hint = push.Rejected, "raise the limit of the proxy before Feldera for the size of a request"
 	case r.Code == "EnterpriseFeature":
-		e.Kind, e.Hint = push.Rejected, "this edition of Feldera has no checkpoints: SLUICE_FELDERA_CHECKPOINT=never"
+		e.Kind, e.Hint = push.Rejected, "this edition of Feldera has no checkpoints: set SLUICE_FELDERA_CHECKPOINT=never"
 	case s >= 500, s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusGone, s == http.StatusTooManyRequests, s < 400,
 		s == http.StatusNotFound && r.Code == "":
 		e.Kind = push.Unavailable
 		if s == http.StatusNotFound {
-			e.Hint = "SLUICE_FELDERA_URL"
+			e.Hint = "no Feldera at that address: check SLUICE_FELDERA_URL"
 		}
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
 			e.RetryAfter = time.Duration(min(n, 3600)) * time.Second

@@ -212,7 +212,7 @@ func TestRetryAfter(t *testing.T) {
 // TestAnotherServer: one that has none of the API's paths may be the wrong one, and is asked again
 // under the name of the setting that leads to it; a pipeline that is not there has its own.
 func TestAnotherServer(t *testing.T) {
-	for body, want := range map[string]string{"<html>Not Found</html>": "(SLUICE_FELDERA_URL)", `{"message":"","error_code":"UnknownPipelineName","details":{}}`: "(SLUICE_FELDERA_PIPELINE;"} {
+	for body, want := range map[string]string{"<html>Not Found</html>": "(no Feldera at that address: check SLUICE_FELDERA_URL)", `{"message":"","error_code":"UnknownPipelineName","details":{}}`: "(no such pipeline: make it, or check SLUICE_FELDERA_PIPELINE;"} {
 		r := newRig(t, pipeline.Options{}, nil)
 		r.open(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusNotFound)

@@ -94,7 +94,7 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	}
 	version := versionOf(c.Version)
 	if !semver.IsValid(version) {
-		return nil, &push.Error{Op: "read configuration", Kind: push.Unavailable, Message: fmt.Sprintf("%.80q is not a version", c.Version), Hint: "SLUICE_FELDERA_URL"}
+		return nil, &push.Error{Op: "read configuration", Kind: push.Unavailable, Message: fmt.Sprintf("%.80q is not a version", c.Version), Hint: "no Feldera at that address: check SLUICE_FELDERA_URL"}
 	}
 	platform, older := d.Platform, version
 	if v := versionOf(platform); semver.IsValid(v) && semver.Compare(v, version) < 0 {
@@ -107,7 +107,7 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 		return nil, err
 	}
 	if d.Info == nil {
-		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "it does not tell its tables", Hint: "SLUICE_FELDERA_PIPELINE"}
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "it does not tell its tables", Hint: "have its program compiled, or check SLUICE_FELDERA_PIPELINE"}
 	}
 	if c.Edition != "Enterprise" && d.Deployment == "" {
 		return nil, &push.Error{Op: "read pipeline", Kind: push.Rejected, Message: "Feldera " + c.Version + " does not tell one deployment of a pipeline from the next", Hint: "a newer one is needed"}
@@ -115,7 +115,7 @@ func (s *Sink) open(ctx context.Context) (*pipeline, error) {
 	p := &pipeline{openSource: !strings.EqualFold(c.Edition, "Enterprise"), events: semver.Compare(version, firstWithEvents) >= 0, ordered: semver.Compare(older, firstWithOneLine) >= 0, platform: platform, program: programOf(d), tables: map[string]*relation{}}
 	p.state = stateOf(p.openSource, d)
 	if p.openSource && s.opt.Checkpoint {
-		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "SLUICE_FELDERA_CHECKPOINT=never"}
+		return nil, &push.Error{Op: "read configuration", Kind: push.Rejected, Message: "edition " + c.Edition + " has no checkpoints", Hint: "set SLUICE_FELDERA_CHECKPOINT=never"}
 	}
 	if s.opt.Warn != nil {
 		s.warn.Do(func() { s.wary(p, older) })

@@ -326,7 +326,7 @@ func (s *Sink) writable(ctx context.Context) (*pipeline, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.accepted != p.state {
-		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "the pipeline was started anew, and what was delivered before is not in it", Hint: "SLUICE_FELDERA_ON_STATE_LOSS"}
+		return nil, &push.Error{Op: "read pipeline", Kind: push.Unavailable, Message: "the pipeline was started anew, and what was delivered before is not in it", Hint: "under SLUICE_FELDERA_ON_STATE_LOSS=rewind all topics are read again; else set that and restart"}
 	}
 	return p, nil
 }

@@ -95,7 +95,7 @@ func TestStateLoss(t *testing.T) {
 			t.Fatalf("state %q after %q: %v", now, before, err)
 		}
 		_, err = r.sink.Prepare(t.Context(), &push.Job{Table: pushtest.ConformTable("t"), Chunks: chunks(map[int64]string{2: "b"}, nil)})
-		if err == nil || !strings.Contains(err.Error(), "SLUICE_FELDERA_ON_STATE_LOSS") {
+		if err == nil || !strings.Contains(err.Error(), "SLUICE_FELDERA_ON_STATE_LOSS=rewind all topics are read again") {
 			t.Fatalf("sent to a pipeline that has forgotten: %v", err)
 		}
 		r.sink.Accept(now)

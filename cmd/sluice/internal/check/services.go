@@ -90,7 +90,7 @@ func (s *services) target(ctx context.Context, f *Findings) {
 		f.OK("%s takes the credentials; %s", s.Target.URL, found)
 		return
 	}
-	seen, remedy := err.Error(), "SLUICE_"+strings.ToUpper(s.Config.Sink)+"_URL"
+	seen, remedy := err.Error(), "check SLUICE_"+strings.ToUpper(s.Config.Sink)+"_URL"
 	if e := (*push.Error)(nil); errors.As(err, &e) {
 		if e.Hint != "" {
 			remedy = e.Hint
