@@ -145,7 +145,7 @@ type Config struct {
 		Reserve           int     `env:"RESERVE, default=25" min:"0" help:"of these, kept for retries"`
 		RequestsPerSecond float64 `env:"REQUESTS_PER_SECOND, default=10" min:"0.1" help:"requests to the API in a second"`
 	} `env:", prefix=BUDGET_" sink:"celonis"`
-	MemoryLimit Bytes `env:"MEMORY_LIMIT, default=1GiB" help:"bytes in batches; at this, no more is fetched"`
+	MemoryLimit Bytes `env:"MEMORY_LIMIT, default=1GiB" min:"1MiB" help:"bytes in batches; at this, no more is fetched"`
 	// PositionMemory is besides MemoryLimit.
 	PositionMemory Bytes `env:"POSITION_MEMORY, default=64MiB" help:"bytes for the positions of keys that changed lately, of tables with order: position in the tables file; when they are full the oldest are forgotten, and counted"`
 	DeadLetter     struct {

@@ -31,5 +31,5 @@ func (c *Config) Warnings() (all []Warning) {
 			all = append(all, Warning{fmt.Sprintf("tables.%s.freshnessTarget is %v: the table is late before its batch is sent, which maxAge allows to wait %v", name, target, age), remedy})
 		}
 	}
-	return append(all, c.unread()...)
+	return slices.Concat(all, c.tooLarge(), c.unread())
 }

@@ -195,6 +195,11 @@ func (c *Config) load(ctx context.Context, l leaf, lookup func(string) (string, 
 		if d, err := time.ParseDuration(least); err == nil {
 			floor, got = float64(d), float64(l.value.Int())
 		}
+		if size, ok := l.value.Interface().(Bytes); ok {
+			var b Bytes
+			b.EnvDecode(least)
+			floor, got = float64(b), float64(size)
+		}
 		if !(got >= floor) { // NaN is not
 			problem("=%s: want %s, at least %s", raw, accepted(l), least)
 		}
@@ -285,6 +290,7 @@ func (c *Config) check(e *Error) {
 	problem := func(format string, args ...any) { e.Problems = append(e.Problems, fmt.Sprintf(format, args...)) }
 	c.checkAddresses(problem)
 	c.checkFeldera(problem)
+	c.checkIntervals(problem)
 	if c.Celonis.URL != "" {
 		if err := celonis.CheckURL(c.Celonis.URL); err != nil {
 			problem("SLUICE_CELONIS_URL=%s: %v", Redacted(c.Celonis.URL), err)
