@@ -28,6 +28,14 @@ type demoOptions struct {
 	sink   string
 }
 
+// check refuses what is out of range.
+func (opt demoOptions) check() error {
+	if opt.events < 1 {
+		return fmt.Errorf("--events %d: want at least 1", opt.events)
+	}
+	return checkTarget("--sink", opt.sink)
+}
+
 // demoTarget is what the demo delivers to, in its process.
 type demoTarget interface {
 	http.Handler
@@ -61,20 +69,12 @@ const demoDrain = 10 * time.Second
 // an API of its own, and compares every row at the end.
 func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	started := time.Now()
-	if opt.events < 1 {
-		return errors.New("--events: want at least 1")
-	}
-	var target demoTarget
-	switch opt.sink {
-	case "celonis":
-		target = newPoolDemo()
-	case "feldera":
+	var target demoTarget = newPoolDemo()
+	if opt.sink == "feldera" {
 		var err error
 		if target, err = newPipelineDemo(); err != nil {
 			return err
 		}
-	default:
-		return fmt.Errorf("--sink %s: want celonis or feldera", opt.sink)
 	}
 	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n(%s)\n\n", opt.events, target.words("").differs)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, shopTopics...))

@@ -27,13 +27,40 @@ type emulatorOptions struct {
 
 const emulatorDelay = 2 * time.Second
 
+// check refuses what is out of range, and flags that were given and would do nothing.
+func (opt emulatorOptions) check(given func(flag string) bool) error {
+	if err := checkTarget("--api", opt.api); err != nil {
+		return err
+	}
+	for _, of := range []struct{ flag, api string }{
+		{"program", "feldera"}, {"pipeline", "feldera"}, {"enterprise", "feldera"}, {"jobs-per-hour", "celonis"},
+	} {
+		if given(of.flag) && opt.api != of.api {
+			return fmt.Errorf("--%s: only with --api %s", of.flag, of.api)
+		}
+	}
+	switch {
+	case !(opt.faults >= 0 && opt.faults <= 1): // NaN is not
+		return fmt.Errorf("--faults %v: want 0 to 1", opt.faults)
+	case opt.delay < 0:
+		return fmt.Errorf("--delay %v: want a time such as 2s", opt.delay)
+	case opt.jobsPerHour < 0:
+		return fmt.Errorf("--jobs-per-hour %d: want at least 0", opt.jobsPerHour)
+	}
+	return nil
+}
+
+// checkTarget refuses the value of a flag that is no target.
+func checkTarget(flag, name string) error {
+	if name != "celonis" && name != "feldera" {
+		return fmt.Errorf("%s %s: want celonis or feldera", flag, name)
+	}
+	return nil
+}
+
 func runEmulator(ctx context.Context, opt emulatorOptions, out io.Writer) error {
-	switch opt.api {
-	case "celonis":
-	case "feldera":
+	if opt.api == "feldera" {
 		return runPipeline(ctx, opt, out)
-	default:
-		return fmt.Errorf("--api %s: want celonis or feldera", opt.api)
 	}
 	eo := emulator.Options{Delay: opt.delay, JobsPerHour: opt.jobsPerHour, RequestsPerSecond: 10, FaultRate: opt.faults, Seed: uint64(time.Now().UnixNano())}
 	if opt.key != "" {

@@ -137,7 +137,12 @@ SLUICE_CELONIS_FILE_TYPE is heeded; all other settings are the demo's own.
 With --sink feldera the target is a Feldera pipeline instead, also in this process. It is
 started anew half-way and has then forgotten its tables, which are filled again.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runDemo(cmd.Context(), demo, out)) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := demo.check(); err != nil {
+				return err
+			}
+			return fail(runDemo(cmd.Context(), demo, out))
+		},
 	}
 	cmd.Flags().IntVar(&demo.events, "events", 50_000, "how many changes the shop makes")
 	cmd.Flags().StringVar(&demo.sink, "sink", "celonis", "target: celonis or feldera")
@@ -154,7 +159,12 @@ Read the tables at /emulator/tables and /emulator/tables/<name> (?format=csv).
 
 With --api feldera it is a Feldera pipeline instead, with the tables of --program.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return fail(runEmulator(cmd.Context(), emu, out)) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := emu.check(cmd.Flags().Changed); err != nil {
+				return err
+			}
+			return fail(runEmulator(cmd.Context(), emu, out))
+		},
 	}
 	cmd.Flags().StringVar(&emu.addr, "addr", "127.0.0.1:8090", "address to listen on")
 	cmd.Flags().StringVar(&emu.key, "key", "", "the only accepted API key; empty takes any")
@@ -163,7 +173,7 @@ With --api feldera it is a Feldera pipeline instead, with the tables of --progra
 	cmd.Flags().StringVar(&emu.pipeline, "pipeline", demoPipeline, "of feldera: the pipeline's name")
 	cmd.Flags().BoolVar(&emu.enterprise, "enterprise", false, "of feldera: the edition with checkpoints")
 	cmd.Flags().DurationVar(&emu.delay, "delay", emulatorDelay, "how long a job takes")
-	cmd.Flags().IntVar(&emu.jobsPerHour, "jobs-per-hour", 250, "submissions in a UTC hour before 429; 0 is no limit")
+	cmd.Flags().IntVar(&emu.jobsPerHour, "jobs-per-hour", 250, "of celonis: submissions in a UTC hour before 429; 0 is no limit")
 	cmd.Flags().Float64Var(&emu.faults, "faults", 0, "share of calls that fail at random, 0 to 1")
 	root.AddCommand(cmd)
 
