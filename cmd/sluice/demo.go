@@ -69,12 +69,14 @@ const demoDrain = 10 * time.Second
 // an API of its own, and compares every row at the end.
 func runDemo(ctx context.Context, opt demoOptions, out io.Writer) error {
 	started := time.Now()
-	var target demoTarget = newPoolDemo()
+	var target demoTarget
 	if opt.sink == "feldera" {
 		var err error
 		if target, err = newPipelineDemo(); err != nil {
 			return err
 		}
+	} else {
+		target = newPoolDemo()
 	}
 	fmt.Fprintf(out, "sluice demo: %d changes of a small shop, from Kafka into tables\n(%s)\n\n", opt.events, target.words("").differs)
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, shopTopics...))
