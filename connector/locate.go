@@ -199,9 +199,7 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		p.rereading, c.commits.urgent = true, true
 	}
 	p.topicID, p.siblings = at.TopicID, meta.Partitions
-	for p.siblings == p.ID || hasOffset(at.Committed, p.siblings) {
-		p.siblings++
-	}
+	p.countSiblings(func(id int32) bool { _, ok := at.Committed[id]; return ok })
 	if has {
 		c.read[p.Topic] = at.TopicID
 		if c.ledger.Advance(p.Partition, committed.At); acked.at == committed.At {
@@ -237,11 +235,6 @@ func (c *Connector) place(p *partition, at kafka.Location) bool {
 		}
 	}
 	return true
-}
-
-func hasOffset(committed map[int32]kafka.Offset, id int32) bool {
-	_, ok := committed[id]
-	return ok
 }
 
 // isAnother reports whether a topic is not the one that this process has read under its

@@ -36,9 +36,7 @@ func (c *Connector) beside(p *partition, at int64) (intent.Metadata, string) {
 // acknowledged here since it was located, if there is room for that.
 func (c *Connector) raise(p *partition) {
 	was := p.siblings
-	for p.siblings == p.ID || c.hasCommitted(kafka.Partition{Topic: p.Topic, ID: p.siblings}) {
-		p.siblings++
-	}
+	p.countSiblings(func(id int32) bool { _, ok := c.commits.acked[kafka.Partition{Topic: p.Topic, ID: id}]; return ok })
 	if p.siblings == was {
 		return
 	}
@@ -48,9 +46,11 @@ func (c *Connector) raise(p *partition) {
 	}
 }
 
-func (c *Connector) hasCommitted(p kafka.Partition) bool {
-	_, ok := c.commits.acked[p]
-	return ok
+// countSiblings raises siblings over the partitions that have offsets. This one has, or is about to.
+func (p *partition) countSiblings(has func(id int32) bool) {
+	for p.siblings == p.ID || has(p.siblings) {
+		p.siblings++
+	}
 }
 
 // plain gives up entries beside a partition's offset, for there is no room for them: it is
